@@ -1,0 +1,287 @@
+"""
+Everything that can go wrong, as one tree.
+
+::
+
+    ReplaykitError
+      UsageError (ValueError)               the caller asked for the impossible
+        SessionActiveError                    a second session where one is open
+        NoActiveSessionError                  nothing to end or to checkpoint
+        SessionNotFoundError (LookupError)    .which
+        AmbiguousSessionError                 .which .candidates
+        CheckpointNotFoundError (LookupError) .checkpoint
+        FrameNotFoundError (LookupError)      .frame_id
+        ReadOnlyError                         a write to something opened for reading
+        ClosedError                           used after close
+      CaptureError                          a call could not be kept
+        RecordingError                        .lost; raised at the end of a session, never by a call
+        RedactionError                        a rule set or redactor cannot be used
+      StorageError (OSError)                bytes could not be kept or found; .path
+        StoreNotFoundError (FileNotFoundError)
+        NotAStoreError                        the file is something else; it is left as it is
+        LockedError                           another process writes to it; .owner
+        DamagedError                          .path .offset .reason
+        UnsupportedVersionError               .found .supported
+        UnsupportedPlatformError              no file locks or no safe opens here
+      PlaybackError                         a recording cannot answer
+        NoMatchError (LookupError)            .call .nearest
+        RecordedError                         stands for a recorded exception that is not rebuilt; .failure
+        DivergenceError (AssertionError)      .result
+
+The second level says who must act: the caller, the capture settings, the
+disk, the agent.  Nothing foreign leaves ``format`` or ``storage``: decoder
+errors and ``OSError`` are chained into these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = [
+    "AmbiguousSessionError",
+    "CaptureError",
+    "CheckpointNotFoundError",
+    "ClosedError",
+    "DamagedError",
+    "DivergenceError",
+    "FrameNotFoundError",
+    "LockedError",
+    "NoActiveSessionError",
+    "NoMatchError",
+    "NotAStoreError",
+    "PlaybackError",
+    "ReadOnlyError",
+    "RecordedError",
+    "RecordingError",
+    "RedactionError",
+    "ReplaykitError",
+    "ReplaykitWarning",
+    "SessionActiveError",
+    "SessionNotFoundError",
+    "StorageError",
+    "StoreNotFoundError",
+    "UnsupportedPlatformError",
+    "UnsupportedVersionError",
+    "UsageError",
+]
+
+
+class ReplaykitWarning(UserWarning):
+    """Something was not kept, or not as asked; the program goes on."""
+
+
+class ReplaykitError(Exception):
+    """The root: ``except ReplaykitError`` catches everything of ours."""
+
+
+class UsageError(ReplaykitError, ValueError):
+    """The caller asked for something that cannot be done."""
+
+
+class SessionActiveError(UsageError):
+    """A session is open where only one may be."""
+
+    def __init__(self) -> None:
+        # The sentence is memvid's, word for word: programs match on it.
+        super().__init__("A session is already active. End it before starting a new one.")
+
+
+class NoActiveSessionError(UsageError):
+    """There is no open session to end, checkpoint or annotate."""
+
+    def __init__(self, purpose: str = "to end") -> None:
+        super().__init__(f"No active session {purpose}")
+
+
+class SessionNotFoundError(UsageError, LookupError):
+    """No stored session answers to *which*."""
+
+    def __init__(self, which: object, hint: str = "") -> None:
+        self.which = which
+        super().__init__(f"Session {which} not found" + (f". {hint}" if hint else ""))
+
+
+class AmbiguousSessionError(UsageError):
+    """Several sessions answer to *which* and the request needs exactly one."""
+
+    def __init__(self, which: object, candidates: Sequence[object]) -> None:
+        self.which = which
+        self.candidates = tuple(candidates)
+        listed = ", ".join(str(item) for item in self.candidates[:5])
+        more = ", ..." if len(self.candidates) > 5 else ""
+        super().__init__(
+            f"{len(self.candidates)} sessions match {which!r}: {listed}{more}. Give one of these ids."
+        )
+
+
+class CheckpointNotFoundError(UsageError, LookupError):
+    """The session has no checkpoint with this id."""
+
+    def __init__(self, checkpoint: object) -> None:
+        self.checkpoint = checkpoint
+        super().__init__(f"Checkpoint {checkpoint} not found in session")
+
+
+class FrameNotFoundError(UsageError, LookupError):
+    """The memory has no live frame with this id."""
+
+    def __init__(self, frame_id: object) -> None:
+        self.frame_id = frame_id
+        super().__init__(f"Frame {frame_id} not found: it never existed or was deleted")
+
+
+class ReadOnlyError(UsageError):
+    """A write to something that was opened for reading."""
+
+
+class ClosedError(UsageError):
+    """Something was used after it was closed."""
+
+
+class CaptureError(ReplaykitError):
+    """A call could not be kept as asked."""
+
+
+class RecordingError(CaptureError):
+    """
+    Actions of a session were lost; raised at its end with ``on_loss="raise"``.
+
+    Attributes:
+        lost: How many actions are missing.
+    """
+
+    def __init__(self, lost: int, reason: str) -> None:
+        self.lost = lost
+        super().__init__(
+            f"{lost} action(s) of this session could not be kept; the last reason was: {reason}. "
+            'Everything else is stored. on_loss="warn" reports this without raising.'
+        )
+
+
+class RedactionError(CaptureError):
+    """A redaction rule set is unknown, or a redactor is not usable."""
+
+
+class StorageError(ReplaykitError, OSError):
+    """
+    Bytes could not be kept or found.
+
+    Attributes:
+        path: Where, as text; empty when not bound to one place.
+    """
+
+    def __init__(self, message: str, *, path: object = "") -> None:
+        self.path = str(path)
+        super().__init__(message)
+
+
+class StoreNotFoundError(StorageError, FileNotFoundError):
+    """There is no store at this path."""
+
+    def __init__(self, path: object) -> None:
+        super().__init__(
+            f"No store at {path}. Record one first (replaykit demo), or check the path.", path=path
+        )
+
+
+class NotAStoreError(StorageError):
+    """The file is not one of ours; it was left as it is."""
+
+    def __init__(self, path: object, reason: str) -> None:
+        super().__init__(f"{path} is not a replaykit store: {reason}. It was left as it is.", path=path)
+
+
+class LockedError(StorageError):
+    """
+    Another process writes to this store.
+
+    Attributes:
+        owner: The other process's id where known, else None.
+    """
+
+    def __init__(self, path: object, owner: int | None = None) -> None:
+        self.owner = owner
+        by = f" by process {owner}" if owner else ""
+        super().__init__(
+            f"{path} is locked{by}. Close the other writer, or give a directory (store='runs/'), "
+            "in which each process has a file of its own.",
+            path=path,
+        )
+
+
+class DamagedError(StorageError):
+    """
+    Bytes that were whole once are not any more.
+
+    Attributes:
+        offset: Where in the file the damage begins, in bytes.
+        reason: Which check failed.
+    """
+
+    def __init__(self, path: object, offset: int, reason: str) -> None:
+        self.offset = offset
+        self.reason = reason
+        super().__init__(f"{path or 'segment'}, byte {offset}: {reason}", path=path)
+
+
+class UnsupportedVersionError(StorageError):
+    """A newer replaykit wrote this."""
+
+    def __init__(self, path: object, found: object, supported: object) -> None:
+        self.found = found
+        self.supported = supported
+        super().__init__(
+            f"{path} has format version {found}; this replaykit reads up to {supported}. "
+            "Upgrade: pip install -U replaykit-memory",
+            path=path,
+        )
+
+
+class UnsupportedPlatformError(StorageError):
+    """This platform lacks file locks or safe opens (Linux and macOS have them)."""
+
+
+class PlaybackError(ReplaykitError):
+    """A recording cannot answer."""
+
+
+class NoMatchError(PlaybackError, LookupError):
+    """
+    No recorded call is left that answers this one.
+
+    Attributes:
+        call: The call, as text.
+        nearest: The nearest recorded calls, best first, as text.
+    """
+
+    def __init__(self, message: str, *, call: str, nearest: Sequence[str] = ()) -> None:
+        self.call = call
+        self.nearest = tuple(nearest)
+        super().__init__(message)
+
+
+class RecordedError(PlaybackError):
+    """
+    The recorded call failed with an exception that is not rebuilt here.
+
+    Attributes:
+        failure: The recorded ``Failure`` (type, message, args).
+    """
+
+    def __init__(self, failure: Any) -> None:
+        self.failure = failure
+        super().__init__(f"{failure.type}: {failure.message}")
+
+
+class DivergenceError(PlaybackError, AssertionError):
+    """
+    A replay differs from its recording.
+
+    Attributes:
+        result: The ``ReplayResult``.
+    """
+
+    def __init__(self, message: str, *, result: Any = None) -> None:
+        self.result = result
+        super().__init__(message)

@@ -1,0 +1,98 @@
+"""What a memory gives back: hits, search results and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, overload
+
+import attrs
+
+from replaykit.model.actions import FrameId
+
+__all__ = ["Answer", "Frame", "Hit", "SearchResult"]
+
+
+@attrs.frozen(kw_only=True)
+class Frame:
+    """One item of the embedded memory, as it is at one generation."""
+
+    frame_id: int
+    content: str | bytes
+    title: str | None = None
+    uri: str | None = None
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    created_ns: int = 0
+    generation: int = 0
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Hit:
+    """One found frame; ``rank`` starts at 1, a higher ``score`` is better."""
+
+    frame_id: FrameId
+    rank: int = 0
+    score: float = 0.0
+    title: str | None = None
+    uri: str | None = None
+    snippet: str = ""
+    text: str = ""
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Hit {self.rank}: frame {self.frame_id}, score {self.score:.4g}>"
+
+
+@attrs.frozen(repr=False)
+class SearchResult(Sequence[Hit]):
+    """The hits of one find, best first."""
+
+    hits: tuple[Hit, ...] = ()
+    mode: str = "lex"
+
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Hit]: ...
+    def __getitem__(self, index: int | slice) -> Hit | Sequence[Hit]:
+        return self.hits[index]
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return one flat dict per hit."""
+        return [attrs.asdict(hit, recurse=False) for hit in self.hits]
+
+    def to_pandas(self) -> Any:
+        """
+        Return the hits as a pandas ``DataFrame``.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        import pandas
+
+        return pandas.DataFrame(self.to_records())
+
+    def __repr__(self) -> str:
+        return f"<SearchResult {len(self.hits)} hits, mode {self.mode}>"
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Answer:
+    """An answer and the frames that it stands on."""
+
+    text: str
+    provider: str
+    model: str
+    frame_ids: tuple[FrameId, ...] = ()
+    hits: tuple[Hit, ...] = ()
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"<Answer by {self.provider}:{self.model} from {len(self.frame_ids)} frames>"

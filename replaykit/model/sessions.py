@@ -1,0 +1,217 @@
+"""A recording: the session, its checkpoints, its settings and its summary."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+from uuid import UUID
+
+import attrs
+
+from replaykit.model.actions import ZERO_HASH, FrameId, ReplayAction
+
+__all__ = [
+    "Checkpoint",
+    "Playable",
+    "ReplayConfig",
+    "ReplayManifest",
+    "ReplaySession",
+    "SessionState",
+    "SessionSummary",
+    "StateSnapshot",
+]
+
+SessionState = Literal["open", "sealed", "interrupted"]
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class StateSnapshot:
+    """
+    What a memory held at one moment.
+
+    ``frame_ids`` are the live frames (in imported sessions as stored); they
+    may be read on first use.  An index hash is None where the memory has no
+    such index.
+    """
+
+    frame_count: int = 0
+    frame_ids: Sequence[FrameId] = ()
+    lex_index_hash: bytes | None = None
+    vec_index_hash: bytes | None = None
+    wal_sequence: int = 0
+    generation: int = 0
+
+    def __repr__(self) -> str:
+        return f"<StateSnapshot {self.frame_count} frames, generation {self.generation}>"
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Checkpoint:
+    """
+    The state of the memory at a point of a session.
+
+    ``at_sequence`` is the sequence of the last action before it, 0 if none.
+    ``state_hash`` is 32 zero bytes where the target has no state to hash.
+    """
+
+    id: int
+    session_id: UUID
+    at_sequence: int
+    timestamp_ns: int
+    state_hash: bytes = ZERO_HASH
+    snapshot: StateSnapshot = attrs.field(factory=StateSnapshot)
+
+    @property
+    def timestamp_secs(self) -> int:
+        """Whole seconds since 1970 UTC."""
+        return self.timestamp_ns // 1_000_000_000
+
+    def __repr__(self) -> str:
+        return f"<Checkpoint {self.id} after action {self.at_sequence}, {self.state_hash[:4].hex()}>"
+
+
+@attrs.frozen(kw_only=True)
+class ReplayConfig:
+    """
+    How a session records.
+
+    Attributes:
+        auto_checkpoint_interval: Checkpoint after this many completed
+            top-level actions; 0 switches it off.
+        max_actions_per_session: Seal the session after this many actions.
+        auto_record: Start a session as soon as the memory is opened.
+    """
+
+    auto_checkpoint_interval: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    max_actions_per_session: int | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.gt(0))
+    )
+    auto_record: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class ReplayManifest:
+    """Where a segment lies in its file and what it holds."""
+
+    segment_offset: int
+    segment_size: int
+    session_count: int
+    total_actions: int
+    version: int
+
+
+@attrs.frozen
+class Playable:
+    """Whether a session can answer calls, and why not."""
+
+    verdict: Literal["yes", "partly", "no"]
+    reasons: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.verdict != "no"
+
+    def __str__(self) -> str:
+        return self.verdict
+
+
+@attrs.frozen(kw_only=True)
+class SessionSummary:
+    """One line of a listing; made without reading an action."""
+
+    session_id: UUID
+    name: str | None
+    created_secs: int
+    ended_secs: int | None
+    action_count: int
+    checkpoint_count: int
+    duration_secs: int
+    state: SessionState
+    lost: int = 0
+
+
+def _timestamp(seconds: int) -> str:
+    try:
+        return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return str(seconds)
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class ReplaySession:
+    """
+    One recording.
+
+    ``actions`` is a lazy sequence: an action is read from the store when it
+    is looked at.  ``lost`` counts calls that could not be kept, ``late``
+    calls that began after the end.
+    """
+
+    session_id: UUID
+    name: str | None
+    created_ns: int
+    ended_ns: int | None
+    actions: Sequence[ReplayAction]
+    checkpoints: Sequence[Checkpoint] = ()
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    version: int = 1
+    state: SessionState = "sealed"
+    ended_by: str = ""
+    lost: int = 0
+    late: int = 0
+    parent_session: UUID | None = None
+    start_generation: int | None = None
+    capture: str = "full"
+    redaction: str = ""
+    playable: Playable = Playable("yes")
+
+    @property
+    def created_secs(self) -> int:
+        """Whole seconds since 1970 UTC."""
+        return self.created_ns // 1_000_000_000
+
+    @property
+    def ended_secs(self) -> int | None:
+        """Whole seconds since 1970 UTC, None while open."""
+        return None if self.ended_ns is None else self.ended_ns // 1_000_000_000
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return one flat dict per action: what a table or a data frame needs."""
+        return [_record(self, action) for action in self.actions]
+
+    def to_pandas(self) -> Any:
+        """
+        Return the actions as a pandas ``DataFrame``.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        import pandas
+
+        return pandas.DataFrame(self.to_records())
+
+    def __repr__(self) -> str:
+        label = f" {self.name!r}" if self.name else ""
+        return f"<ReplaySession {self.session_id}{label} {self.state}, {len(self.actions)} actions>"
+
+
+def _record(session: ReplaySession, action: ReplayAction) -> dict[str, Any]:
+    return {
+        "session_id": str(session.session_id),
+        "sequence": action.sequence,
+        "kind": action.kind,
+        "name": action.name,
+        "source": action.source,
+        "time": _timestamp(action.timestamp_secs),
+        "duration_ms": action.duration_ns / 1e6,
+        "parent": action.parent,
+        "input_preview": action.input_preview,
+        "output_preview": action.output_preview,
+        "affected_frames": list(action.affected_frames),
+        "error": None if action.error is None else f"{action.error.type}: {action.error.message}",
+        "flags": sorted(action.flags),
+        **{
+            key: value.hex() if isinstance(value, bytes) else value
+            for key, value in attrs.asdict(action.action_type, recurse=False).items()
+        },
+    }

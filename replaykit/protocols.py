@@ -1,0 +1,242 @@
+"""
+What can be plugged in, on one page.
+
+A contract here is the smallest that does the job: a callable where one
+suffices, else a few methods.  Objects are passed in; nothing registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+from uuid import UUID
+
+import attrs
+
+from replaykit.model import StateSnapshot, Verification
+
+__all__ = [
+    "CheckpointPolicy",
+    "Clock",
+    "FileLayer",
+    "Log",
+    "PendingCall",
+    "Progress",
+    "Redactor",
+    "StateSource",
+    "Store",
+    "StoredSession",
+]
+
+
+# -- recording ----------------------------------------------------------------
+
+
+class Clock(Protocol):
+    """Where time comes from; tests pass their own."""
+
+    def time_ns(self) -> int:
+        """Return nanoseconds since 1970 UTC; may step backwards."""
+
+    def perf_counter_ns(self) -> int:
+        """Return monotonic nanoseconds from an arbitrary start."""
+
+
+Redactor = Callable[[tuple[str | int, ...], Any], Any]
+"""``(path, value) -> value``, called for each text and bytes leaf; raising drops the whole payload."""
+
+
+@attrs.frozen(kw_only=True)
+class Progress:
+    """How far a session has come since its last checkpoint."""
+
+    actions: int
+    seconds: float
+    bytes: int
+    kind: str
+    failed: bool
+
+
+@attrs.frozen(kw_only=True)
+class PendingCall:
+    """A top-level call that is about to run."""
+
+    kind: str
+    name: str
+
+
+class CheckpointPolicy(Protocol):
+    """When to make a checkpoint without being asked."""
+
+    def before(self, call: PendingCall) -> bool:
+        """Return True for a checkpoint before *call* runs."""
+
+    def after(self, progress: Progress) -> bool:
+        """Return True for a checkpoint after the action that *progress* ends with."""
+
+
+class StateSource(Protocol):
+    """A memory that can say what it holds."""
+
+    def snapshot(self, *, with_ids: bool) -> tuple[StateSnapshot, bytes]:
+        """
+        Return the present state and its 32-byte hash.
+
+        With *with_ids* the frame ids are read now and complete; else
+        ``frame_ids`` may be read from the memory when looked at.
+        """
+
+
+# -- storage --------------------------------------------------------------------
+
+
+class FileLayer(Protocol):
+    """
+    The only way to the disk: ten methods, so that tests can fail each.
+
+    Handles are descriptors.  Every method raises ``OSError`` as the system
+    gives it; the callers in ``storage`` translate.
+    """
+
+    def open(self, path: str, *, write: bool, create: bool) -> int:
+        """Open a regular file, never through a symlink; *create* demands that it is new (0600)."""
+
+    def pread(self, handle: int, size: int, offset: int) -> bytes:
+        """Return up to *size* bytes at *offset*; fewer only at the end of the file."""
+
+    def append(self, handle: int, data: bytes) -> int:
+        """Write *data* at the end in one call; return how many bytes went in."""
+
+    def sync(self, handle: int) -> None:
+        """Return when all written bytes are on the device."""
+
+    def truncate(self, handle: int, size: int) -> None:
+        """Cut the file to *size* bytes."""
+
+    def size(self, handle: int) -> int:
+        """Return the file's size in bytes."""
+
+    def lock(self, handle: int, *, shared: bool = False) -> bool:
+        """Try to lock the file without waiting; True when the lock is ours."""
+
+    def remove(self, path: str) -> None:
+        """Remove the name *path*."""
+
+    def rename(self, source: str, target: str) -> None:
+        """Give *source* the name *target*, replacing what stood there."""
+
+    def sync_directory(self, path: str) -> None:
+        """Return when the names in directory *path* are on the device."""
+
+
+class Log(Protocol):
+    """The live log of one session: bytes in order, appended by any thread without a lock."""
+
+    @property
+    def session_id(self) -> UUID:
+        """The session whose log this is."""
+
+    @property
+    def path(self) -> str:
+        """Where it is, for messages; empty in memory."""
+
+    @property
+    def size(self) -> int:
+        """Bytes appended so far."""
+
+    def append(self, record: bytes) -> None:
+        """
+        Append one whole record; it survives ``kill -9`` once this returns.
+
+        Raises:
+            OSError: The record is not kept whole; what was written of it is
+                left as a torn record that readers skip.
+        """
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to *size* bytes from *offset*."""
+
+    def sync(self) -> None:
+        """Return when everything appended before is on the device."""
+
+    def has_writer(self) -> bool:
+        """Return whether a living process still writes to it."""
+
+    def claim(self) -> bool:
+        """Become its writer if nobody is; True when it is ours now."""
+
+    def remove(self) -> None:
+        """Drop the log: all of it is published."""
+
+    def close(self) -> None:
+        """Let go of the file (and of the writer's lock); it stays where it is."""
+
+
+class StoredSession(Protocol):
+    """The published part of one session, read lazily."""
+
+    @property
+    def card(self) -> Any:
+        """The session's ``format.entries.Card``."""
+
+    @property
+    def opening(self) -> Any:
+        """The session's ``format.entries.Opening``."""
+
+    @property
+    def checkpoints(self) -> Sequence[Mapping[str, Any]]:
+        """Checkpoint entries in order."""
+
+    @property
+    def sequences(self) -> Sequence[int]:
+        """The sequences that are published, ascending."""
+
+    def action(self, sequence: int) -> Mapping[str, Any]:
+        """Return one action entry; KeyError when it is not published."""
+
+    def actions(self) -> Iterator[Mapping[str, Any]]:
+        """Yield action entries in order of sequence, in bounded memory."""
+
+
+class Store(Protocol):
+    """Where sessions live.  Safe to call from several threads."""
+
+    @property
+    def location(self) -> str:
+        """The path as the user gave it, for messages."""
+
+    def create_log(self, session_id: UUID) -> Log:
+        """Make the live log of a new (or resumed) session and be its writer."""
+
+    def logs(self) -> Sequence[Log]:
+        """Return the live logs beside this store, whoever writes them."""
+
+    def publish(self, part: Any) -> None:
+        """Append a ``format.entries.Part``; on the device when this returns."""
+
+    def cards(self) -> Sequence[Any]:
+        """Return one ``format.entries.Card`` per published session, in order of publishing."""
+
+    def read(self, session_id: UUID) -> StoredSession:
+        """
+        Return the published session.
+
+        Raises:
+            SessionNotFoundError: Nothing of it is published, or it was deleted.
+        """
+
+    def delete(self, session_id: UUID) -> None:
+        """
+        Delete a published session durably; other sessions are untouched.
+
+        Raises:
+            SessionNotFoundError: It is not published, or was deleted before.
+        """
+
+    def verify(self) -> Verification:
+        """Read every byte of the store's own files; the result is true only if all of it is accounted for."""
+
+    def close(self) -> None:
+        """Let go of files and locks; closing twice is fine."""
+
+
