@@ -1,0 +1,195 @@
+"""
+One database connection for all threads, and a new one for each forked child.
+
+SQLite's errors end here: what leaves is a replaykit error.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import attrs
+
+from replaykit.errors import (
+    ClosedError,
+    DamagedError,
+    LockedError,
+    ReadOnlyError,
+    ReplaykitError,
+    StorageError,
+    UsageError,
+)
+from replaykit.memory.schema import prepare
+from replaykit.storage.database import MEMORY, open_database
+
+if TYPE_CHECKING:
+    import apsw
+
+__all__ = ["Connection"]
+
+
+@attrs.define
+class _Handle:
+    """The connection of one process, with the lock of its threads."""
+
+    connection: apsw.Connection | None = None
+    lock: threading.RLock = attrs.field(factory=threading.RLock)
+
+
+class Connection:
+    """
+    A memory's database.
+
+    Any thread may use it; they take turns.  After a fork the child gets a
+    connection of its own to a file; a copy of what was in RAM goes on as it
+    is.
+
+    Raises:
+        StorageError: As `open_database` and `schema.prepare` say.
+    """
+
+    def __init__(self, path: str, *, create: bool, read_only: bool) -> None:
+        self._path = path
+        self._file = _resolved(path)
+        self._read_only = read_only
+        self._closed = False
+        self._handles: dict[int, _Handle] = {}
+        with _translated(path):
+            opened = open_database(self._file, create=create, read_only=read_only)
+            self._handles[os.getpid()] = _Handle(opened)
+            try:
+                prepare(opened, path, read_only=read_only)
+            except BaseException:
+                opened.close()
+                raise
+
+    @property
+    def path(self) -> str:
+        """The path as the user gave it."""
+        return self._path
+
+    @contextmanager
+    def reading(self) -> Iterator[apsw.Connection]:
+        """
+        Yield the connection inside a read transaction: all that is read belongs together.
+
+        Inside a write of the same thread it sees that write so far.
+        """
+        with self._turn() as connection:
+            if connection.in_transaction:
+                yield connection
+            else:
+                with _transaction(connection, "BEGIN"):
+                    yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[apsw.Connection]:
+        """
+        Yield the connection inside a write transaction: kept as a whole, or not at all when the block raises.
+
+        Raises:
+            ReadOnlyError: It was opened for reading only.
+            UsageError: This thread is inside another write.
+            LockedError: Another process does not stop writing.
+        """
+        if self._read_only:
+            raise ReadOnlyError(f"{self._path} was opened for reading only")
+        with self._turn() as connection:
+            if connection.in_transaction:
+                raise UsageError("A put_many is running in this thread: write before or after it, not inside")
+            with _transaction(connection, "BEGIN IMMEDIATE"):
+                yield connection
+
+    def close(self) -> None:
+        """Let go of the file; closing twice is fine."""
+        handle = self._handle()
+        with handle.lock, _translated(self._path):
+            self._closed = True
+            if handle.connection is not None:
+                handle.connection.close()
+                handle.connection = None
+
+    @contextmanager
+    def _turn(self) -> Iterator[apsw.Connection]:
+        handle = self._handle()
+        with handle.lock, _translated(self._path):
+            if self._closed:
+                raise ClosedError(f"The memory {self._path} is closed")
+            if handle.connection is None:
+                handle.connection = open_database(self._file, create=False, read_only=self._read_only)
+            yield handle.connection
+
+    def _handle(self) -> _Handle:
+        pid = os.getpid()
+        handle = self._handles.get(pid)
+        if handle is None:
+            # Two threads of a child may come here at once: setdefault lets
+            # one of their handles win, and none is opened yet.
+            handle = self._handles.setdefault(pid, self._handle_after_fork())
+        return handle
+
+    def _handle_after_fork(self) -> _Handle:
+        # The lock may be held by a thread that the child does not have.
+        inherited = next(reversed(self._handles.values()))
+        return _Handle(inherited.connection if self._file == MEMORY else None)
+
+    def __del__(self) -> None:
+        for pid, handle in getattr(self, "_handles", {}).items():
+            if pid != os.getpid() and handle.connection is not None:
+                # SQLite must never close what another process opened: it would
+                # copy and delete a write-ahead log that is not its own.
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(handle.connection))
+
+
+def _resolved(path: str) -> str:
+    # Absolute, since a child may reopen it in another directory.  Only the
+    # directory is resolved: the file itself must be no symlink, and that is
+    # for open_database to refuse.
+    if path == MEMORY:
+        return path
+    directory, name = os.path.split(path)
+    return os.path.join(os.path.realpath(directory or os.curdir), name)
+
+
+@contextmanager
+def _transaction(connection: apsw.Connection, begin: str) -> Iterator[None]:
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # After some errors SQLite has rolled back by itself.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def _translated(path: str) -> Iterator[None]:
+    import apsw
+
+    try:
+        yield
+    except apsw.Error as error:
+        raise _as_ours(error, path) from error
+
+
+def _as_ours(error: apsw.Error, path: str) -> ReplaykitError:
+    import apsw
+
+    if isinstance(error, apsw.FullError):
+        return StorageError(f"The disk is full: nothing of this call is in {path}", path=path)
+    if isinstance(error, (apsw.BusyError, apsw.LockedError)):
+        return LockedError(path)
+    if isinstance(error, apsw.ReadOnlyError):
+        return ReadOnlyError(f"{path} cannot be written: {error}")
+    if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
+        return DamagedError(path, 0, f"SQLite cannot read the file: {error}")
+    if isinstance(error, apsw.TooBigError):
+        return UsageError("A frame may have up to 1,000,000,000 bytes")
+    return StorageError(f"Cannot use {path}: {error}", path=path)

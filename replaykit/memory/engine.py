@@ -1,0 +1,361 @@
+"""
+The embedded memory, unrecorded: frames in one SQLite file, searched by words.
+
+Each write call makes one generation.  What a write replaced is kept as an
+older version of its frame.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from replaykit.errors import UsageError
+from replaykit.memory import answers, changes, state_hash
+from replaykit.memory.changes import Change, Version, changing, live_version
+from replaykit.memory.connection import Connection
+from replaykit.memory.fields import Fields, checked
+from replaykit.memory.frame_ids import FrameIds
+from replaykit.memory.schema import load_generation, load_state
+from replaykit.memory.search import Scored, rank, snippet, words
+from replaykit.model import Answer, Frame, Hit, SearchResult, StateSnapshot
+
+if TYPE_CHECKING:
+    import apsw
+
+__all__ = ["UNSET", "Engine", "Unset"]
+
+_PROGRESS_EVERY = 256
+_PAGE = 512
+
+
+class Unset:
+    """The type of `UNSET`."""
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Final = Unset()
+"""Stands for an argument that was not given, where None has a meaning."""
+
+
+class Engine:
+    """
+    A memory in the file at *path*, or in RAM for ``:memory:``.
+
+    Any thread may call it.  A forked child goes on with the same file; of a
+    memory in RAM it has a copy.
+
+    Raises:
+        StoreNotFoundError: There is no file and *create* is false.
+        NotAStoreError: The file is something else, or read only and without a memory.
+        UnsupportedVersionError: A newer replaykit wrote it.
+        StorageError: The system refuses the file.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        create: bool = True,
+        read_only: bool = False,
+        time_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._connection = Connection(path, create=create, read_only=read_only)
+        self._time_ns = time_ns
+        self._seen = threading.local()
+
+    @property
+    def path(self) -> str:
+        """The path as it was given."""
+        return self._connection.path
+
+    # -- writing ------------------------------------------------------------------
+
+    def put(
+        self,
+        content: str | bytes,
+        *,
+        title: str | None = None,
+        uri: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> int:
+        """
+        Keep a new frame and return its id.
+
+        It survives the end of the process once this returns.
+
+        Raises:
+            UsageError: A value has the wrong type or cannot be stored.
+            ReadOnlyError: The memory was opened for reading.
+            StorageError: It cannot be written; nothing of it is kept.
+        """
+        fields = checked(content, title=title, uri=uri, metadata=metadata)
+        with self._writing() as change:
+            return change.add(fields, created_ns=self._time_ns())
+
+    def put_many(
+        self,
+        items: Iterable[str | bytes | Mapping[str, Any]],
+        *,
+        progress: Callable[[int], None] | None = None,
+    ) -> list[int]:
+        """
+        Keep all *items* or, when anything raises, none; return their ids in order.
+
+        An item is a content, or a mapping with ``content`` and the keyword
+        names of `put`.  *progress* is called now and then, and at the end,
+        with how many are in.  Other calls wait until all are in, so *items*
+        should not be slow to come; they may read this memory but not write.
+
+        Raises:
+            UsageError: An item cannot be stored; the message has its index.
+        """
+        if isinstance(items, (str, bytes, Mapping)):
+            raise UsageError(f"put_many takes several items, not one {type(items).__name__}: use put")
+        ids: list[int] = []
+        with self._writing() as change:
+            for index, item in enumerate(items):
+                ids.append(change.add(_item_fields(item, index), created_ns=self._time_ns()))
+                if progress is not None and len(ids) % _PROGRESS_EVERY == 0:
+                    progress(len(ids))
+            if progress is not None and len(ids) % _PROGRESS_EVERY:
+                progress(len(ids))
+        return ids
+
+    def update(
+        self,
+        frame_id: int,
+        content: str | bytes | Unset = UNSET,
+        *,
+        title: str | None | Unset = UNSET,
+        uri: str | None | Unset = UNSET,
+        metadata: Mapping[str, Any] | None | Unset = UNSET,
+    ) -> None:
+        """
+        Replace what is given of a frame; the rest and the id stay.
+
+        Raises:
+            FrameNotFoundError: There is no live frame *frame_id*.
+            UsageError: A value has the wrong type or cannot be stored.
+        """
+        given = {"content": content, "title": title, "uri": uri, "metadata": metadata}
+        with self._writing() as change:
+            old = self._live(frame_id)
+            change.replace(old, _updated(old.fields, given))
+
+    def delete(self, frame_id: int) -> None:
+        """
+        Remove a frame; its id is never used again.
+
+        Raises:
+            FrameNotFoundError: There is no live frame *frame_id*.
+        """
+        with self._writing() as change:
+            change.remove(self._live(frame_id))
+
+    # -- reading ------------------------------------------------------------------
+
+    def get(self, frame_id: int) -> Frame:
+        """
+        Return a frame.
+
+        Raises:
+            FrameNotFoundError: There is no live frame *frame_id*.
+        """
+        with self._reading() as connection:
+            return live_version(connection, frame_id).frame()
+
+    def __contains__(self, frame_id: object) -> bool:
+        with self._reading() as connection:
+            return changes.is_live(connection, frame_id)
+
+    def __len__(self) -> int:
+        with self._reading() as connection:
+            return load_state(connection).frame_count
+
+    def __bool__(self) -> bool:
+        # An empty memory is still a memory: ``if memory:`` asks for None.
+        return True
+
+    def frames(self) -> Iterator[Frame]:
+        """Return all frames as they are now, by ascending id; later writes do not show."""
+        return self._frames_at(self.generation)
+
+    def find(self, query: str, k: int = 10, *, mode: str = "auto") -> SearchResult:
+        """
+        Return the *k* frames that answer best to any of the words of *query*.
+
+        Equal scores are ordered by id.  A query without words finds nothing.
+        Frames of bytes are found by their titles.
+
+        Raises:
+            UsageError: *k* is not positive, or *mode* is not set up.
+        """
+        _demand_text("query", query)
+        _demand_positive(k)
+        if mode not in ("auto", "lex"):
+            raise UsageError(_no_such_mode(mode))
+        with self._reading() as connection:
+            state = load_state(connection)
+            found = rank(connection, query, k, frame_count=state.frame_count)
+            return SearchResult(_hits(connection, found, words(query)), mode="lex")
+
+    def ask(self, question: str, k: int = 6, *, model: str = "extractive") -> Answer:
+        """
+        Return the best sentences of the *k* frames that `find` gives for *question*.
+
+        Raises:
+            UsageError: *k* is not positive, or *model* is not set up.
+        """
+        _demand_text("question", question)
+        if model not in (answers.PROVIDER, answers.MODEL):
+            raise UsageError(f"The model {model!r} is not set up; use model='extractive'")
+        return answers.extract(question, self.find(question, k).hits)
+
+    # -- generations --------------------------------------------------------------
+
+    @property
+    def generation(self) -> int:
+        """How many writes the memory has seen: 0 when fresh."""
+        with self._reading():
+            return self.last_generation()
+
+    def last_generation(self) -> int:
+        """Return the generation that this thread's last call made or read; before any, the present one."""
+        seen: int | None = getattr(self._seen, "generation", None)
+        return self.generation if seen is None else seen
+
+    def frame_ids_at(self, generation: int) -> list[int]:
+        """Return the ids of the frames that were live at *generation*, ascending."""
+        with self._reading() as connection:
+            return changes.frame_ids(connection, generation)
+
+    def snapshot(self, *, with_ids: bool) -> tuple[StateSnapshot, bytes]:
+        """
+        Return the present state and its 32-byte hash.
+
+        Equal frames under equal ids have equal hashes, whichever way they
+        came there.  Without *with_ids*, ``frame_ids`` are read from this
+        memory when looked at: as they are now, also after later writes.
+        """
+        with self._reading() as connection:
+            state = load_state(connection)
+            ids = FrameIds(self.frame_ids_at, state.generation, state.frame_count)
+            snapshot = StateSnapshot(
+                frame_count=state.frame_count,
+                frame_ids=tuple(ids) if with_ids else ids,
+                lex_index_hash=state_hash.digest(state.index_hash),
+                wal_sequence=state.generation,
+                generation=state.generation,
+            )
+            return snapshot, state_hash.digest(state.frames_hash)
+
+    # -- closing ------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Let go of the file; closing twice is fine, every other call then raises ClosedError."""
+        self._connection.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Engine {self.path}>"
+
+    # -- inside -------------------------------------------------------------------
+
+    @contextmanager
+    def _reading(self) -> Iterator[apsw.Connection]:
+        with self._connection.reading() as connection:
+            self._seen.generation = load_generation(connection)
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Change]:
+        with self._connection.writing() as connection, changing(connection) as change:
+            yield change
+        self._seen.generation = change.generation
+
+    def _live(self, frame_id: int) -> Version:
+        with self._reading() as connection:
+            return live_version(connection, frame_id)
+
+    def _frames_at(self, generation: int) -> Iterator[Frame]:
+        after = -1
+        while True:
+            with self._connection.reading() as connection:
+                page = changes.frame_ids_after(connection, generation, after, _PAGE)
+            for frame_id in page:
+                with self._connection.reading() as connection:
+                    frame = changes.version_at(connection, frame_id, generation).frame()
+                yield frame
+            if len(page) < _PAGE:
+                return
+            after = page[-1]
+
+
+def _item_fields(item: str | bytes | Mapping[str, Any], index: int) -> Fields:
+    try:
+        if not isinstance(item, Mapping):
+            return checked(item)
+        given = dict(item)
+        if "content" not in given:
+            raise UsageError("content is missing")
+        unknown = sorted(map(str, given.keys() - {"content", "title", "uri", "metadata"}))
+        if unknown:
+            raise UsageError(f"unknown key {unknown[0]!r}; put takes content, title, uri and metadata")
+        return checked(given.pop("content"), **given)
+    except UsageError as error:
+        raise UsageError(f"item {index}: {error}") from error
+
+
+def _updated(old: Fields, given: Mapping[str, Any]) -> Fields:
+    before = {"content": old.content, "title": old.title, "uri": old.uri, "metadata": old.metadata_map()}
+    return checked(**(before | {name: value for name, value in given.items() if value is not UNSET}))
+
+
+def _hits(connection: apsw.Connection, found: list[Scored], query_words: tuple[str, ...]) -> tuple[Hit, ...]:
+    return tuple(
+        _hit(live_version(connection, scored.frame_id).fields, scored, number, query_words)
+        for number, scored in enumerate(found, 1)
+    )
+
+
+def _hit(fields: Fields, scored: Scored, number: int, query_words: tuple[str, ...]) -> Hit:
+    return Hit(
+        frame_id=scored.frame_id,
+        rank=number,
+        score=scored.score,
+        title=fields.title,
+        uri=fields.uri,
+        snippet=snippet(fields.text, query_words),
+        text=fields.text,
+        metadata=fields.metadata_map(),
+    )
+
+
+def _demand_text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise UsageError(f"{name} must be str, not {type(value).__name__}")
+
+
+def _demand_positive(k: object) -> None:
+    if isinstance(k, bool) or not isinstance(k, int) or k <= 0:
+        raise UsageError(f"k must be a whole number above 0, not {k!r}")
+
+
+def _no_such_mode(mode: object) -> str:
+    if mode in ("vec", "hybrid", "semantic"):
+        return f"mode {mode!r} needs an embedding model, and none is set up; use mode='lex'"
+    return f"unknown mode {mode!r}; use 'auto' or 'lex'"

@@ -1,0 +1,130 @@
+"""
+Opens the SQLite file that holds a memory and its sessions.
+
+Both the embedded memory and its session store come through here, so that one
+place decides how a file that may be hostile is opened.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from replaykit.errors import NotAStoreError, ReadOnlyError, StorageError, StoreNotFoundError
+
+if TYPE_CHECKING:
+    import apsw
+
+__all__ = ["APPLICATION_ID", "MEMORY", "open_database"]
+
+MEMORY = ":memory:"
+"""The path of a database that lives in RAM."""
+
+APPLICATION_ID = 0x72706B6D
+"""``rpkm``, in the database header: how one of our files is known from any other."""
+
+_HEADER = b"SQLite format 3\x00"
+_APPLICATION_ID_AT = 68
+
+
+def open_database(path: str, *, create: bool = True, read_only: bool = False) -> apsw.Connection:
+    """
+    Open the memory file at *path*, or a fresh database in RAM for ``:memory:``.
+
+    The file is created with mode 0600 and never opened through a symlink.
+    One connection serves one thread at a time; the caller holds a lock.
+
+    Raises:
+        StoreNotFoundError: There is no file and *create* is false.
+        NotAStoreError: The file is something else; it is left as it is.
+        ReadOnlyError: A new file was asked for reading only.
+        StorageError: The system refuses the file.
+    """
+    import apsw
+
+    if path == MEMORY:
+        return _configured(apsw.Connection(MEMORY), fresh=True, read_only=False)
+    fresh = _prepare(path, create=create, read_only=read_only)
+    flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
+    try:
+        connection = apsw.Connection(path, flags=flags | apsw.SQLITE_OPEN_NOFOLLOW)
+    except apsw.Error as error:
+        raise StorageError(f"Cannot open {path}: {error}", path=path) from error
+    try:
+        return _configured(connection, fresh=fresh, read_only=read_only)
+    except apsw.NotADBError as error:
+        connection.close()
+        raise NotAStoreError(path, "it is no database") from error
+    except apsw.Error as error:
+        connection.close()
+        raise StorageError(f"Cannot use {path}: {error}", path=path) from error
+
+
+def _prepare(path: str, *, create: bool, read_only: bool) -> bool:
+    """Create the file if asked, check its kind; return whether it is empty (new)."""
+    try:
+        if create and not read_only:
+            try:
+                # SQLite gives its -wal and -shm files the mode of the main
+                # file, so the main file must be private before SQLite sees it.
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            except FileExistsError:
+                pass
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise StoreNotFoundError(path) from error
+    except OSError as error:
+        raise StorageError(f"Cannot open {path}: {error.strerror}", path=path) from error
+    try:
+        return _is_empty_or_ours(path, handle, read_only=read_only)
+    finally:
+        os.close(handle)
+
+
+def _is_empty_or_ours(path: str, handle: int, *, read_only: bool) -> bool:
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        raise NotAStoreError(path, "it is a directory or a device, not a file")
+    header = os.pread(handle, 100, 0)
+    if not header:
+        if read_only:
+            raise ReadOnlyError(f"{path} is empty: open it for writing first")
+        return True
+    if header[: len(_HEADER)] != _HEADER:
+        raise NotAStoreError(path, "it is no SQLite database")
+    found = int.from_bytes(header[_APPLICATION_ID_AT : _APPLICATION_ID_AT + 4], "big")
+    # A crash between the creation of the file and its first commit leaves a
+    # WAL database whose header is still blank; the check below decides then.
+    if found not in (APPLICATION_ID, 0):
+        raise NotAStoreError(path, "it is another program's database")
+    return False
+
+
+def _configured(connection: apsw.Connection, *, fresh: bool, read_only: bool) -> apsw.Connection:
+    import apsw
+
+    connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+    connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_VIEW, 0)
+    connection.set_busy_timeout(10_000)
+    for pragma in ("cell_size_check=ON", "mmap_size=0", "synchronous=NORMAL", "temp_store=MEMORY"):
+        connection.execute(f"PRAGMA {pragma}")
+    if read_only:
+        _demand_ours(connection)
+        return connection
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+    if fresh or not tables:
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    else:
+        _demand_ours(connection)
+    if connection.filename:
+        connection.execute("PRAGMA journal_mode=WAL")
+    return connection
+
+
+def _demand_ours(connection: apsw.Connection) -> None:
+    if connection.execute("PRAGMA application_id").get != APPLICATION_ID:
+        path = connection.filename
+        connection.close()
+        raise NotAStoreError(path, "it is another program's database")
