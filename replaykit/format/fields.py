@@ -1,0 +1,251 @@
+"""Openings, sealings, gaps and cards as maps with short keys, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+from operator import itemgetter
+from typing import Any
+from uuid import UUID
+
+import attrs
+
+from replaykit.errors import DamagedError
+from replaykit.format.entries import Card, Gap, Opening, Sealing
+
+__all__ = [
+    "Fields",
+    "card_of",
+    "map_of_card",
+    "map_of_gap",
+    "map_of_opening",
+    "map_of_sealing",
+    "opening_of",
+]
+
+_MEANT_WHEN_EMPTY = frozenset({"name", "t1", "gen"})
+_NONE = type(None)
+_CARD_FIELDS: dict[str, tuple[type, ...]] = {
+    "s": (bytes,),
+    "name": (str, _NONE),
+    "t0": (int,),
+    "t1": (int, _NONE),
+    "st": (str,),
+    "n": (int,),
+    "c": (int,),
+    "dur": (int,),
+    "by": (str,),
+    "lost": (int,),
+    "late": (int,),
+    "meta": (dict,),
+    "par": (bytes, _NONE),
+    "parts": (int,),
+    "log": (int,),
+    "kinds": (dict,),
+    "cap": (str,),
+    "red": (str,),
+    "gen": (int, _NONE),
+}
+_card_values = itemgetter(*_CARD_FIELDS)
+_CARD_SHAPES = frozenset(product(*_CARD_FIELDS.values()))
+_STATES = ("open", "sealed", "interrupted")
+
+
+@attrs.frozen
+class Fields:
+    """
+    A decoded body whose values are checked as they are read.
+
+    Every reading method raises ``DamagedError`` for a value of another type.
+    """
+
+    body: Mapping[str, Any]
+    path: str = ""
+    offset: int = 0
+
+    def get(self, key: str) -> Any:
+        """Return the value under *key* as it is, None when there is none."""
+        return self.body.get(key)
+
+    def integer(self, key: str) -> int:
+        """Return an integer, 0 when there is none."""
+        value = self.body.get(key, 0)
+        if type(value) is not int:
+            raise self.malformed(key)
+        return value
+
+    def optional_integer(self, key: str) -> int | None:
+        """Return an integer, None when there is none."""
+        return None if self.body.get(key) is None else self.integer(key)
+
+    def text(self, key: str) -> str:
+        """Return a text, empty when there is none."""
+        return self.optional_text(key) or ""
+
+    def optional_text(self, key: str) -> str | None:
+        """Return a text, None when there is none."""
+        value = self.body.get(key)
+        if value is not None and type(value) is not str:
+            raise self.malformed(key)
+        return value
+
+    def octets(self, key: str, size: int) -> bytes:
+        """Return exactly *size* bytes."""
+        value = self.body.get(key)
+        if type(value) is not bytes or len(value) != size:
+            raise self.malformed(key)
+        return value
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        """Return a map, empty when there is none."""
+        value = self.body.get(key, {})
+        if type(value) is not dict:
+            raise self.malformed(key)
+        return value
+
+    def items(self, key: str) -> list[Any]:
+        """Return a list, empty when there is none."""
+        value = self.body.get(key, [])
+        if type(value) is not list:
+            raise self.malformed(key)
+        return value
+
+    def malformed(self, key: str) -> DamagedError:
+        """Return the error that says that *key* does not hold what it should."""
+        return DamagedError(self.path, self.offset, f"the field {key!r} is malformed")
+
+
+def map_of_opening(opening: Opening) -> dict[str, Any]:
+    """Return the body of an OPEN block."""
+    return _without_defaults(
+        {
+            "s": opening.session_id.bytes,
+            "name": opening.name,
+            "t": opening.created_ns,
+            "meta": dict(opening.metadata),
+            "red": opening.redaction,
+            "cap": opening.capture,
+            "par": _bytes_of(opening.parent_session),
+            "gen": opening.start_generation,
+            "resume": opening.resumed,
+        }
+    )
+
+
+def opening_of(fields: Fields) -> Opening:
+    """Return the opening that an OPEN block holds."""
+    return Opening(
+        session_id=UUID(bytes=fields.octets("s", 16)),
+        name=fields.optional_text("name"),
+        created_ns=fields.integer("t"),
+        metadata=fields.mapping("meta"),
+        redaction=fields.text("red"),
+        capture=fields.text("cap") or "full",
+        parent_session=_parent(fields),
+        start_generation=fields.optional_integer("gen"),
+        resumed=fields.get("resume") is True,
+    )
+
+
+def map_of_sealing(sealing: Sealing) -> dict[str, Any]:
+    """Return what a SEAL block says about the end."""
+    return _without_defaults(
+        {
+            "st": sealing.state,
+            "t1": sealing.ended_ns,
+            "by": sealing.ended_by,
+            "dur": sealing.duration_ns,
+            "lost": sealing.lost,
+            "late": sealing.late,
+            "meta": dict(sealing.metadata),
+        }
+    )
+
+
+def map_of_gap(gap: Gap, session_id: bytes | None) -> dict[str, Any]:
+    """Return the body of a GAP block; without a session it stands for bytes of the store's own file."""
+    body: dict[str, Any] = {"at": gap.offset, "why": gap.reason, "b": gap.data}
+    return body if session_id is None else {"s": session_id, **body}
+
+
+def map_of_card(card: Card) -> dict[str, Any]:
+    """Return *card* as it stands in a catalog; every key is there, so that reading it is quick."""
+    return {
+        "s": card.session_id.bytes,
+        "name": card.name,
+        "t0": card.created_ns,
+        "t1": card.ended_ns,
+        "st": card.state,
+        "n": card.action_count,
+        "c": card.checkpoint_count,
+        "dur": card.duration_ns,
+        "by": card.ended_by,
+        "lost": card.lost,
+        "late": card.late,
+        "meta": dict(card.metadata),
+        "par": _bytes_of(card.parent_session),
+        "parts": card.parts,
+        "log": card.log_through,
+        "kinds": dict(card.by_kind),
+        "cap": card.capture,
+        "red": card.redaction,
+        "gen": card.start_generation,
+    }
+
+
+def card_of(fields: Fields) -> Card:
+    """
+    Return the card that a catalog holds.
+
+    Raises:
+        DamagedError: A field is missing or malformed.
+    """
+    try:
+        values = _card_values(fields.body)
+    except KeyError as error:
+        raise fields.malformed(str(error)) from error
+    # A listing makes thousands of cards: the types of all values are looked
+    # up at once, and only what a type does not say is looked at.
+    if tuple(map(type, values)) not in _CARD_SHAPES:
+        raise fields.malformed("card")
+    session_id, parent, kinds = values[0], values[12], values[15]
+    if len(session_id) != 16 or values[4] not in _STATES or set(map(type, kinds.values())) - {int}:
+        raise fields.malformed("card")
+    return Card(
+        session_id=UUID(bytes=session_id),
+        name=values[1],
+        created_ns=values[2],
+        ended_ns=values[3],
+        state=values[4],
+        action_count=values[5],
+        checkpoint_count=values[6],
+        duration_ns=values[7],
+        ended_by=values[8],
+        lost=values[9],
+        late=values[10],
+        metadata=values[11],
+        parent_session=None if parent is None else _parent(fields),
+        parts=values[13],
+        log_through=values[14],
+        by_kind=kinds,
+        capture=values[16],
+        redaction=values[17],
+        start_generation=values[18],
+    )
+
+
+def _without_defaults(body: dict[str, Any]) -> dict[str, Any]:
+    # A bool is compared too: False equals 0, and both mean "not there".
+    return {
+        key: value
+        for key, value in body.items()
+        if value is not None and (key in _MEANT_WHEN_EMPTY or value not in (0, "", {}))
+    }
+
+
+def _bytes_of(session_id: UUID | None) -> bytes | None:
+    return None if session_id is None else session_id.bytes
+
+
+def _parent(fields: Fields) -> UUID | None:
+    return None if fields.get("par") is None else UUID(bytes=fields.octets("par", 16))

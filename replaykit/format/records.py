@@ -1,0 +1,219 @@
+"""
+The records of a live log: bytes <-> values, pure.
+
+A live log is private to the release that writes it and short-lived; what it
+holds is turned into blocks and published.  A record is
+
+    magic 4 | body length 4 | CRC-32C of the body 4 | body
+
+and a body begins with one byte that says what it is.  Records of several
+threads arrive in any order; each carries its sequence.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+import cbor2
+
+from replaykit.format.strict import decode_body
+
+__all__ = [
+    "ACTION",
+    "CHECKPOINT",
+    "DEFINE",
+    "END",
+    "ENTRY",
+    "INTENT",
+    "MAX_RECORD_BYTES",
+    "NOTE",
+    "NO_NUMBER",
+    "OPEN",
+    "ActionRecord",
+    "Damage",
+    "Record",
+    "action_body",
+    "map_body",
+    "read_records",
+    "sealed",
+]
+
+MAGIC = b"rkL1"
+MAX_RECORD_BYTES = 1 << 30
+"""A record above this is not kept."""
+
+OPEN, DEFINE, INTENT, ACTION, ENTRY, CHECKPOINT, NOTE, END = range(1, 9)
+"""What a body is.  All but INTENT and ACTION hold one CBOR map."""
+
+FAILED, UNFINISHED, INTENDED, STREAM, ABANDONED, CANCELLED, CUT, ASYNC = (1 << bit for bit in range(8))
+"""Flags of an action: INTENDED means that its arguments are in the INTENT before it."""
+
+FLAG_NAMES = {
+    UNFINISHED: "unfinished",
+    STREAM: "stream",
+    ABANDONED: "abandoned",
+    CANCELLED: "cancelled",
+    CUT: "cut",
+    ASYNC: "async",
+}
+
+NO_NUMBER = -1
+"""Stands for no parent and no generation."""
+
+PREFIX = struct.Struct("<4sII")
+HEAD = struct.Struct("<BBIqqqqqII")
+"""What, flags, operation, sequence, parent, time, duration, generation, length of arguments, of the result."""
+
+
+@attrs.frozen
+class Record:
+    """One whole record: where it begins, where the next one does, its kind and its body."""
+
+    offset: int
+    end: int
+    what: int
+    body: memoryview
+
+    def map(self) -> dict[str, Any]:
+        """
+        Return the body of a record that holds a map.
+
+        Raises:
+            DamagedError: It is no strict CBOR map.
+        """
+        return decode_body(bytes(self.body[1:]))
+
+
+@attrs.frozen
+class Damage:
+    """Bytes that are no whole record, up to the next one or to the end of the log."""
+
+    offset: int
+    end: int
+    data: bytes
+
+
+@attrs.frozen
+class ActionRecord:
+    """An INTENT or ACTION record, taken apart; payloads are still packed."""
+
+    flags: int
+    operation: int
+    sequence: int
+    parent: int
+    time_ns: int
+    duration_ns: int
+    generation: int
+    arguments: bytes
+    result: bytes
+    facts: bytes
+
+    @classmethod
+    def read(cls, body: memoryview) -> ActionRecord:
+        """Take apart the body of an INTENT or ACTION record."""
+        head = HEAD.unpack_from(body)
+        arguments_end = HEAD.size + head[8]
+        result_end = arguments_end + head[9]
+        return cls(
+            *head[1:8],
+            bytes(body[HEAD.size : arguments_end]),
+            bytes(body[arguments_end:result_end]),
+            bytes(body[result_end:]),
+        )
+
+
+def sealed(body: bytes) -> bytes:
+    """Return *body* as a whole record, ready to append."""
+    import google_crc32c
+
+    return PREFIX.pack(MAGIC, len(body), google_crc32c.value(body)) + body
+
+
+def map_body(what: int, content: dict[str, Any]) -> bytes:
+    """Return the body of a record that holds one map."""
+    return bytes((what,)) + cbor2.dumps(content)
+
+
+def action_body(
+    what: int,
+    *,
+    flags: int,
+    operation: int,
+    sequence: int,
+    parent: int,
+    time_ns: int,
+    duration_ns: int = 0,
+    generation: int = NO_NUMBER,
+    arguments: bytes = b"",
+    result: bytes = b"",
+    facts: bytes = b"",
+) -> bytes:
+    """Return the body of an INTENT or ACTION record; *result* is the packed output, or the error if FAILED."""
+    head = HEAD.pack(
+        what, flags, operation, sequence, parent, time_ns, duration_ns, generation, len(arguments), len(result)
+    )
+    return b"".join((head, arguments, result, facts))
+
+
+def read_records(read: Callable[[int, int], bytes], start: int, end: int) -> Iterator[Record | Damage]:
+    """
+    Yield the records between two offsets of a log, and the bytes between them that are none.
+
+    *read(offset, size)* returns the log's bytes.  A torn record at the end is
+    a `Damage` too.  A record of another thread may follow a torn one, so the
+    search goes on from the next magic.
+    """
+    at = start
+    damaged_from: int | None = None
+    while at < end:
+        record = _record_at(read, at, end)
+        if record is None:
+            damaged_from = at if damaged_from is None else damaged_from
+            at = _next_magic(read, at + 1, end)
+            continue
+        if damaged_from is not None:
+            yield Damage(damaged_from, at, read(damaged_from, at - damaged_from))
+            damaged_from = None
+        yield record
+        at = record.end
+    if damaged_from is not None:
+        yield Damage(damaged_from, end, read(damaged_from, end - damaged_from))
+
+
+def _record_at(read: Callable[[int, int], bytes], at: int, end: int) -> Record | None:
+    import google_crc32c
+
+    prefix = read(at, PREFIX.size)
+    if len(prefix) < PREFIX.size:
+        return None
+    magic, length, crc = PREFIX.unpack(prefix)
+    body_at = at + PREFIX.size
+    if magic != MAGIC or length > MAX_RECORD_BYTES or not 0 < length <= end - body_at:
+        return None
+    body = read(body_at, length)
+    if len(body) < length or google_crc32c.value(body) != crc:
+        return None
+    what = body[0]
+    if what in (INTENT, ACTION) and length < HEAD.size:
+        return None
+    return Record(at, body_at + length, what, memoryview(body))
+
+
+_SEARCH_BYTES = 64 * 1024
+
+
+def _next_magic(read: Callable[[int, int], bytes], at: int, end: int) -> int:
+    while at < end:
+        window = read(at, _SEARCH_BYTES)
+        if not window:
+            return end
+        found = window.find(MAGIC)
+        if found >= 0:
+            return at + found
+        if len(window) < len(MAGIC):
+            return end
+        at += len(window) - len(MAGIC) + 1
+    return end

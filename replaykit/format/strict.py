@@ -1,0 +1,142 @@
+"""
+Bodies of blocks: plain maps to CBOR and back, by the strict profile.
+
+Only null, booleans, 64-bit integers, floats, bytes, text, lists and maps with
+text keys exist here.  Tags, indefinite lengths, repeated keys, simple values
+and bytes after the end are refused, so decoding can neither run code nor use
+more memory than a fixed multiple of its input.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import cbor2
+
+from replaykit.errors import DamagedError, UsageError
+
+__all__ = ["MAX_DEPTH", "decode_body", "encode_body", "encode_value"]
+
+MAX_DEPTH = 70
+"""How many containers may stand inside one another."""
+
+_LEAVES = frozenset({type(None), bool, int, float, bytes, str})
+_CONTAINERS = frozenset({list, dict})
+_ENCODABLE = _CONTAINERS | {tuple}
+_TEXT_ONLY = frozenset({str})
+_LOWEST, _HIGHEST = -(2**63), 2**64 - 1
+_BUILT_IN_TAGS = (
+    *range(6),
+    *range(21, 38),
+    *(43, 52, 54, 100, 256, 258, 260, 261, 1004, 1006, 43000, 55799, 55800),
+)
+
+
+class _Refused(ValueError):
+    """Why a value has no place in a body."""
+
+
+def _refuse_tag(*_: object) -> NoReturn:
+    raise _Refused("a tag")
+
+
+_DECODERS = dict.fromkeys(_BUILT_IN_TAGS, _refuse_tag)
+
+
+def decode_body(body: bytes, *, path: str = "", offset: int = 0) -> dict[str, Any]:
+    """
+    Return the map that *body* holds.
+
+    Raises:
+        DamagedError: *body* is not exactly one map of plain values; *path*
+            and *offset* only say where.
+    """
+    stream = io.BytesIO(body)
+    try:
+        value = cbor2.CBORDecoder(
+            stream,
+            # The decoder refuses a read size of zero.
+            read_size=max(len(body), 1),
+            max_depth=MAX_DEPTH,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+            strict_hashable_types=True,
+            semantic_decoders=_DECODERS,
+            tag_hook=_refuse_tag,
+        ).decode()
+        _demand_plain(value, _CONTAINERS, MAX_DEPTH)
+    except (cbor2.CBORError, ValueError, OverflowError, MemoryError, RecursionError) as error:
+        raise DamagedError(path, offset, f"the body is not plain CBOR: {error}") from error
+    if stream.tell() != len(body):
+        raise DamagedError(path, offset, "bytes follow the body")
+    if type(value) is not dict:
+        raise DamagedError(path, offset, "the body is not a map")
+    return value
+
+
+def encode_body(body: Mapping[str, Any]) -> bytes:
+    """
+    Return *body* as CBOR, keys in the order in which they stand.
+
+    Raises:
+        UsageError: A value in it is not plain, or it is nested too deep.
+    """
+    return encode_value(dict(body))
+
+
+def encode_value(value: Any) -> bytes:
+    """
+    Return one plain value as CBOR.
+
+    Raises:
+        UsageError: Something in it is not plain, or it is nested too deep.
+    """
+    try:
+        # Checked before encoding: the encoder would write a date or a large
+        # integer as a tag that no reader accepts, and very deep nesting
+        # would end the process.
+        _demand_plain(value, _ENCODABLE, MAX_DEPTH - 2)
+        return cbor2.dumps(value)
+    except (cbor2.CBORError, ValueError, OverflowError) as error:
+        raise UsageError(f"A recording holds plain values only, not {error}") from error
+
+
+def _demand_plain(value: Any, containers: frozenset[type], depth: int) -> None:
+    """Raise unless *value* is plain; *depth* is how many levels it may have."""
+    kind = type(value)
+    if kind is int:
+        _demand_64_bits(value)
+    elif kind in containers:
+        _demand_plain_items(value, kind, containers, depth)
+    elif kind not in _LEAVES:
+        raise _Refused(f"a {kind.__name__}")
+
+
+def _demand_plain_items(container: Any, kind: type, containers: frozenset[type], depth: int) -> None:
+    if depth == 0:
+        raise _Refused(f"more than {MAX_DEPTH} levels")
+    items = container
+    if kind is dict:
+        if container and set(map(type, container)) != _TEXT_ONLY:
+            raise _Refused("a key that is no text")
+        items = container.values()
+    # Every value of every recording passes here, so what most items are is
+    # told without a call.
+    for item in items:
+        kind = type(item)
+        if kind is str:
+            continue
+        if kind is int:
+            if not _LOWEST <= item <= _HIGHEST:
+                raise _Refused("an integer beyond 64 bits")
+        elif kind in containers:
+            _demand_plain_items(item, kind, containers, depth - 1)
+        elif kind not in _LEAVES:
+            raise _Refused(f"a {kind.__name__}")
+
+
+def _demand_64_bits(value: int) -> None:
+    if not _LOWEST <= value <= _HIGHEST:
+        raise _Refused("an integer beyond 64 bits")

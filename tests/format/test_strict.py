@@ -1,0 +1,105 @@
+"""Bodies: plain values only, and nothing that an attacker would like."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any
+
+import cbor2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replaykit.errors import DamagedError, UsageError
+from replaykit.format.strict import decode_body, encode_body
+
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False)
+    | st.binary(max_size=300)
+    | st.text(st.characters(codec="utf-8"))
+)
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text("abcé"), inner), max_leaves=20
+)
+
+
+@given(st.dictionaries(st.text("abcé"), VALUES))
+def test_any_plain_map_comes_back_equal_and_in_order(body: dict[str, Any]) -> None:
+    """Types and the order of keys included."""
+    back = decode_body(encode_body(body))
+    assert body == back
+    assert repr(body) == repr(back)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_give_a_map_or_a_typed_error(data: bytes) -> None:
+    """No foreign exception leaves the decoder."""
+    with contextlib.suppress(DamagedError):
+        assert isinstance(decode_body(data), dict)
+
+
+def _in_map(item: bytes) -> bytes:
+    return b"\xa1\x61x" + item
+
+
+HOSTILE = {
+    "a tag": _in_map(b"\xd9\xff\xff\x01"),
+    "a date": _in_map(cbor2.dumps(cbor2.CBORTag(1, 0))),
+    "a regular expression": _in_map(b"\xd8\x23\x63abc"),
+    "a decimal without end": _in_map(b"\xc4\x82\x1b\x00\x00\x00\xe8\xd4\xa5\x0f\xff\x01"),
+    "a big integer": _in_map(b"\xc2\x49" + b"\xff" * 9),
+    "a negative integer beyond 64 bits": _in_map(b"\x3b" + b"\xff" * 8),
+    "a list that contains itself": _in_map(b"\xd8\x1c\x81\xd8\x1d\x00"),
+    "string references": _in_map(b"\xd9\x01\x00\x82\x63abc\xd8\x19\x00"),
+    "undefined": _in_map(b"\xf7"),
+    "a simple value": _in_map(b"\xe0"),
+    "an indefinite list": _in_map(b"\x9f\xff"),
+    "an indefinite text": _in_map(b"\x7f\x61a\xff"),
+    "a repeated key": b"\xa2\x61x\x01\x61x\x02",
+    "a key that is bytes": b"\xa1\x41x\x01",
+    "a key that is an integer": b"\xa1\x01\x01",
+    "bytes after the end": b"\xa0\x00",
+    "no map": b"\x80",
+    "nothing": b"",
+    "text that is no UTF-8": _in_map(b"\x62\xed\xa0"),
+    "a surrogate": _in_map(b"\x63\xed\xa0\x80"),
+    "a list that claims 2^62 items": _in_map(b"\x9b\x40" + bytes(7)),
+    "a map that claims 2^62 items": _in_map(b"\xbb\x40" + bytes(7)),
+    "bytes that claim 2^62": _in_map(b"\x5b\x40" + bytes(7)),
+    "100,000 lists": _in_map(b"\x81" * 100_000 + b"\x00"),
+    "100,000 maps": b"\xa1\x61x" * 100_000 + b"\x00",
+    "100,000 tags": _in_map(b"\xd8\x18" * 100_000 + b"\x00"),
+    "colliding keys": b"\xb9\x4e\x20" + b"".join(cbor2.dumps(k * (2**61 - 1)) + b"\x00" for k in range(8)),
+}
+
+
+@pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_bodies_are_refused_at_once(data: bytes) -> None:
+    """With a typed error, in well under a second."""
+    started = time.perf_counter()
+    with pytest.raises(DamagedError):
+        decode_body(data)
+    assert time.perf_counter() - started < 0.5
+
+
+@pytest.mark.parametrize("value", [object(), 2**64, -(2**63) - 1, {1: 2}, {b"x": 1}, {1, 2}, 1j, "\ud800"])
+def test_what_no_reader_accepts_is_not_written(value: Any) -> None:
+    """The error names the caller's value, before anything is stored."""
+    with pytest.raises(UsageError):
+        encode_body({"x": [value]})
+
+
+def test_sixty_six_levels_are_written_and_read() -> None:
+    """What the table of values makes of depth 64 fits; far more is refused both ways."""
+    value: Any = 1
+    for _ in range(65):
+        value = [value]
+    assert {"x": value} == decode_body(encode_body({"x": value}))
+    for _ in range(10):
+        value = [value]
+    with pytest.raises(UsageError):
+        encode_body({"x": value})
