@@ -1,0 +1,185 @@
+"""
+Names and values: which names promise a secret, and where the value beside one ends in a text.
+
+Recordings hold source code and prose as well as configuration.  What is
+plainly code (``token = next(lines)``) or a word of explanation (``token:
+optional``) stays; when in doubt it is hidden.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["EXACT_NAME", "NAME", "couple_span", "header_span", "is_secret_name", "pair_span", "tag_span"]
+
+Span = tuple[int, int]
+
+_KEYS = (b"api", b"auth", b"private", b"access", b"secret", b"signing", b"encryption", b"account")
+_WORDS = (b"password", b"passwd", b"passphrase", b"secret", b"authorization", b"cookie", b"credentials?")
+
+NAME = rb"(?:" + b"|".join((*_WORDS, b"token", *(key + rb"[-_. ]?key" for key in _KEYS))) + rb")"
+"""A name that promises a secret, in lower case; anything may stand before it, nothing after it."""
+
+# A tokenizer's vocabulary is no secret.
+_TOKEN = rb"(?<!\b(?:bos|eos|pad|unk|sep|cls)[-_])(?<!\bmask[-_])token"
+EXACT_NAME = NAME.replace(b"|token|", b"|" + _TOKEN + b"|")
+"""The same, without the names that only look so."""
+
+_KEY_NAME = re.compile(rb"(?i:" + EXACT_NAME + rb")(?P<plural>s?)\]?\Z")
+
+
+def is_secret_name(name: bytes, *, number: bool = False) -> bool:
+    """
+    Return whether the value under the key *name* is a secret.
+
+    With *number* the value is one: under a plural name it is a count.
+    """
+    found = _KEY_NAME.search(name[-64:])
+    if found is None or name[-6:].lower() == b"tokens":
+        return False
+    return not (number and name[-1:] in b"sS")
+
+
+# -- values in texts ----------------------------------------------------------
+
+_OPENING = re.compile(rb"[bBrRuUfF]{0,2}(?P<slashes>\\{0,7})(?P<quote>\"\"\"|'''|\"|')")
+_VALUE = re.compile(rb"[^\s\"'`,;&<>(){}\[\]\\|]++(?:\[redacted:[a-z]+\])?")
+_TO_BLANK = re.compile(rb"[^\s\"'`]++")
+_LINES = {
+    quote: re.compile(rb"(?:[^\r\n\\" + quote + rb"]|\\(?![nr]))*+") for quote in (b"", b'"', b"'", b"`")
+}
+_TEMPLATE = re.compile(
+    rb"\$?\{[^{}]*\}|\{\{[^{}]*\}\}|\$[A-Z_][A-Z0-9_]*|\$\([^)]*\)|%\(?[a-z]*\)?[sdr]"
+    rb"|<[A-Za-z][\w ./-]*>|[*.xX]+"
+)
+_TEMPLATE_START = re.compile(rb"\$?\{[^{}]{0,64}\}|\$\(|%\([a-z_]{0,40}\)|<[A-Za-z][\w ./-]{0,40}>")
+_COUPLE_END = re.compile(rb"\\{0,7}[\"'],? ?\)")
+_IDENTIFIER = re.compile(rb"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+_SMALL_NUMBER = re.compile(rb"[-+]?[0-9]{0,3}(?:\.[0-9]{1,3})?")
+_ROOTS = frozenset(
+    b"self cls this os env environ process settings config cfg conf args kwargs params opts options request "
+    b"req ctx context data response resp result session event auth user client".split()
+)
+_LITERALS = (b"none", b"null", b"true", b"false")
+_PLAIN_WORDS = frozenset(
+    b"none null nil undefined true false yes no on off str string text bytes int integer number float bool "
+    b"boolean object any optional required union literal final annotated secretstr dict list tuple type self "
+    b"cls the a an is are was were be been has have had must should can may will not if for of to in or and "
+    b"as at by this that these your my our their its it with from where which when what how who see use uses "
+    b"used using and/or invalid missing expired empty redacted hidden masked unknown unset default await "
+    b"async new lambda return function def class const let var import e.g. i.e. etc".split()
+)
+
+
+def pair_span(data: bytes, match: re.Match[bytes]) -> Span | None:
+    """Return where the value after a name and a separator is; None if it is no secret."""
+    at = match.end()
+    opening = _OPENING.match(data, at)
+    if opening:
+        return _quoted_span(data, opening)
+    separator = match["separator"].rstrip()
+    if data[at : at + 1] in (b"=", b":", b">") or _TEMPLATE_START.match(data, at):
+        return None
+    if _is_environment_line(data, match):
+        found = _TO_BLANK.match(data, at)
+        return found.span() if found and not _is_plain(found[0], match["name"]) else None
+    found = _VALUE.match(data, at)
+    if found is None or _is_code(data, found, tight=bool(separator) and match["separator"] == separator):
+        return None
+    if _is_plain(found[0], match["name"]) or _names_itself(data, match, found[0]):
+        return None
+    return found.span()
+
+
+def header_span(data: bytes, match: re.Match[bytes]) -> Span | None:
+    """Return the rest of an HTTP header: to the quote before its name, else to the end of the line."""
+    at = match.end()
+    first = _VALUE.match(data, at)
+    if first is None or _is_code(data, first, tight=False) or _is_plain(first[0], match["name"]):
+        return None
+    before = data[max(0, match.start() - 16) : match.start()]
+    name_start = len(before.rstrip(b"-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"))
+    quote = before[name_start - 1 : name_start] if name_start else b""
+    line = _LINES.get(quote, _LINES[b""]).match(data, at)
+    return at, max(first.end(), line.end() if line else at)
+
+
+def couple_span(data: bytes, match: re.Match[bytes]) -> Span | None:
+    """Return the second item of a printed ``('name', 'value')``; None if more items follow."""
+    opening = _OPENING.match(data, match.end())
+    span = _quoted_span(data, opening) if opening else None
+    return span if span and _COUPLE_END.match(data, span[1]) else None
+
+
+def tag_span(data: bytes, match: re.Match[bytes]) -> Span | None:
+    """Return the text of an XML element."""
+    end = data.find(b"<", match.end(), match.end() + 65536)
+    value = data[match.end() : end]
+    return None if end < 0 or _TEMPLATE.fullmatch(value) else (match.end(), end)
+
+
+def _quoted_span(data: bytes, opening: re.Match[bytes]) -> Span | None:
+    start, quote, slashes = opening.end(), opening["quote"], len(opening["slashes"])
+    end = _closing(data, start, quote, slashes)
+    value = data[start:end]
+    if not value.strip() or _TEMPLATE.fullmatch(value) or value.lower() in _LITERALS:
+        return None
+    return start, end
+
+
+def _closing(data: bytes, start: int, quote: bytes, slashes: int) -> int:
+    """Return where a quoted text ends: at its quote, escaped no deeper, else at the end of the line."""
+    seen = start
+    while (at := data.find(quote, seen)) >= 0:
+        # Look for the line's end only up to the quote: a search of the whole
+        # rest, for each quote, would make a long line quadratic.
+        newline = data.find(b"\n", seen, at) if len(quote) == 1 else -1
+        if newline >= 0:
+            return newline
+        run = data[max(start, at - 16) : at]
+        depth = len(run) - len(run.rstrip(b"\\"))
+        if depth <= slashes:
+            return at - depth
+        seen = at + 1
+    newline = data.find(b"\n", seen)
+    return newline if newline >= 0 else len(data)
+
+
+def _is_environment_line(data: bytes, match: re.Match[bytes]) -> bool:
+    """Return whether this is ``NAME=value`` as shells write it: capitals, no blanks, first in its line."""
+    if match["separator"] != b"=" or match["name"] != match["name"].upper():
+        return False
+    before = data[max(0, match.start() - 64) : match.start()]
+    before = before.rstrip(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+    return not before or before[-1:] in b"\n\r \t"
+
+
+def _is_plain(value: bytes, name: bytes) -> bool:
+    """Return whether *value* is a word of prose, a type, a count, a template or *name* itself."""
+    word = value.rstrip(b".:!?*").lower()
+    if not word or word in _PLAIN_WORDS or word == name.lower():
+        return True
+    return bool(_SMALL_NUMBER.fullmatch(value) or _TEMPLATE.fullmatch(value))
+
+
+def _is_code(data: bytes, found: re.Match[bytes], *, tight: bool) -> bool:
+    """Return whether the unquoted value is an expression of a program."""
+    if not _IDENTIFIER.fullmatch(found[0]):
+        return False
+    root, dot, _ = found[0].partition(b".")
+    if data[found.end() : found.end() + 1] in (b"(", b"[") or (dot and root.lower() in _ROOTS):
+        return True
+    return len(found[0]) < 3 and not tight
+
+
+def _names_itself(data: bytes, match: re.Match[bytes], value: bytes) -> bool:
+    """Return whether a variable is passed on under its own name, as in ``password=db_password``."""
+    if not _IDENTIFIER.fullmatch(value):
+        return False
+    before = data[max(0, match.start() - 64) : match.start()]
+    whole = before[len(before.rstrip(_NAME_BYTES)) :] + match["name"]
+    last = value.split(b".")[-1].lower()
+    return last == whole.lower() or last.endswith(b"_" + match["name"].lower())
+
+
+_NAME_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"

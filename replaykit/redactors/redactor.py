@@ -1,0 +1,378 @@
+"""The redactor: replaces secrets in packed values, texts and decoded trees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from replaykit.errors import RedactionError
+from replaykit.format.values import MAX_DEPTH, Marker, pack, unpack
+from replaykit.redactors.pairs import is_secret_name
+from replaykit.redactors.rules import KEY, RULES, VERSION
+from replaykit.redactors.scanner import Loader, Scanner, load_hyperscan
+from replaykit.redactors.search import PLACEHOLDERS, placeholder, secret_spans
+
+__all__ = ["Custom", "Path", "Redactor", "make_redactor"]
+
+Path = tuple[str | int, ...]
+Custom = Callable[[Path, Any], Any]
+
+_SETS = ("secrets",)
+_LATER = ("pii",)
+_DEEP = "deep"
+_SCALARS = frozenset({str, bytes, int, float, bool, type(None)})
+_SHORTEST = 7
+"""No shape of secret fits into fewer bytes."""
+_CACHED_NAMES = 4096
+# The content of these is numbers or fixed text, or would not be readable
+# with anything replaced in it.
+_FIXED = frozenset({"int", "complex", "decimal", "uuid", "date", "time", "timedelta", "deep", "cycle"})
+
+
+def make_redactor(
+    redact: Sequence[str | Custom] | str | Custom | None = None, *, load: Loader = load_hyperscan
+) -> Redactor:
+    """
+    Return the redactor for rule sets and callables; None means ``("secrets",)``, ``()`` none at all.
+
+    Raises:
+        RedactionError: A rule set is unknown, or an item is neither a name
+            nor callable.
+    """
+    if isinstance(redact, str) or callable(redact):
+        redact = (redact,)
+    items = _SETS if redact is None else tuple(redact)
+    custom: list[Custom] = []
+    for item in items:
+        if callable(item):
+            custom.append(item)
+        elif item not in _SETS:
+            raise RedactionError(_refusal(item))
+    return Redactor(secrets="secrets" in items, custom=custom, load=load)
+
+
+def _refusal(item: object) -> str:
+    known = ", ".join(_SETS)
+    if item in _LATER:
+        return f"redact={item!r} comes in a later release. Known now: {known}; or give a callable."
+    if isinstance(item, str):
+        return f"redact={item!r}: there is no such rule set. Known: {known}."
+    return f"redact: {type(item).__name__} is neither a rule set ({known}) nor a callable (path, value)."
+
+
+class Redactor:
+    """
+    Replaces what must not be recorded by ``[redacted:RULE]``; any number of threads may use it at once.
+
+    The same value is always redacted in the same way, and redacting again
+    changes nothing.
+
+    Attributes:
+        version: The rules in force, as each session records them; ``none``
+            when there are none.
+    """
+
+    def __init__(
+        self, *, secrets: bool, custom: Iterable[Custom] = (), load: Loader = load_hyperscan
+    ) -> None:
+        self._custom = tuple(custom)
+        self._secrets = secrets
+        self._scanner = Scanner(load)
+        self._is_suspect = self._scanner.is_suspect if secrets and not self._custom else None
+        self._names: dict[bytes, tuple[bool, bool]] = {}
+        self._clean_keys: set[str] = set()
+        names = [_name_of(item) for item in self._custom]
+        self._counts = dict.fromkeys([KEY, _DEEP, *(rule.name for rule in RULES), *names], 0)
+        self.version = "+".join([VERSION, *names] if secrets else names) or "none"
+
+    @property
+    def fired(self) -> Mapping[str, int]:
+        """How often each rule replaced something so far; rules that never did are left out."""
+        return {name: count for name, count in self._counts.items() if count}
+
+    def prepare(self) -> None:
+        """Load the scanner now (tens of milliseconds, once in a process) rather than with the first call."""
+        if self._secrets:
+            self._scanner.prepare()
+
+    def clean_packed(self, packed: bytes) -> bytes:
+        """
+        Return a packed value without secrets: the same object when there is nothing to replace.
+
+        Raises:
+            RedactionError: A callable failed; nothing of the value may be kept.
+        """
+        if self._is_suspect is not None:
+            if not self._is_suspect(packed):
+                return packed
+        elif not self._custom:
+            return packed
+        tree = unpack(packed)
+        cleaned = self._walk(tree, (), 0)
+        return packed if cleaned is tree else pack(cleaned)
+
+    def clean_value(self, tree: Any) -> Any:
+        """
+        Return an unpacked tree without secrets: the same object when there is nothing to replace.
+
+        Raises:
+            RedactionError: A callable failed; nothing of the tree may be kept.
+        """
+        return self._walk(tree, (), 0) if self._secrets or self._custom else tree
+
+    def clean_text(self, text: str) -> str:
+        """
+        Return a name or message without secrets.
+
+        Raises:
+            RedactionError: A callable failed, or returned no text.
+        """
+        cleaned = self._leaf(text, ())
+        if not isinstance(cleaned, str):
+            raise RedactionError(f"a redactor returned {type(cleaned).__name__} where only text can stand")
+        return cleaned
+
+    # -- the walk -------------------------------------------------------------
+
+    def _walk(self, value: Any, path: Path, depth: int) -> Any:
+        cls = type(value)
+        if cls is str or cls is bytes:
+            return self._leaf(value, path)
+        if cls is dict or cls is list or cls is tuple:
+            if depth > MAX_DEPTH:
+                # Nothing below this depth is kept; a walk without end would
+                # only exhaust the stack.
+                self._counts[_DEEP] += 1
+                return placeholder(_DEEP)
+            return self._map(value, path, depth) if cls is dict else self._list(value, path, depth)
+        return value
+
+    def _map(self, items: dict[Any, Any], path: Path, depth: int) -> dict[Any, Any]:
+        named = self._holds_named_secret(items)
+        cleaned: dict[Any, Any] = {}
+        changed = False
+        for key, value in items.items():
+            new_key = self._key(key)
+            if new_key is not key and new_key in cleaned:
+                new_key = _free_key(new_key, cleaned)
+            if self._is_secret(key, value) or (named and key == "value" and not _stays(value)):
+                new = self._hidden(value)
+            else:
+                new = self._walk(value, self._inside(path, key), depth + 1)
+            changed = changed or new_key is not key or new is not value
+            cleaned[new_key] = new
+        return cleaned if changed else items
+
+    def _list(self, items: Any, path: Path, depth: int) -> Any:
+        if items and type(items[0]) is Marker:
+            return self._typed(items, path, depth)
+        cleaned = self._items(items, path, depth)
+        return items if cleaned is None else type(items)(cleaned)
+
+    def _items(self, items: Sequence[Any], path: Path, depth: int) -> list[Any] | None:
+        """Return the items without secrets; None if they are as before."""
+        is_pair = len(items) == 2
+        cleaned = [
+            self._hidden(item)
+            if index and type(item) in (str, bytes) and self._is_announced(items[index - 1], item, is_pair)
+            else self._walk(item, self._inside(path, index), depth + 1)
+            for index, item in enumerate(items)
+        ]
+        same = all(new is old for new, old in zip(cleaned, items, strict=True))
+        return None if same else cleaned
+
+    def _typed(self, items: list[Any], path: Path, depth: int) -> Any:
+        """Return a typed value without secrets, in a form that its type can have."""
+        name, content = items[0].name, items[1:]
+        if name in _FIXED:
+            return items
+        if name in ("array", "scalar"):
+            return self._solid(items)
+        if name == "text":
+            return self._surrogate_text(items, path)
+        if name == "dict":
+            cleaned: list[Any] | None = self._entries(content, path, depth)
+        elif name in ("tuple", "set", "frozenset"):
+            cleaned = self._items(content, path, depth)
+        else:
+            cleaned = self._members(name, content, path, depth)
+        if cleaned is None:
+            return items
+        # A set is stored in the order of its packed items, and that must not
+        # tell anything about the secrets.
+        return [items[0], *(sorted(cleaned, key=pack) if name in ("set", "frozenset") else cleaned)]
+
+    def _members(self, name: str, content: list[Any], path: Path, depth: int) -> list[Any] | None:
+        """Clean what follows a class name, which itself stays."""
+        first = 0 if name == "datetime" else 1
+        labels = {"error": ("", "message", "args"), "enum": ("", "name", "value")}.get(name)
+        cleaned = list(content)
+        for index in range(first, len(content)):
+            inside = (*path, labels[index]) if labels and index < len(labels) else path
+            cleaned[index] = self._walk(content[index], inside, depth + 1)
+        same = all(new is old for new, old in zip(cleaned, content, strict=True))
+        return None if same else cleaned
+
+    def _entries(self, pairs: list[Any], path: Path, depth: int) -> list[Any] | None:
+        """Clean the key-value pairs of a map whose keys are no plain text."""
+        cleaned = []
+        for pair in pairs:
+            key, value = pair
+            new_key = self._walk(key, path, depth + 1)
+            if self._is_secret(key, value):
+                new = self._hidden(value)
+            else:
+                new = self._walk(value, self._inside(path, key), depth + 1)
+            cleaned.append(pair if new_key is key and new is value else [new_key, new])
+        return None if all(new is old for new, old in zip(cleaned, pairs, strict=True)) else cleaned
+
+    def _solid(self, items: list[Any]) -> Any:
+        """Replace an array as a whole: with bytes exchanged it could not be read."""
+        for part in items[1:]:
+            if type(part) is bytes and self._secrets and (spans := secret_spans(self._scanner, part)):
+                self._counts[spans[0][2]] += 1
+                return placeholder(spans[0][2])
+        return items
+
+    def _surrogate_text(self, items: list[Any], path: Path) -> Any:
+        text = bytes(items[1]).decode("utf-8", "surrogatepass")
+        cleaned = self._leaf(text, path)
+        if cleaned is text:
+            return items
+        if type(cleaned) is str:
+            return [items[0], cleaned.encode("utf-8", "surrogatepass")]
+        return cleaned
+
+    def _inside(self, path: Path, key: Any) -> Path:
+        # Only callables see the path; without them it need not be built.
+        if not self._custom:
+            return path
+        return (*path, key if type(key) in (str, int) else _key_text(key).decode("utf-8", "replace"))
+
+    # -- names ----------------------------------------------------------------
+
+    def _is_secret(self, key: Any, value: Any) -> bool:
+        return self._secrets and not _stays(value) and self._is_name(key, number=type(value) in (int, float))
+
+    def _is_name(self, key: Any, *, number: bool = False) -> bool:
+        text = key.encode("utf-8", "surrogatepass") if type(key) is str else _key_text(key)
+        verdict = self._names.get(text)
+        if verdict is None:
+            verdict = (is_secret_name(text), is_secret_name(text, number=True))
+            if len(self._names) < _CACHED_NAMES and len(text) <= 64:
+                self._names[text] = verdict
+        return verdict[number]
+
+    def _is_announced(self, before: Any, item: Any, is_pair: bool) -> bool:
+        """Return whether *before* names *item*: ``("X-Api-Key", "...")``, ``["--password", "..."]``."""
+        if not self._secrets or type(before) not in (str, bytes) or _isplaceholder(item):
+            return False
+        start = before[:1]
+        return (is_pair or start in ("-", b"-")) and self._is_name(before)
+
+    def _holds_named_secret(self, items: dict[Any, Any]) -> bool:
+        """Return whether this is ``{"name": "Authorization", "value": "..."}``."""
+        if not self._secrets or "value" not in items:
+            return False
+        label = items.get("name", items.get("key"))
+        return type(label) is str and self._is_name(label)
+
+    def _key(self, key: Any) -> Any:
+        if not self._secrets:
+            return key
+        if type(key) is str:
+            return self._text_key(key)
+        if type(key) is bytes:
+            return self._redacted(key)
+        if type(key) is tuple:
+            cleaned = tuple(self._key(part) for part in key)
+            return key if cleaned == key else cleaned
+        return key
+
+    def _text_key(self, key: str) -> str | bytes:
+        if key in self._clean_keys:
+            return key
+        cleaned = self._redacted(key)
+        if cleaned is key and len(key) <= 64 and len(self._clean_keys) < _CACHED_NAMES:
+            self._clean_keys.add(key)
+        return cleaned
+
+    def _hidden(self, value: Any) -> Any:
+        if _isplaceholder(value):
+            return value
+        self._counts[KEY] += 1
+        return placeholder(KEY)
+
+    # -- texts ----------------------------------------------------------------
+
+    def _leaf(self, value: Any, path: Path) -> Any:
+        for custom in self._custom:
+            value = self._customised(custom, path, value)
+        return self._redacted(value) if self._secrets and type(value) in (str, bytes) else value
+
+    def _customised(self, custom: Custom, path: Path, value: Any) -> Any:
+        if type(value) not in (str, bytes):
+            return value
+        try:
+            new = custom(path, value)
+        except Exception as exc:
+            # Not chained: the message of a redactor may quote the value.
+            raise RedactionError(f"redactor {_name_of(custom)} raised {type(exc).__name__}") from None
+        if type(new) not in _SCALARS:
+            raise RedactionError(
+                f"redactor {_name_of(custom)} returned {type(new).__name__}, not text, bytes, number or None"
+            )
+        if type(new) is type(value) and new == value:
+            return value
+        self._counts[_name_of(custom)] += 1
+        return new
+
+    def _redacted(self, value: str | bytes) -> str | bytes:
+        """Return *value* with each secret in it replaced; itself if there is none."""
+        if len(value) < _SHORTEST:
+            return value
+        data = value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")
+        spans = secret_spans(self._scanner, data)
+        if not spans:
+            return value
+        pieces, at = [], 0
+        for start, end, name in spans:
+            self._counts[name] += 1
+            pieces += [data[at:start], placeholder(name).encode()]
+            at = end
+        cleaned = b"".join([*pieces, data[at:]])
+        return cleaned if isinstance(value, bytes) else cleaned.decode("utf-8", "surrogatepass")
+
+
+def _stays(value: Any) -> bool:
+    """Return whether *value* is too little to be a secret: None, a boolean, a whole number below 128."""
+    return value is None or value is True or value is False or (type(value) is int and -32 <= value < 128)
+
+
+def _isplaceholder(value: Any) -> bool:
+    return type(value) is str and PLACEHOLDERS.fullmatch(value.encode("utf-8", "surrogatepass")) is not None
+
+
+def _free_key(key: Any, taken: Mapping[Any, Any]) -> Any:
+    """Return *key* with a number, so that two secrets used as keys do not become one."""
+    if not isinstance(key, str):
+        return key
+    number = 2
+    while f"{key} ({number})" in taken:
+        number += 1
+    return f"{key} ({number})"
+
+
+def _key_text(key: Any) -> bytes:
+    """Return the bytes that say what a key that is no text is called: those of its last text."""
+    if type(key) is bytes:
+        return key
+    if type(key) is str:
+        return key.encode("utf-8", "surrogatepass")
+    if type(key) in (tuple, list) and key:
+        return _key_text(key[-1])
+    return b""
+
+
+def _name_of(custom: Custom) -> str:
+    return getattr(custom, "__qualname__", type(custom).__qualname__)

@@ -1,0 +1,245 @@
+"""
+The table of rules: what a secret looks like.
+
+A rule has two patterns over UTF-8 bytes.  *scan* finds candidates anywhere,
+also in packed data, and runs in Hyperscan: no lookaround, bounded repeats, one
+end per candidate.  *exact* decides in the bytes of one text, where word
+boundaries mean something; whatever it matches, *scan* must find too.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable
+
+import attrs
+
+from replaykit.redactors.pairs import EXACT_NAME, NAME, couple_span, header_span, pair_span, tag_span
+
+__all__ = ["KEY", "KEY_SCAN", "RULES", "VERSION", "Rule", "Span"]
+
+VERSION = "secrets/1"
+"""Changes whenever the same value could be redacted differently than before."""
+
+KEY = "key"
+"""The name in the placeholder of a value under a secret name."""
+
+Span = tuple[int, int]
+Locate = Callable[[bytes, "re.Match[bytes]"], Span | None]
+
+
+def _secret_group(_data: bytes, match: re.Match[bytes]) -> Span | None:
+    return match.span("secret")
+
+
+def _whole(_data: bytes, match: re.Match[bytes]) -> Span | None:
+    return match.span()
+
+
+def _jwt_span(data: bytes, match: re.Match[bytes]) -> Span | None:
+    """Return the token around a match of its second part; None without a first part."""
+    before = data[max(0, match.start() - 16384) : match.start()]
+    head = before[len(before.rstrip(_URL_SAFE)) :]
+    begin = head.find(b"eyJ")
+    return None if begin < 0 else (match.start() - len(head) + begin, match.end())
+
+
+_URL_SAFE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+
+
+def _pem_span(data: bytes, match: re.Match[bytes]) -> Span | None:
+    """Return the whole block; without an end, everything after the beginning that could be key."""
+    closing = _PEM_END.search(data, match.end(), match.end() + 16384)
+    if closing:
+        return match.start(), closing.end()
+    rest = _PEM_BODY.match(data, match.end())
+    return match.start(), rest.end() if rest else match.end()
+
+
+_PEM_END = re.compile(rb"-----END [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,8}-----")
+_PEM_BODY = re.compile(rb"[A-Za-z0-9+/=\s\\:,.-]*+")
+
+
+def _bearer_span(_data: bytes, match: re.Match[bytes]) -> Span | None:
+    """Return the token, unless it is an ordinary word ("bearer authentication")."""
+    token = match["secret"]
+    return None if re.fullmatch(rb"[A-Za-z]?[a-z]+[.-]?", token) else match.span("secret")
+
+
+def _basic_span(_data: bytes, match: re.Match[bytes]) -> Span | None:
+    """Return the credentials if they decode to ``user:password``."""
+    text = match["secret"].rstrip(b"=")
+    try:
+        decoded = base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+    except binascii.Error:
+        return None
+    user, colon, _ = decoded.partition(b":")
+    return match.span("secret") if colon and all(32 <= byte < 127 for byte in user) else None
+
+
+@attrs.frozen(kw_only=True)
+class Rule:
+    """
+    One shape of secret.
+
+    Attributes:
+        name: Stands in the placeholder.
+        scan: Finds candidates, for Hyperscan.
+        exact: Decides, from the first byte of the shape.
+        caseless: Whether *scan* ignores ASCII case; *exact* says so itself.
+        reach: How many bytes around a candidate's end *exact* needs to begin to match.
+        locate: Returns what to hide of a match, or None for a false alarm.
+    """
+
+    name: str
+    scan: bytes
+    exact: re.Pattern[bytes]
+    caseless: bool = False
+    reach: int = 96
+    locate: Locate = _whole
+
+
+def _token(name: str, pattern: bytes, tail: bytes, least: int, *, boundary: bool = False) -> Rule:
+    """Return a rule for a fixed beginning and at least *least* bytes of the class *tail*."""
+    return Rule(
+        name=name,
+        scan=pattern + tail + b"{%d}" % least,
+        exact=re.compile((_LEFT if boundary else b"") + pattern + tail + b"{%d,}+" % least),
+    )
+
+
+# A letter before the shape makes it part of a word, unless that letter ends
+# an escape: \n in JSON inside a text, %3D in a URL.
+_LEFT = rb"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f][0-9A-Fa-f]))"
+_WORD = rb"[A-Za-z0-9_-]"
+_ALNUM = rb"[A-Za-z0-9]"
+_VENDORS = (
+    rb"(?:pcsk_|xai-|pplx-|nvapi-|tvly-|lsv2_[ps][tk]_|dop_v1_|shp(?:at|ca|pa|ss)_|sq0(?:atp|csp)-"
+    rb"|lin_api_|dckr_pat_|sntry[su]_|figd_|AGE-SECRET-KEY-1)"
+)
+
+_TOKENS = (
+    _token("openai", rb"sk-", _WORD, 16, boundary=True),
+    # Without a boundary (a length byte of another format may stand before
+    # it) only what no hyphenated words look like.
+    _token("openai", rb"sk-(?:proj-|ant-[a-z]{3}[0-9]{2}-|svcacct-|or-v1-)?", rb"[A-Za-z0-9]", 20),
+    _token("stripe", rb"[sr]k_(?:live|test)_", _ALNUM, 10, boundary=True),
+    _token("stripe", rb"[sr]k_(?:live|test)_", _ALNUM, 20),
+    _token("aws", rb"A(?:KI|SI|BI|CC)A", rb"[A-Z0-9]", 16),
+    _token("github", rb"(?:gh[pousr]_|github_pat_)", rb"[A-Za-z0-9_]", 20),
+    _token("gitlab", rb"gl(?:pat|dt|rt|cbt|ptt|ft|soat|imt|agent)-", _WORD, 16),
+    _token("slack", rb"(?:xox[abceoprs]-|xapp-)", _WORD, 10),
+    _token("google", rb"AIza", _WORD, 30),
+    _token("google", rb"(?:ya29\.|GOCSPX-)", _WORD, 20),
+    _token("webhook", rb"whsec_", rb"[A-Za-z0-9+/=]", 20),
+    _token("webhook", rb"hooks\.slack\.com/services/", rb"[A-Za-z0-9/]", 20),
+    _token("huggingface", rb"hf_", _ALNUM, 20),
+    _token("groq", rb"gsk_", _ALNUM, 20),
+    _token("npm", rb"npm_", _ALNUM, 30),
+    _token("pypi", rb"pypi-AgEI", _WORD, 16),
+    _token("vendor", _VENDORS, _WORD, 16),
+)
+
+_SHAPES = (
+    Rule(
+        name="sendgrid",
+        scan=rb"SG\.[A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16}",
+        exact=re.compile(rb"SG\.[A-Za-z0-9_-]{16,64}+\.[A-Za-z0-9_-]{16,}+"),
+        reach=192,
+    ),
+    Rule(
+        name="jwt",
+        scan=rb"[A-Za-z0-9_-]{5}\.eyJ[A-Za-z0-9_-]{2}",
+        exact=re.compile(rb"\.eyJ[A-Za-z0-9_-]{2,}+(?:\.[A-Za-z0-9_-]*+)?"),
+        locate=_jwt_span,
+    ),
+    Rule(
+        name="pem",
+        scan=rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY",
+        exact=re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,8}(?:-----)?"),
+        reach=128,
+        locate=_pem_span,
+    ),
+    Rule(
+        name="bearer",
+        scan=rb"bearer(?:[ \t:=]|%20){1,4}[A-Za-z0-9._~+/-]{8}",
+        exact=re.compile(rb"(?i:bearer)(?:[ \t:=]|%20){1,4}(?P<secret>[A-Za-z0-9._~+/-]{8,}+=*+)"),
+        caseless=True,
+        locate=_bearer_span,
+    ),
+    Rule(
+        name="basic",
+        scan=rb"basic(?:[ \t]|%20){1,4}[A-Za-z0-9+/]{4}",
+        exact=re.compile(rb"(?i:basic)(?:[ \t]|%20){1,4}(?P<secret>[A-Za-z0-9+/]{4,}+={0,2})"),
+        caseless=True,
+        locate=_basic_span,
+    ),
+    Rule(
+        name="url",
+        scan=rb"://[^\s/:@\x22'<>]{0,64}:[^\s/\x22'<>]{1,256}@",
+        # Greedy: a password may hold an @ itself, the last one ends it.
+        exact=re.compile(rb"://[^\s/:@\"'<>]{0,64}+:(?P<secret>[^\s/\"'<>]{1,256})@"),
+        reach=400,
+        locate=_secret_group,
+    ),
+)
+
+_BETWEEN = rb"[\\\x22'\]]{0,6}[ \t]{0,4}"
+_SEPARATOR = rb"(?::=|=>|=|:|%3D)[ \t]{0,4}"
+
+_PAIRS = (
+    Rule(
+        name="pair",
+        scan=NAME + _BETWEEN + _SEPARATOR + rb"[^\s=]",
+        exact=re.compile(
+            rb"(?i:(?P<name>" + EXACT_NAME + rb"))" + _BETWEEN + rb"(?P<separator>" + _SEPARATOR + rb")"
+        ),
+        caseless=True,
+        locate=pair_span,
+    ),
+    Rule(
+        name="pair",
+        scan=rb"(?:authorization|cookie):[ \t]{0,4}[^\s]",
+        exact=re.compile(rb"(?i:(?P<name>authorization|cookie)):[ \t]{0,4}(?=\S)"),
+        caseless=True,
+        locate=header_span,
+    ),
+    Rule(
+        name="pair",
+        scan=rb"--[A-Za-z0-9_-]{0,40}" + NAME + rb"[ \t]{1,4}[^\s-]",
+        exact=re.compile(
+            rb"--[A-Za-z0-9_-]{0,40}?(?i:(?P<name>" + EXACT_NAME + rb"))(?P<separator>[ \t]{1,4})(?=[^\s-])"
+        ),
+        caseless=True,
+        locate=pair_span,
+    ),
+    Rule(
+        name="pair",
+        scan=rb"\(b?[\x22'][A-Za-z0-9_.-]{0,40}" + NAME + rb"[\x22'], ?b?[\x22']",
+        exact=re.compile(
+            rb"\(b?[\"'][A-Za-z0-9_.-]{0,40}?(?i:(?P<name>" + EXACT_NAME + rb"))[\"'], ?(?=b?[\"'])"
+        ),
+        caseless=True,
+        locate=couple_span,
+    ),
+    Rule(
+        name="pair",
+        scan=rb"<[A-Za-z0-9_:.-]{0,40}" + NAME + rb">[^\s<]",
+        exact=re.compile(rb"<[A-Za-z0-9_:.-]{0,40}?(?i:(?P<name>" + EXACT_NAME + rb"))>(?=[^\s<])"),
+        caseless=True,
+        locate=tag_span,
+    ),
+)
+
+RULES: tuple[Rule, ...] = _TOKENS + _SHAPES + _PAIRS
+"""All rules; where two overlap, the earlier one gives its name."""
+
+KEY_SCAN = NAME + rb"s?\]?(?:[\x80-\xbf\xc4-\xdf]|\z)"
+"""
+A secret name that is followed by the packed header of a text, bytes, number, list or map, or by nothing.
+
+None, booleans and whole numbers from -32 to 127, which have one-byte headers
+of their own, do not match.
+"""

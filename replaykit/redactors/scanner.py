@@ -1,0 +1,140 @@
+"""
+The scanner: finds candidates for all rules at once, in one pass of Hyperscan.
+
+Where Hyperscan cannot be loaded everything is a candidate, after one warning.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from replaykit.errors import ReplaykitWarning
+from replaykit.redactors.rules import KEY_SCAN, RULES
+
+__all__ = ["Loader", "Scanner", "load_hyperscan"]
+
+Loader = Callable[[], Any]
+
+
+def load_hyperscan() -> Any:
+    """
+    Return the hyperscan module.
+
+    Raises:
+        ImportError: There is none for this platform, or it does not load.
+    """
+    import hyperscan
+
+    return hyperscan
+
+
+@functools.cache
+def _compiled(load: Loader) -> tuple[Any, Any] | None:
+    """Return the module and the database of all rules, made once in a process; None without the module."""
+    try:
+        hyperscan = load()
+        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    except (ImportError, OSError) as exc:
+        warnings.warn(
+            f"hyperscan cannot be loaded ({type(exc).__name__}): secrets are still redacted, but every "
+            "recorded call takes longer. Try: pip install hyperscan",
+            ReplaykitWarning,
+            stacklevel=2,
+        )
+        return None
+    patterns = [*(rule.scan for rule in RULES), KEY_SCAN]
+    caseless = [*(rule.caseless for rule in RULES), True]
+    database.compile(
+        expressions=patterns,
+        ids=list(range(len(patterns))),
+        elements=len(patterns),
+        flags=[hyperscan.HS_FLAG_DOTALL | (hyperscan.HS_FLAG_CASELESS if plain else 0) for plain in caseless],
+    )
+    return hyperscan, database
+
+
+def _stop(_rule: int, _start: int, _end: int, _flags: int, _context: object) -> bool:
+    return True
+
+
+def _note(rule: int, _start: int, end: int, _flags: int, found: dict[int, list[int]]) -> None:
+    found.setdefault(rule, []).append(end)
+
+
+class Scanner:
+    """
+    Says whether bytes may hold a secret, and where; any number of threads may ask at once.
+
+    Nothing is loaded before the first question.
+    """
+
+    def __init__(self, load: Loader = load_hyperscan) -> None:
+        self._load = load
+        self._local = threading.local()
+
+    def prepare(self) -> bool:
+        """Load the engine now rather than with the first question; return whether there is one."""
+        return _compiled(self._load) is not None
+
+    def is_suspect(self, data: bytes) -> bool:
+        """Return whether *data*, packed or text, may hold a secret; True without an engine."""
+        try:
+            scan, scratch, stopped, in_use = self._local.tools
+        except AttributeError:
+            tools = self._own_tools()
+            if tools is None:
+                return True
+            scan, scratch, stopped, in_use = tools
+        try:
+            scan(data, _stop, scratch=scratch)
+        except stopped:
+            return True
+        except in_use:
+            # A finaliser or signal handler made a recorded call while this
+            # thread was scanning.
+            return self._again(data)
+        return False
+
+    def hits(self, data: bytes) -> Mapping[int, list[int]] | None:
+        """
+        Return where candidates end in *data*, by the rule's place in `RULES`.
+
+        One more number stands for secret names.  None without an engine.
+        """
+        tools = self._own_tools()
+        if tools is None:
+            return None
+        scan, scratch, _, in_use = tools
+        found: dict[int, list[int]] = {}
+        try:
+            scan(data, _note, context=found, scratch=scratch)
+        except in_use:
+            found.clear()
+            scan(data, _note, context=found, scratch=self._new_scratch())
+        return found
+
+    def _own_tools(self) -> tuple[Any, Any, Any, Any] | None:
+        """Return this thread's tools: a scratch must never be shared by threads that scan at once."""
+        tools: tuple[Any, Any, Any, Any] | None = getattr(self._local, "tools", None)
+        engine = None if tools else _compiled(self._load)
+        if engine is not None:
+            module, database = engine
+            tools = (database.scan, self._new_scratch(), module.ScanTerminated, module.ScratchInUseError)
+            self._local.tools = tools
+        return tools
+
+    def _new_scratch(self) -> Any:
+        engine = _compiled(self._load)
+        return engine[0].Scratch(engine[1]) if engine else None
+
+    def _again(self, data: bytes) -> bool:
+        scan, _, stopped, _ = self._local.tools
+        try:
+            scan(data, _stop, scratch=self._new_scratch())
+        except stopped:
+            return True
+        return False

@@ -1,0 +1,74 @@
+"""Where the secrets in one text are: the rules' exact patterns, run only around the scanner's candidates."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from replaykit.redactors.rules import RULES, Rule
+from replaykit.redactors.scanner import Scanner
+
+__all__ = ["PLACEHOLDERS", "placeholder", "secret_spans"]
+
+PLACEHOLDERS = re.compile(rb"(?:\[redacted:[a-z]+\])+")
+"""What was redacted before."""
+
+
+def placeholder(rule: str) -> str:
+    """Return what stands for a secret that *rule* found."""
+    return f"[redacted:{rule}]"
+
+
+def secret_spans(scanner: Scanner, data: bytes) -> list[tuple[int, int, str]]:
+    """Return what to hide in *data*, one text: ascending, apart, each with the name of its rule."""
+    hits = scanner.hits(data)
+    found: list[tuple[int, int, int]] = []
+    if hits is None:
+        for number, rule in enumerate(RULES):
+            found += [(*span, number) for span in _located(rule, data, ((0, len(data)),))]
+    else:
+        for number, ends in hits.items():
+            if number < len(RULES):
+                windows = _windows(ends, RULES[number].reach, len(data))
+                found += [(*span, number) for span in _located(RULES[number], data, windows)]
+    return _joined(data, found) if found else []
+
+
+def _located(rule: Rule, data: bytes, windows: Iterable[tuple[int, int]]) -> Iterable[tuple[int, int]]:
+    """Yield what *rule* hides of the shapes that begin in *windows*; a shape may reach beyond its window."""
+    done = 0
+    for low, high in windows:
+        at = max(low, done)
+        while at < high and (begun := rule.exact.search(data, at, high)):
+            match = rule.exact.match(data, begun.start()) or begun
+            span = rule.locate(data, match)
+            at = done = max(match.end(), span[1] if span else 0, at + 1)
+            if span:
+                yield span
+
+
+def _windows(ends: list[int], reach: int, size: int) -> list[tuple[int, int]]:
+    """Return the neighbourhoods of all candidates, those that touch joined: no byte is searched twice."""
+    windows: list[tuple[int, int]] = []
+    for end in sorted(ends):
+        low, high = max(0, end - reach), min(size, end + reach)
+        if windows and low <= windows[-1][1]:
+            windows[-1] = (windows[-1][0], high)
+        else:
+            windows.append((low, high))
+    return windows
+
+
+def _joined(data: bytes, found: list[tuple[int, int, int]]) -> list[tuple[int, int, str]]:
+    joined: list[tuple[int, int, int]] = []
+    for start, end, number in sorted(found):
+        if joined and start < joined[-1][1]:
+            before = joined[-1]
+            joined[-1] = (before[0], max(before[1], end), min(before[2], number))
+        else:
+            joined.append((start, end, number))
+    return [
+        (start, end, RULES[number].name)
+        for start, end, number in joined
+        if start < end and not PLACEHOLDERS.fullmatch(data, start, end)
+    ]

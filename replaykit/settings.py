@@ -1,0 +1,142 @@
+"""
+What a recorder is told: arguments, then `replaykit.configure`, then the environment.
+
+An explicit argument wins over a default, but where privacy is at stake the
+stricter of argument and environment wins: ``REPLAYKIT_DISABLED``,
+``REPLAYKIT_CAPTURE``, ``REPLAYKIT_REDACT``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, cast
+
+import attrs
+
+from replaykit.errors import UsageError
+from replaykit.model import ReplayConfig
+from replaykit.pipeline import Capture
+from replaykit.policies import any_of, every
+from replaykit.protocols import CheckpointPolicy
+
+__all__ = ["DEFAULT_DIRECTORY", "Durability", "OnLoss", "Redact", "Settings", "default_store", "is_disabled", "policy_of"]
+
+Durability = Literal["always", "group", "os"]
+OnLoss = Literal["warn", "raise", "ignore"]
+Redact = Sequence[str | Callable[[tuple[str | int, ...], Any], Any]]
+
+DEFAULT_DIRECTORY = "./.replaykit/"
+"""Where recordings go that were given no store."""
+
+_CAPTURES = ("full", "preview", "hash")
+_TRUE = frozenset({"1", "true", "yes", "on"})
+
+
+def _one_of(*allowed: str) -> Any:
+    def check(_settings: Any, attribute: Any, value: Any) -> None:
+        if value not in allowed:
+            raise UsageError(f"{attribute.name}={value!r}: give one of {', '.join(allowed)}")
+
+    return check
+
+
+def _share(_settings: Any, attribute: Any, value: Any) -> None:
+    if not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
+        raise UsageError(f"{attribute.name}={value!r}: give a share between 0.0 and 1.0")
+
+
+def _stricter_capture(asked: str) -> str:
+    wanted = os.environ.get("REPLAYKIT_CAPTURE", "").strip().lower()
+    if not wanted:
+        return asked
+    if wanted not in _CAPTURES:
+        raise UsageError(f"REPLAYKIT_CAPTURE={wanted!r}: give one of {', '.join(_CAPTURES)}")
+    return max(asked, wanted, key=lambda name: _CAPTURES.index(name) if name in _CAPTURES else 0)
+
+
+def _stricter_redact(asked: Any) -> tuple[Any, ...]:
+    rules = (asked,) if isinstance(asked, str) or callable(asked) else tuple(asked or ())
+    wanted = os.environ.get("REPLAYKIT_REDACT", "")
+    named = [name.strip() for name in wanted.split(",") if name.strip()]
+    return (*rules, *(name for name in named if name not in rules))
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """
+    How a recorder keeps what it sees.
+
+    Attributes:
+        durability: ``always`` (a call returns when it is on the device),
+            ``group`` (a power cut costs at most 20 ms plus one sync) or ``os``.
+        capture: ``full``, ``preview`` (no bodies) or ``hash`` (no text at all).
+        redact: Rule sets and callables; ``()`` switches redaction off.
+        on_loss: What a session's end does when actions were lost.
+        intent: Log a call before it runs if it may change something.
+        sample_rate: The share of ``with`` blocks that are recorded, 0.0 to 1.0.
+
+    Raises:
+        UsageError: A value is not one of those.
+    """
+
+    durability: Durability = attrs.field(default="group", validator=_one_of("always", "group", "os"))
+    capture: Capture = attrs.field(
+        default="full", converter=_stricter_capture, validator=_one_of(*_CAPTURES)  # type: ignore[arg-type,misc]  # str narrows in the validator
+    )
+    redact: tuple[Any, ...] = attrs.field(default=("secrets",), converter=_stricter_redact)
+    on_loss: OnLoss = attrs.field(default="warn", validator=_one_of("warn", "raise", "ignore"))
+    intent: bool = True
+    sample_rate: float = attrs.field(default=1.0, validator=_share)
+    auto_checkpoint: CheckpointPolicy | None = None
+    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Settings:
+        """
+        Return settings from keyword options; a None is as good as not given.
+
+        Raises:
+            UsageError: An option or its value is unknown.
+        """
+        known = {field.name for field in attrs.fields(cls)}
+        unknown = [name for name in options if name not in known]
+        if unknown:
+            raise UsageError(f"unknown option {unknown[0]!r}: give one of {', '.join(sorted(known))}")
+        given = {name: value for name, value in options.items() if value is not None}
+        if "auto_checkpoint" in given:
+            given["auto_checkpoint"] = policy_of(given["auto_checkpoint"])
+        return cls(**given)
+
+
+def policy_of(asked: Any) -> CheckpointPolicy | None:
+    """
+    Return a policy from a policy, a number of actions, a `ReplayConfig` or a list of those.
+
+    Raises:
+        UsageError: It is something else.
+    """
+    if asked is None or asked == 0:
+        return None
+    if isinstance(asked, ReplayConfig):
+        return policy_of(asked.auto_checkpoint_interval)
+    if isinstance(asked, int) and not isinstance(asked, bool):
+        return every(actions=asked)
+    if isinstance(asked, (list, tuple)):
+        parts = [policy for item in asked if (policy := policy_of(item)) is not None]
+        return any_of(*parts) if parts else None
+    if callable(getattr(asked, "before", None)) and callable(getattr(asked, "after", None)):
+        return cast(CheckpointPolicy, asked)
+    raise UsageError(
+        f"auto_checkpoint={asked!r}: give a number of actions, a policy (replaykit.every(actions=3)) or a list of them"
+    )
+
+
+def is_disabled() -> bool:
+    """Return whether ``REPLAYKIT_DISABLED`` switches recording off."""
+    return os.environ.get("REPLAYKIT_DISABLED", "").strip().lower() in _TRUE
+
+
+def default_store() -> str:
+    """Return the store of recorders that were given none: ``REPLAYKIT_STORE`` or ``./.replaykit/``."""
+    return os.environ.get("REPLAYKIT_STORE") or DEFAULT_DIRECTORY
