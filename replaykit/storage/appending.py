@@ -1,0 +1,198 @@
+"""Appends to one segment file: whole or not at all, and on the device before it returns."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import attrs
+
+from replaykit.errors import DamagedError, StorageError, UnsupportedVersionError
+from replaykit.format.block import Block
+from replaykit.format.entries import Gap
+from replaykit.format.segment import BARRIER, GAP, SegmentWriter, gap_bodies
+from replaykit.format.strict import encode_body
+from replaykit.storage.segment_file import OpenFile, SegmentFile, Tear
+
+__all__ = ["Appender", "End"]
+
+_LONGEST_TORN_END = 64 << 20
+
+
+@attrs.frozen(kw_only=True)
+class End:
+    """Where a segment ends: what the next block continues."""
+
+    offset: int
+    previous: bytes
+    watermark: int
+
+
+class Appender:
+    """
+    The writing end of a segment file whose lock is held.
+
+    After a failed sync or a failed roll-back every further write raises
+    ``StorageError``: what the device holds is not known any more.
+    """
+
+    def __init__(self, file: OpenFile, segment: SegmentFile) -> None:
+        self._file = file
+        self._segment = segment
+        self._poisoned: BaseException | None = None
+        self._dirty = False
+        self.end = self._continue_after_crash(file.size())
+
+    def writer(self) -> SegmentWriter:
+        """Return a builder for what comes next."""
+        return SegmentWriter(
+            sync=self._segment.head.sync,
+            offset=self.end.offset,
+            previous=self.end.previous,
+            watermark=self.end.watermark,
+        )
+
+    def write(self, writer: SegmentWriter, data: bytes) -> None:
+        """
+        Append *data*, which *writer* built, and sync it.
+
+        Raises:
+            StorageError: It is not kept; the file is as it was before, or
+                this appender refuses from now on.
+        """
+        self._demand_healthy()
+        before = self.end
+        try:
+            self._append_whole(data)
+            self._sync()
+            self._dirty = True
+            # The last step, one assignment: an interrupt comes before it
+            # (then all is rolled back) or after it (then all is kept).
+            self.end = End(offset=writer.offset, previous=writer.previous, watermark=writer.offset)
+        except BaseException as error:
+            if self.end is before:
+                self._roll_back(before.offset)
+            if isinstance(error, OSError) and not isinstance(error, StorageError):
+                raise self._translated(error) from error
+            raise
+
+    def close(self) -> None:
+        """
+        Say in the file that everything before was synced, if anything was written.
+
+        Damage of what comes before is told from a torn end by that.
+        """
+        if self._poisoned is not None or not self._dirty:
+            return
+        self._dirty = False
+        # Without it only the verdict on later damage is weaker: not worth an
+        # error at close.
+        try:
+            self._append_barrier()
+        except OSError as error:
+            with suppress(OSError):
+                self._roll_back(self.end.offset)
+            self._poisoned = error
+
+    def _append_barrier(self) -> None:
+        catalog = self._segment.newest_catalog(self.end.offset)
+        if catalog is None:
+            return
+        writer = self.writer()
+        writer.add(BARRIER, encode_body({}))
+        writer.add_tail(catalog.offset, catalog.digest())
+        self._append_whole(writer.take())
+        self.end = attrs.evolve(self.end, offset=writer.offset, previous=writer.previous)
+
+    def _append_whole(self, data: bytes) -> None:
+        path = self._file.path
+        while data:
+            written = self._file.files.append(self._file.handle, data)
+            if written <= 0:
+                raise StorageError(f"{path}: the system writes no more bytes", path=path)
+            data = data[written:]
+
+    def _sync(self) -> None:
+        try:
+            self._file.files.sync(self._file.handle)
+        except OSError as error:
+            # The system reports such a failure once and may then call the
+            # lost pages clean, so a second attempt would prove nothing.
+            self._poisoned = error
+            raise
+
+    def _roll_back(self, size: int) -> None:
+        if self._poisoned is not None:
+            return
+        try:
+            if self._file.size() != size:
+                self._file.files.truncate(self._file.handle, size)
+        except BaseException as error:
+            self._poisoned = error
+            raise
+
+    def _demand_healthy(self) -> None:
+        if self._poisoned is not None:
+            raise StorageError(
+                f"{self._file.path} takes no more writes in this process, since one failed: "
+                f"{self._poisoned}. Open it again once the disk is well.",
+                path=self._file.path,
+            )
+
+    def _translated(self, error: OSError) -> StorageError:
+        path = self._file.path
+        return StorageError(f"Cannot write {path}: {error.strerror or error}", path=path)
+
+    # -- opening ----------------------------------------------------------------
+
+    def _continue_after_crash(self, size: int) -> End:
+        segment = self._segment
+        if not segment.head.writable:
+            raise UnsupportedVersionError(segment.path, "1 with features that this one cannot write", 1)
+        end, tear = self._end_of(size)
+        if tear is None:
+            return attrs.evolve(end, offset=size)
+        segment.demand_torn(tear, size)
+        self.end, _ = self._end_of(tear.offset)
+        self.end = attrs.evolve(self.end, offset=tear.offset)
+        self._keep_torn_end(tear, size)
+        return self.end
+
+    def _end_of(self, stop: int) -> tuple[End, Tear | None]:
+        """Read what follows the last sync that is known of; return where it ends and whether it is torn."""
+        segment = self._segment
+        catalog = segment.newest_catalog(stop)
+        end = End(offset=segment.head.end, previous=segment.head.digest, watermark=segment.head.end)
+        start = segment.head.end if catalog is None else catalog.offset
+        end, tear = self._walk(start, stop, end)
+        if tear is None and end.watermark < start:
+            # The newest commit itself may have a hole: its writer died
+            # before the sync, and the device keeps no order.
+            end, tear = self._walk(end.watermark, stop, end)
+        return end, tear
+
+    def _walk(self, start: int, stop: int, end: End) -> tuple[End, Tear | None]:
+        watermark = end.watermark
+        for item in self._segment.scan(start, stop):
+            if isinstance(item, Tear):
+                return attrs.evolve(end, watermark=watermark), item
+            end = attrs.evolve(end, offset=item.end)
+            if isinstance(item, Block):
+                watermark = item.watermark
+                end = attrs.evolve(end, previous=item.digest())
+        return attrs.evolve(end, watermark=watermark), None
+
+    def _keep_torn_end(self, tear: Tear, size: int) -> None:
+        path = self._segment.path
+        length = size - tear.offset
+        if length > _LONGEST_TORN_END:
+            raise DamagedError(path, tear.offset, f"a torn end of {length} bytes is too long to keep")
+        data = self._segment.read(tear.offset, length)
+        writer = self.writer()
+        for body in gap_bodies(None, Gap(offset=tear.offset, reason=tear.reason, data=data)):
+            writer.add(GAP, encode_body(body))
+        try:
+            self._file.files.truncate(self._file.handle, tear.offset)
+        except OSError as error:
+            raise self._translated(error) from error
+        self.write(writer, writer.take())
+

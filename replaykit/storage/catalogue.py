@@ -1,0 +1,361 @@
+"""What a store holds, published or still in a live log: listing, looking up, reading."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, overload
+from uuid import UUID
+
+import attrs
+
+from replaykit.errors import AmbiguousSessionError, SessionNotFoundError, StorageError, UsageError
+from replaykit.format.actions import action_from_entry, checkpoint_from_entry
+from replaykit.format.entries import Card, Entry
+from replaykit.format.thaw import thaw
+from replaykit.model import Checkpoint, FrameId, Playable, ReplayAction, ReplaySession, SessionSummary
+from replaykit.protocols import Log, Store, StoredSession
+from replaykit.storage.live_log import LogReader
+from replaykit.storage.publish import collect
+
+__all__ = ["Catalogue", "Which"]
+
+Which = UUID | str | SessionSummary | ReplaySession
+"""A session: its id or text of it, a prefix of 4 or more hex digits, a name, ``"last"``, a summary or a session."""
+
+FrameReader = Callable[[int], Sequence[FrameId]]
+"""Returns the live frames of a memory at a generation: how ``frame_ids`` of a checkpoint are read when looked at."""
+
+
+@attrs.frozen
+class _Live:
+    """What a live log says beyond what is published of its session."""
+
+    card: Card
+    entries: tuple[Entry, ...]
+    checkpoints: tuple[Entry, ...]
+
+
+class Catalogue:
+    """
+    The sessions of one store.
+
+    *settle* is called before anything is read: it returns when ended
+    sessions of this process are published.  *frames_at* reads frame ids of
+    checkpoints that do not carry them.
+    """
+
+    def __init__(
+        self, store: Store, *, settle: Callable[[], None] = lambda: None, frames_at: FrameReader | None = None
+    ) -> None:
+        self._store = store
+        self._settle = settle
+        self._frames_at = frames_at
+
+    def cards(self) -> list[Card]:
+        """Return one card per session: ended ones in order of ending, then open ones."""
+        self._settle()
+        found = {card.session_id: card for card in self._store.cards()}
+        for log in self._store.logs():
+            live = self._live(log, found.get(log.session_id))
+            if live is None:
+                continue
+            # Taken out and put back: what ends later stands later.
+            found.pop(live.card.session_id, None)
+            found[live.card.session_id] = live.card
+        cards = list(found.values())
+        return [card for card in cards if card.state != "open"] + [card for card in cards if card.state == "open"]
+
+    def list_sessions(
+        self,
+        *,
+        name: str | None = None,
+        state: str | None = None,
+        since: datetime | float | None = None,
+        until: datetime | float | None = None,
+        where: Callable[[Mapping[str, Any]], bool] | Mapping[str, Any] | None = None,
+    ) -> list[SessionSummary]:
+        """
+        Return the sessions that match all that is given.
+
+        *since* and *until* bound the time of creation (a datetime, or seconds
+        since 1970); *where* is a dict of metadata that must be equal, or a
+        callable on the metadata.
+        """
+        if state not in (None, "open", "sealed", "interrupted"):
+            raise UsageError(f"unknown state {state!r}: give open, sealed or interrupted")
+        matches = _metadata_test(where)
+        earliest, latest = _seconds(since), _seconds(until)
+        return [
+            summary_of(card)
+            for card in self.cards()
+            if (name is None or card.name == name)
+            and (state is None or card.state == state)
+            and (earliest is None or card.created_ns / 1e9 >= earliest)
+            and (latest is None or card.created_ns / 1e9 <= latest)
+            and matches(thaw(dict(card.metadata)))
+        ]
+
+    def resolve(self, which: Which, *, unique: bool = False) -> UUID:
+        """
+        Return the id of the session that *which* names.
+
+        Raises:
+            SessionNotFoundError: None does.
+            AmbiguousSessionError: An id prefix fits several; with *unique* also a name.
+        """
+        if isinstance(which, UUID):
+            return which
+        if isinstance(which, (SessionSummary, ReplaySession)):
+            return which.session_id
+        if not isinstance(which, str):
+            raise UsageError(f"a session is a UUID, a text, a summary or a session, not {type(which).__name__}")
+        exact = _uuid_of(which)
+        return exact if exact is not None else _chosen(which, self.cards(), unique=unique)
+
+    def get_session(self, which: Which) -> ReplaySession:
+        """
+        Return one session; its actions are read when they are looked at.
+
+        Raises:
+            SessionNotFoundError, AmbiguousSessionError: As for `resolve`.
+        """
+        session_id = self.resolve(which)
+        self._settle()
+        stored = self._stored(session_id)
+        live = None
+        for log in self._store.logs():
+            if log.session_id == session_id:
+                live = self._live(log, None if stored is None else stored.card)
+        if stored is None and live is None:
+            raise SessionNotFoundError(which if not isinstance(which, (SessionSummary, ReplaySession)) else session_id)
+        return self._session(stored, live)
+
+    def delete_session(self, which: Which) -> None:
+        """
+        Delete one ended session; the other sessions are untouched.
+
+        Raises:
+            SessionNotFoundError: It is not there, or still open.
+            AmbiguousSessionError: Several sessions have this name.
+        """
+        session_id = self.resolve(which, unique=True)
+        self._settle()
+        for log in self._store.logs():
+            if log.session_id == session_id:
+                raise SessionNotFoundError(session_id, "It is still open: end it first")
+        self._store.delete(session_id)
+
+    def _stored(self, session_id: UUID) -> StoredSession | None:
+        try:
+            return self._store.read(session_id)
+        except SessionNotFoundError:
+            return None
+
+    def _live(self, log: Log, card: Card | None) -> _Live | None:
+        """Return what the log adds to the published *card*, None if nothing."""
+        if card is not None and card.state != "open" and card.log_through >= log.size:
+            return None
+        try:
+            return _read_live(log, card)
+        except (FileNotFoundError, StorageError):
+            # Published and removed since the directory was read.
+            return None
+
+    def _session(self, stored: StoredSession | None, live: _Live | None) -> ReplaySession:
+        card = live.card if live is not None else stored.card  # type: ignore[union-attr]  # one of both is there
+        checkpoints = [*(stored.checkpoints if stored else ()), *(live.checkpoints if live else ())]
+        opening = stored.opening if stored is not None else None
+        capture = opening.capture if opening is not None else card.capture
+        return ReplaySession(
+            session_id=card.session_id,
+            name=card.name,
+            created_ns=card.created_ns,
+            ended_ns=card.ended_ns,
+            actions=ActionSequence(stored, live.entries if live else ()),
+            checkpoints=[self._checkpoint(entry, card.session_id) for entry in checkpoints],
+            metadata=thaw(dict(card.metadata)),
+            state=card.state,  # type: ignore[arg-type]  # written by us as one of the three
+            ended_by=card.ended_by,
+            lost=card.lost,
+            late=card.late,
+            parent_session=card.parent_session,
+            start_generation=card.start_generation,
+            capture=capture,
+            redaction=card.redaction,
+            playable=_playable(card, capture),
+        )
+
+    def _checkpoint(self, entry: Entry, session_id: UUID) -> Checkpoint:
+        return checkpoint_from_entry(entry, session_id, self._frames_at)
+
+
+def _playable(card: Card, capture: str) -> Playable:
+    if capture != "full":
+        return Playable("no", (f"recorded with capture={capture!r}: arguments and results were not kept",))
+    reasons = []
+    if card.lost:
+        reasons.append(f"{card.lost} action(s) were lost")
+    if card.state == "interrupted":
+        reasons.append("interrupted: calls that were running are unfinished or missing")
+    if card.state == "open":
+        reasons.append("still open")
+    return Playable("partly" if reasons else "yes", tuple(reasons))
+
+
+def _read_live(log: Log, card: Card | None) -> _Live | None:
+    reader = LogReader(log)
+    keep_from = card.log_through if card is not None and card.state == "open" else 0
+    entries, checkpoints, _, _ = collect(reader, keep_from=keep_from, limited=False)
+    if reader.opening is None:
+        return None
+    is_open = reader.sealing is None and log.has_writer()
+    if reader.sealing is None and not is_open:
+        from replaykit.pipeline import entry_of
+
+        entries = sorted([*entries, *map(entry_of, reader.unfinished())], key=lambda entry: entry["i"])
+    return _Live(_live_card(reader, card, entries, checkpoints, is_open=is_open), tuple(entries), tuple(checkpoints))
+
+
+def _live_card(
+    reader: LogReader, card: Card | None, entries: Sequence[Entry], checkpoints: Sequence[Entry], *, is_open: bool
+) -> Card:
+    opening, sealing = reader.opening, reader.sealing
+    assert opening is not None  # the caller has checked
+    ended_ns = sealing.ended_ns if sealing else None if is_open else reader.last_ns
+    state = sealing.state if sealing else "open" if is_open else "interrupted"
+    known = card.action_count if card else 0
+    return Card(
+        session_id=opening.session_id,
+        name=opening.name,
+        created_ns=card.created_ns if card else opening.created_ns,
+        ended_ns=ended_ns,
+        state=state,
+        action_count=known + len(entries),
+        checkpoint_count=(card.checkpoint_count if card else 0) + len(checkpoints),
+        duration_ns=sealing.duration_ns if sealing else max(0, reader.last_ns - opening.created_ns),
+        ended_by=sealing.ended_by if sealing else "" if is_open else "interrupted",
+        lost=sealing.lost if sealing else 0,
+        late=sealing.late if sealing else 0,
+        metadata=dict(reader.metadata),
+        parent_session=opening.parent_session,
+        start_generation=opening.start_generation,
+        capture=opening.capture,
+        redaction=opening.redaction,
+    )
+
+
+# -- looking up ---------------------------------------------------------------
+
+_HEX_PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
+
+
+def _uuid_of(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _chosen(which: str, cards: Sequence[Card], *, unique: bool) -> UUID:
+    if which == "last":
+        if not cards:
+            raise SessionNotFoundError(which, "The store is empty")
+        ended = [card for card in cards if card.state != "open"]
+        return (ended or list(cards))[-1].session_id
+    named = [card.session_id for card in cards if card.name == which]
+    if len(named) > 1 and unique:
+        raise AmbiguousSessionError(which, named)
+    if named:
+        return named[-1]
+    prefix = which.lower().replace("-", "")
+    fits = [card.session_id for card in cards if card.session_id.hex.startswith(prefix)]
+    if not _HEX_PREFIX.fullmatch(which.lower()) or not fits:
+        raise SessionNotFoundError(which)
+    if len(fits) > 1:
+        raise AmbiguousSessionError(which, fits)
+    return fits[0]
+
+
+def _metadata_test(where: Any) -> Callable[[Mapping[str, Any]], bool]:
+    if where is None:
+        return lambda _metadata: True
+    if callable(where):
+        return lambda metadata: bool(where(metadata))
+    if isinstance(where, Mapping):
+        return lambda metadata: all(metadata.get(key) == value for key, value in where.items())
+    raise UsageError(f"where= is a dict or a callable, not {type(where).__name__}")
+
+
+def _seconds(moment: datetime | float | None) -> float | None:
+    return moment.timestamp() if isinstance(moment, datetime) else moment
+
+
+def summary_of(card: Card) -> SessionSummary:
+    """Return the summary of a card."""
+    return SessionSummary(
+        session_id=card.session_id,
+        name=card.name,
+        created_secs=card.created_ns // 1_000_000_000,
+        ended_secs=None if card.ended_ns is None else card.ended_ns // 1_000_000_000,
+        action_count=card.action_count,
+        checkpoint_count=card.checkpoint_count,
+        duration_secs=card.duration_ns // 1_000_000_000,
+        state=card.state,  # type: ignore[arg-type]  # written by us as one of the three
+        lost=card.lost,
+    )
+
+
+# -- actions ------------------------------------------------------------------
+
+
+class ActionSequence(Sequence[ReplayAction]):
+    """The actions of a session in order of sequence; each is read when it is looked at."""
+
+    def __init__(self, stored: StoredSession | None, live: Sequence[Entry]) -> None:
+        self._stored = stored
+        self._live = {entry["i"]: entry for entry in live}
+        published = stored.sequences if stored is not None else ()
+        if self._live:
+            self._sequences: Sequence[int] = sorted({*published, *self._live})
+        else:
+            self._sequences = published
+        self._read = lru_cache(maxsize=1024)(self._read_one)
+
+    def _read_one(self, sequence: int) -> ReplayAction:
+        entry = self._live.get(sequence)
+        if entry is None:
+            assert self._stored is not None  # a sequence comes from one of both
+            entry = self._stored.action(sequence)
+        return action_from_entry(entry)
+
+    @overload
+    def __getitem__(self, index: int) -> ReplayAction: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[ReplayAction]: ...
+    def __getitem__(self, index: int | slice) -> ReplayAction | Sequence[ReplayAction]:
+        if isinstance(index, slice):
+            return [self._read(sequence) for sequence in self._sequences[index]]
+        return self._read(self._sequences[index])
+
+    def __len__(self) -> int:
+        return len(self._sequences)
+
+    def __iter__(self) -> Iterator[ReplayAction]:
+        if self._stored is None or self._live:
+            yield from (self._read(sequence) for sequence in self._sequences)
+            return
+        for entry in self._stored.actions():
+            yield action_from_entry(entry)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or isinstance(other, (str, bytes)):
+            return NotImplemented
+        return len(self) == len(other) and all(mine == theirs for mine, theirs in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]  # like a list: compared by content
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} actions>"

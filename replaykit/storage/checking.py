@@ -1,0 +1,96 @@
+"""Reads every byte of a store and says what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from replaykit.errors import DamagedError, StorageError
+from replaykit.format.block import MAGIC, NO_BLOCK, Block, Tail
+from replaykit.format.entries import Card
+from replaykit.format.segment import CATALOG
+from replaykit.format.strict import decode_body
+from replaykit.model import Verification
+from replaykit.protocols import StoredSession
+from replaykit.storage.segment_file import SegmentFile, Tear
+
+__all__ = ["segment_problems", "verified"]
+
+
+class _Readable(Protocol):
+    @property
+    def location(self) -> str: ...
+
+    def cards(self) -> Sequence[Card]: ...
+
+    def read(self, session_id: UUID) -> StoredSession: ...
+
+
+def verified(store: _Readable, *, bytes_read: int, problems: Sequence[str]) -> Verification:
+    """
+    Return the verdict on *store*: the *problems* of its bytes, and what reading each session shows.
+
+    Problems are listed, never raised.
+    """
+    found = list(problems)
+    sessions = actions = 0
+    try:
+        cards = store.cards()
+    except StorageError as error:
+        cards = []
+        found.append(str(error))
+    for card in cards:
+        sessions += 1
+        try:
+            actions += _count_actions(store, card)
+        except StorageError as error:
+            found.append(f"session {card.session_id}: {error}")
+    return Verification(
+        path=store.location, sessions=sessions, actions=actions, bytes_read=bytes_read, problems=tuple(found)
+    )
+
+
+def _count_actions(store: _Readable, card: Card) -> int:
+    session = store.read(card.session_id)
+    counted = sum(1 for _ in session.actions()), len(session.checkpoints)
+    if counted != (card.action_count, card.checkpoint_count):
+        raise StorageError(
+            f"{counted[0]} actions and {counted[1]} checkpoints, where its card says "
+            f"{card.action_count} and {card.checkpoint_count}"
+        )
+    return counted[0]
+
+
+def segment_problems(segment: SegmentFile) -> list[str]:
+    """
+    Check each block, the chain of all blocks, and each tail; empty when all is well.
+
+    Nothing but the magic, whole blocks, tails and zero padding is well.
+    """
+    previous = NO_BLOCK
+    catalogs: dict[int, bytes] = {}
+    problems: list[str] = []
+    for item in segment.scan(len(MAGIC), segment.size()):
+        if isinstance(item, Tear):
+            problems.append(f"{segment.path}, byte {item.offset}: {item.reason}")
+        elif isinstance(item, Tail):
+            if catalogs.get(item.catalog, b"")[:4] != item.check:
+                problems.append(f"{segment.path}, byte {item.offset}: the tail names no catalog")
+        else:
+            problems.extend(_block_problems(segment.path, item, previous))
+            previous = item.digest()
+            if item.kind == CATALOG:
+                catalogs[item.offset] = previous
+    return problems
+
+
+def _block_problems(path: str, block: Block, previous: bytes) -> list[str]:
+    problems = []
+    if block.previous != previous:
+        problems.append(f"{path}, byte {block.offset}: the block does not follow the one before it")
+    try:
+        decode_body(block.body(path=path), path=path, offset=block.offset)
+    except DamagedError as error:
+        problems.append(str(error))
+    return problems

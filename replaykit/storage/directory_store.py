@@ -1,0 +1,351 @@
+"""
+A store in a directory: each process writes a file of its own, all are listed as one.
+
+Files of processes that are gone are taken over when one of their sessions is
+recovered.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from uuid import UUID, uuid4
+
+import attrs
+
+from replaykit.errors import (
+    ClosedError,
+    DamagedError,
+    LockedError,
+    NotAStoreError,
+    ReadOnlyError,
+    SessionNotFoundError,
+    StorageError,
+    StoreNotFoundError,
+    UnsupportedVersionError,
+)
+from replaykit.format.catalog import Record
+from replaykit.format.entries import Card, Part
+from replaykit.model import Verification
+from replaykit.protocols import FileLayer
+from replaykit.storage.checking import segment_problems, verified
+from replaykit.storage.file_store import FileStore
+from replaykit.storage.files import SystemFiles
+from replaykit.storage.guard import Guard
+from replaykit.storage.log_files import FileLog, session_of_log
+from replaykit.storage.merging import Found, card_of_pieces, merged
+from replaykit.storage.stored_session import SegmentSession
+
+__all__ = ["DirectoryStore"]
+
+_ROTATE_BYTES = 64 << 20
+_SUFFIX = ".rpk"
+_MOST_READERS = 64
+
+
+@attrs.frozen
+class _Listed:
+    """What a file held when it was looked at."""
+
+    identity: tuple[int, int]
+    size: int
+    records: Sequence[Record]
+
+
+class DirectoryStore:
+    """
+    The store in the directory *path*, created (0700) where it is missing.
+
+    *gitignore* puts a ``.gitignore`` into a new directory that keeps
+    recordings out of a repository.  A new file is begun when the present one
+    exceeds *rotate_bytes*.
+
+    Raises:
+        NotAStoreError: There is something that is no directory.
+        StoreNotFoundError: *read_only*, and there is none.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        read_only: bool = False,
+        gitignore: bool = False,
+        rotate_bytes: int = _ROTATE_BYTES,
+        files: FileLayer | None = None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._location = os.fspath(path)
+        self._directory = os.path.join(self._location, "")
+        self._read_only = read_only
+        self._rotate_bytes = rotate_bytes
+        self._files = files or SystemFiles()
+        self._clock = clock
+        self._guard = Guard()
+        self._closed = False
+        self._own: FileStore | None = None
+        self._writable: dict[str, FileStore] = {}
+        self._readers: dict[str, FileStore] = {}
+        self._listed: dict[str, _Listed] = {}
+        self._prepare(gitignore)
+
+    @property
+    def location(self) -> str:
+        """The path as the user gave it, for messages."""
+        return self._location
+
+    # -- live logs ----------------------------------------------------------------
+
+    def create_log(self, session_id: UUID) -> FileLog:
+        """
+        Make the live log of a new (or resumed) session and be its writer.
+
+        Raises:
+            LockedError: The session has a log with a living writer.
+            StorageError: It has one that is not recovered, or the disk refuses.
+        """
+        with self._guard:
+            self._demand_writable()
+            for log in self.logs():
+                if log.session_id == session_id:
+                    raise LockedError(log.path)
+            return self._own_file().create_log(session_id)
+
+    def logs(self) -> Sequence[FileLog]:
+        """Return the live logs in this directory, whoever writes them; each knows its store file."""
+        logs = []
+        for name in sorted(self._names()):
+            parsed = session_of_log(name)
+            if parsed is not None and parsed[0].endswith(_SUFFIX):
+                logs.append(FileLog(self._files, self._directory + parsed[0], parsed[1]))
+        return logs
+
+    # -- writing ------------------------------------------------------------------
+
+    def publish(self, part: Part) -> None:
+        """
+        Append a part to the file that owns its session, where that can be locked, else to our own.
+
+        Raises:
+            StorageError: It is not kept; the file is as it was.
+            UsageError: An entry holds something that no recording can hold.
+        """
+        with self._guard:
+            self._demand_writable()
+            self._file_for(part.opening.session_id).publish(part)
+
+    def delete(self, session_id: UUID) -> None:
+        """
+        Delete a published session durably; other sessions are untouched.
+
+        The deletion is written to our own file and hides what others hold.
+
+        Raises:
+            SessionNotFoundError: It is not published, or was deleted before.
+        """
+        with self._guard:
+            self._demand_writable()
+            found = self._found().get(session_id.bytes)
+            if found is None:
+                raise SessionNotFoundError(session_id)
+            self._own_file().hide(session_id, after_ns=max(each.record.published_ns for each in found))
+
+    def _file_for(self, session_id: UUID) -> FileStore:
+        paths = [each.path for each in reversed(self._found().get(session_id.bytes, ()))]
+        paths += [log.store_path for log in self.logs() if log.session_id == session_id]
+        for path in paths:
+            store = self._writable.get(path) or self._take_over(path)
+            if store is not None:
+                return store
+        return self._own_file()
+
+    def _take_over(self, path: str) -> FileStore | None:
+        """Become the writer of another process's file; None while it lives or where the file refuses."""
+        if not os.path.exists(path):
+            return None
+        try:
+            store = FileStore(path, files=self._files, clock=self._clock)
+        except (LockedError, DamagedError, NotAStoreError, UnsupportedVersionError, StorageError):
+            return None
+        self._writable[path] = store
+        return store
+
+    def _own_file(self) -> FileStore:
+        if self._own is None or self._own.size() > self._rotate_bytes:
+            # The one before stays open: its sessions go on in it.
+            path = f"{self._directory}{uuid4().hex}{_SUFFIX}"
+            self._own = self._writable[path] = FileStore(path, files=self._files, clock=self._clock)
+        return self._own
+
+    # -- reading ------------------------------------------------------------------
+
+    def cards(self) -> Sequence[Card]:
+        """Return one card per published session, in order of publishing; reads no action."""
+        with self._guard:
+            self._demand_open()
+            found = sorted(self._found().values(), key=lambda each: each[-1].order)
+            return [self._card(each) for each in found]
+
+    def read(self, session_id: UUID) -> SegmentSession:
+        """
+        Return the published session, from however many files.
+
+        Raises:
+            SessionNotFoundError: Nothing of it is published, or it was deleted.
+            DamagedError: Its index is damaged.
+        """
+        with self._guard:
+            self._demand_open()
+            found = self._found().get(session_id.bytes)
+            if found is None:
+                raise SessionNotFoundError(session_id)
+            return self._session(found)
+
+    def problems(self) -> Sequence[str]:
+        """
+        Read every byte of every file and return what is wrong; empty when all is well.
+
+        A file that is no store, though its name says so, is a problem too.
+        """
+        return self._check()[1]
+
+    def verify(self) -> Verification:
+        """Read every byte and every session; the result is true only if all of it is accounted for."""
+        bytes_read, problems = self._check()
+        return verified(self, bytes_read=bytes_read, problems=problems)
+
+    def _check(self) -> tuple[int, list[str]]:
+        problems: list[str] = []
+        bytes_read = 0
+        with self._guard:
+            self._demand_open()
+            for name in self._store_names():
+                try:
+                    segment = self._reader(name).segment
+                    bytes_read += segment.size()
+                    problems.extend(segment_problems(segment))
+                except StoreNotFoundError:
+                    continue
+                except StorageError as error:
+                    problems.append(f"{name}: {error}")
+        return bytes_read, problems
+
+    def close(self) -> None:
+        """Let go of files and locks; closing twice is fine.  Sessions that were read stay readable."""
+        with self._guard:
+            self._closed = True
+            for store in (*self._writable.values(), *self._readers.values()):
+                store.close()
+            self._writable.clear()
+            self._readers.clear()
+            self._own = None
+
+    def _card(self, found: Sequence[Found]) -> Card:
+        if len(found) == 1:
+            return found[0].card
+        return self._session(found).card
+
+    def _session(self, found: Sequence[Found]) -> SegmentSession:
+        pieces = [self._reader(os.path.basename(each.path)).piece(each.record) for each in found]
+        return SegmentSession(card_of_pieces(found, pieces), pieces)
+
+    def _found(self) -> dict[bytes, list[Found]]:
+        """Return where each session is published, oldest first."""
+        self._demand_open()
+        listed: list[tuple[str, Sequence[Record]]] = []
+        names = self._store_names()
+        for name in names:
+            try:
+                listed.append((self._directory + name, self._records(name)))
+            except StoreNotFoundError:
+                continue
+            except NotAStoreError:
+                # It was never ours: `problems` names it, a listing goes on.
+                continue
+        for name in self._listed.keys() - set(names):
+            del self._listed[name]
+        return merged(listed)
+
+    def _records(self, name: str) -> Sequence[Record]:
+        path = self._directory + name
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError as error:
+            raise StoreNotFoundError(path) from error
+        identity = found.st_dev, found.st_ino
+        listed = self._listed.get(name)
+        if listed is not None and (listed.identity, listed.size) == (identity, found.st_size):
+            return listed.records
+        if listed is not None and listed.identity != identity:
+            self._readers.pop(name, None)
+        records = self._reader(name).records()
+        self._listed[name] = _Listed(identity, found.st_size, records)
+        return records
+
+    def _reader(self, name: str) -> FileStore:
+        store = self._writable.get(self._directory + name) or self._readers.pop(name, None)
+        if store is None:
+            store = FileStore(self._directory + name, read_only=True, files=self._files)
+        if self._directory + name not in self._writable:
+            # The least recently used goes first: many files must not use up
+            # the descriptors of the process.
+            self._readers[name] = store
+            while len(self._readers) > _MOST_READERS:
+                self._readers.pop(next(iter(self._readers)))
+        return store
+
+    def _store_names(self) -> list[str]:
+        return sorted(name for name in self._names() if name.endswith(_SUFFIX))
+
+    def _names(self) -> list[str]:
+        try:
+            return os.listdir(self._directory)
+        except FileNotFoundError:
+            return []
+
+    # -- opening ------------------------------------------------------------------
+
+    def _prepare(self, gitignore: bool) -> None:
+        if self._read_only:
+            if not os.path.lexists(self._location):
+                raise StoreNotFoundError(self._location)
+        else:
+            self._make(gitignore)
+        if not os.path.isdir(self._directory):
+            raise NotAStoreError(self._location, "it is a file, and a directory was asked for")
+
+    def _make(self, gitignore: bool) -> None:
+        path = self._directory.rstrip(os.sep) or os.sep
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            return
+        except OSError as error:
+            raise StorageError(f"Cannot create {path}: {error.strerror}", path=path) from error
+        if gitignore:
+            handle = self._files.open(self._directory + ".gitignore", write=True, create=True)
+            try:
+                self._files.append(handle, b"*\n")
+            finally:
+                os.close(handle)
+        self._files.sync_directory(os.path.dirname(path))
+
+    def _demand_open(self) -> None:
+        if self._closed:
+            raise ClosedError(f"{self._location} is closed")
+        if self._guard.forked:
+            for store in self._writable.values():
+                store.abandon()
+            self._writable.clear()
+            self._own = None
+            self._guard.adopt()
+
+    def _demand_writable(self) -> None:
+        self._demand_open()
+        if self._read_only:
+            raise ReadOnlyError(f"{self._location} is open for reading only")
+
+    def __repr__(self) -> str:
+        return f"<DirectoryStore {self._location}>"
+

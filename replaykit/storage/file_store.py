@@ -1,0 +1,385 @@
+"""
+A store in one file: one process writes, any number read at any time.
+
+The file alone is the recording once a part is published; the live logs of
+open sessions stand beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from uuid import UUID, uuid4
+
+import attrs
+
+from replaykit.errors import (
+    ClosedError,
+    LockedError,
+    NotAStoreError,
+    ReadOnlyError,
+    SessionNotFoundError,
+    StorageError,
+)
+from replaykit.format.catalog import Record, encode_catalog
+from replaykit.format.entries import Card, Part
+from replaykit.format.index import Place
+from replaykit.format.segment import (
+    CATALOG,
+    TOMB,
+    SegmentWriter,
+    SessionIndex,
+    encode_part,
+    start_segment,
+)
+from replaykit.format.strict import encode_body
+from replaykit.model import Verification
+from replaykit.protocols import FileLayer
+from replaykit.storage.appending import Appender
+from replaykit.storage.cards import card_after
+from replaykit.storage.checking import segment_problems, verified
+from replaykit.storage.files import SystemFiles
+from replaykit.storage.guard import Guard
+from replaykit.storage.listing import Listing
+from replaykit.storage.log_files import FileLog, logs_beside
+from replaykit.storage.segment_file import OpenFile, SegmentFile, open_file
+from replaykit.storage.stored_session import Piece, SegmentSession, read_index
+
+__all__ = ["FileStore"]
+
+_WRITER = "replaykit"
+_CREATION_ATTEMPTS = 50
+_CREATION_PAUSE_S = 0.001
+
+
+@attrs.frozen
+class _Known:
+    """An unsealed session: what the next part of it continues."""
+
+    card: Card
+    index: SessionIndex
+    newest: Place
+    checkpoint_ids: frozenset[int]
+
+
+class FileStore:
+    """
+    The store in the file *path*, created where it is missing.
+
+    *clock* gives nanoseconds since 1970; it orders sessions of several files,
+    never those of one.
+
+    Raises:
+        LockedError: It is open for writing already, here or elsewhere.
+        NotAStoreError: The file is something else; it is left as it is.
+        DamagedError: A part that was synced once is damaged; reading with
+            *read_only* may still be possible.
+        StoreNotFoundError: *read_only*, and there is none.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        read_only: bool = False,
+        files: FileLayer | None = None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._path = os.fspath(path)
+        self._files = files or SystemFiles()
+        self._clock = clock
+        self._guard = Guard()
+        self._closed = False
+        self._listing: Listing | None = None
+        self._listed_bytes = -1
+        self._known: dict[bytes, _Known] = {}
+        self._written: OpenFile | None = None
+        self._appender: Appender | None = None
+        if not read_only:
+            self._written = self._open_locked()
+        try:
+            self._segment = SegmentFile(open_file(self._files, self._path))
+            if self._written is not None:
+                self._appender = Appender(self._written, self._segment)
+        except BaseException:
+            self._let_go()
+            raise
+
+    @property
+    def location(self) -> str:
+        """The path as the user gave it, for messages."""
+        return self._path
+
+    @property
+    def segment(self) -> SegmentFile:
+        """The file's blocks, for reading."""
+        return self._segment
+
+    def size(self) -> int:
+        """Return the file's size in bytes."""
+        return self._segment.size()
+
+    # -- live logs ----------------------------------------------------------------
+
+    def create_log(self, session_id: UUID) -> FileLog:
+        """
+        Make the live log of a new (or resumed) session and be its writer.
+
+        Raises:
+            LockedError: The session has a log with a living writer.
+            StorageError: It has one that is not recovered, or the disk refuses.
+        """
+        self._demand_writable()
+        log = FileLog(self._files, self._path, session_id)
+        log.create()
+        return log
+
+    def logs(self) -> Sequence[FileLog]:
+        """Return the live logs beside this store, whoever writes them."""
+        return logs_beside(self._files, self._path)
+
+    # -- writing ------------------------------------------------------------------
+
+    def publish(self, part: Part) -> None:
+        """
+        Append a part; on the device when this returns.
+
+        A part of a session that was deleted begins that session anew.
+
+        Raises:
+            StorageError: It is not kept; the file is as it was.
+            UsageError: An entry holds something that no recording can hold.
+        """
+        session_id = part.opening.session_id.bytes
+        with self._guard:
+            appender = self._demand_writable()
+            known = self._session_so_far(session_id)
+            writer = appender.writer()
+            index, newest = encode_part(
+                writer,
+                part,
+                before=known.index if known else None,
+                earlier=known.newest if known else None,
+            )
+            following = self._following(part, known, index, newest)
+            self._commit(appender, writer, session_id, card=following.card, index=newest)
+            self._known.pop(session_id, None)
+            if part.sealing is None:
+                self._known[session_id] = following
+
+    def delete(self, session_id: UUID) -> None:
+        """
+        Delete a published session durably; other sessions are untouched.
+
+        Raises:
+            SessionNotFoundError: It is not published here, or was deleted before.
+        """
+        with self._guard:
+            self._demand_writable()
+            record = self._fresh_listing().record(session_id.bytes)
+            if record is None or record.card is None:
+                raise SessionNotFoundError(session_id)
+            self.hide(session_id)
+
+    def hide(self, session_id: UUID, *, after_ns: int = 0) -> None:
+        """Write a deletion that is later than *after_ns*, wherever the session is published."""
+        with self._guard:
+            appender = self._demand_writable()
+            writer = appender.writer()
+            writer.add(TOMB, encode_body({"s": session_id.bytes, "t": self._clock()}))
+            self._commit(appender, writer, session_id.bytes, after_ns=after_ns)
+            self._known.pop(session_id.bytes, None)
+
+    def _commit(
+        self,
+        appender: Appender,
+        writer: SegmentWriter,
+        session_id: bytes,
+        *,
+        card: Card | None = None,
+        index: Place | None = None,
+        after_ns: int = 0,
+    ) -> None:
+        listing = self._fresh_listing()
+        record = Record(
+            number=listing.number + 1,
+            session_id=session_id,
+            published_ns=max(self._clock(), listing.published_ns + 1, after_ns + 1),
+            card=card,
+            index=index,
+        )
+        base, stored = listing.next_catalog(record)
+        place = writer.add(CATALOG, encode_catalog(record.number, base, stored))
+        writer.add_tail(place.offset, writer.previous)
+        try:
+            appender.write(writer, writer.take())
+            listing.commit(record, place)
+            self._listed_bytes = appender.end.offset
+        except BaseException:
+            # An interrupt may come between the write and what we note of
+            # it: read it from the file next time.
+            self._listing = None
+            self._known.clear()
+            raise
+
+    def _following(
+        self, part: Part, known: _Known | None, index: SessionIndex, newest: Place
+    ) -> _Known:
+        checkpoint_ids = frozenset(entry["c"] for entry in part.checkpoints)
+        if known is None:
+            card = card_after(part, None, checkpoint_count=len(checkpoint_ids))
+            return _Known(card, index, newest, checkpoint_ids)
+        checkpoint_ids |= known.checkpoint_ids
+        session = SegmentSession(known.card, [Piece(self._segment, known.index)])
+        card = card_after(
+            part,
+            known.card,
+            replaced=session.repeated_in(part.actions),
+            checkpoint_count=len(checkpoint_ids),
+        )
+        return _Known(card, index, newest, checkpoint_ids)
+
+    def _session_so_far(self, session_id: bytes) -> _Known | None:
+        known = self._known.get(session_id)
+        if known is not None:
+            return known
+        record = self._fresh_listing().record(session_id)
+        if record is None or record.card is None or record.index is None:
+            return None
+        piece = self.piece(record)
+        checkpoints = SegmentSession(record.card, [piece]).checkpoints
+        checkpoint_ids = frozenset(entry["c"] for entry in checkpoints)
+        return _Known(record.card, piece.index, record.index, checkpoint_ids)
+
+    # -- reading ------------------------------------------------------------------
+
+    def records(self) -> Sequence[Record]:
+        """Return the newest record of each session, deletions included, in order of publishing."""
+        with self._guard:
+            return self._fresh_listing().records()
+
+    def cards(self) -> Sequence[Card]:
+        """Return one card per published session, in order of publishing; reads no action."""
+        with self._guard:
+            records = self._fresh_listing().records()
+            return [record.card for record in records if record.card is not None]
+
+    def read(self, session_id: UUID) -> SegmentSession:
+        """
+        Return the published session.
+
+        Raises:
+            SessionNotFoundError: Nothing of it is published, or it was deleted.
+            DamagedError: Its index is damaged.
+        """
+        with self._guard:
+            record = self._fresh_listing().record(session_id.bytes)
+            if record is None or record.card is None:
+                raise SessionNotFoundError(session_id)
+            return SegmentSession(record.card, [self.piece(record)])
+
+    def piece(self, record: Record) -> Piece:
+        """Return what this file holds of the session of *record*, which is no deletion."""
+        if record.index is None:
+            raise SessionNotFoundError(UUID(bytes=record.session_id))
+        return Piece(self._segment, read_index(self._segment, record.session_id, record.index))
+
+    def verify(self) -> Verification:
+        """Read every byte and every session; the result is true only if all of it is accounted for."""
+        problems = segment_problems(self._segment)
+        return verified(self, bytes_read=self._segment.size(), problems=problems)
+
+    def close(self) -> None:
+        """Let go of file and lock; closing twice is fine.  Sessions that were read stay readable."""
+        with self._guard:
+            if self._closed:
+                return
+            self._closed = True
+            if self._appender is not None and not self._guard.forked:
+                self._appender.close()
+            self._let_go()
+
+    def abandon(self) -> None:
+        """Close this process's descriptors only: for a forked child; the parent keeps its lock."""
+        self._closed = True
+        self._let_go()
+
+    def _fresh_listing(self) -> Listing:
+        if self._closed:
+            raise ClosedError(f"{self._path} is closed")
+        size = self._segment.size()
+        if self._listing is None or size != self._listed_bytes:
+            # Filled before it is kept: an error leaves the old one.
+            listing = self._listing or Listing()
+            listing.refresh(self._segment, self._segment.newest_catalog(size))
+            self._listing, self._listed_bytes = listing, size
+        return self._listing
+
+    # -- opening ------------------------------------------------------------------
+
+    def _open_locked(self) -> OpenFile:
+        for _ in range(_CREATION_ATTEMPTS):
+            try:
+                return self._create()
+            except FileExistsError:
+                file = open_file(self._files, self._path, write=True)
+            if file.size() > 0:
+                self._lock(file)
+                return file
+            # Somebody may be creating it right now: the lock is left alone
+            # until the first bytes are there.
+            file.close()
+            time.sleep(_CREATION_PAUSE_S)
+        raise NotAStoreError(self._path, "it is empty")
+
+    def _create(self) -> OpenFile:
+        try:
+            file = OpenFile(self._files, self._path, write=True, create=True)
+        except (FileExistsError, StorageError):
+            raise
+        except OSError as error:
+            raise StorageError(f"Cannot create {self._path}: {error.strerror}", path=self._path) from error
+        self._lock(file)
+        segment = start_segment(
+            sync=os.urandom(8), file_id=uuid4().bytes, created_ns=self._clock(), writer=_WRITER
+        )
+        data = segment.take()
+        try:
+            if self._files.append(file.handle, data) != len(data):
+                raise OSError("the disk took only a part")
+            self._files.sync(file.handle)
+            self._files.sync_directory(os.path.dirname(self._path))
+        except BaseException as error:
+            # We made it a moment ago and nobody has seen more than its head.
+            with suppress(OSError):
+                self._files.remove(self._path)
+            file.close()
+            if isinstance(error, OSError):
+                raise StorageError(f"Cannot create {self._path}: {error}", path=self._path) from error
+            raise
+        return file
+
+    def _lock(self, file: OpenFile) -> None:
+        if not self._files.lock(file.handle):
+            file.close()
+            raise LockedError(self._path)
+
+    def _demand_writable(self) -> Appender:
+        if self._closed:
+            raise ClosedError(f"{self._path} is closed")
+        if self._appender is None:
+            raise ReadOnlyError(f"{self._path} is open for reading only")
+        if self._guard.forked:
+            # The child holds a copy of the lock, so only this check keeps
+            # two processes from writing.
+            raise LockedError(self._path, self._guard.pid)
+        return self._appender
+
+    def _let_go(self) -> None:
+        if self._written is not None:
+            self._written.close()
+
+    def __repr__(self) -> str:
+        return f"<FileStore {self._path}>"

@@ -1,0 +1,104 @@
+"""The sessions of one segment file, as its catalogs say, kept up to date cheaply."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+from replaykit.errors import DamagedError
+from replaykit.format.block import Block
+from replaykit.format.catalog import Catalog, Record, catalog_of, encode_record, reach
+from replaykit.format.index import Place
+from replaykit.storage.segment_file import SegmentFile
+
+__all__ = ["Listing"]
+
+_KEPT = 512
+
+
+class Listing:
+    """
+    What is published, newest last.
+
+    Reads catalogs only, and of those only what came after the last look.
+    The caller holds a lock.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.published_ns = 0
+        self._records: dict[bytes, Record] = {}
+        self._offsets: dict[int, int] = {0: 0}
+        self._recent: deque[Record] = deque(maxlen=_KEPT)
+
+    def refresh(self, segment: SegmentFile, newest: Block | None) -> None:
+        """
+        Take in everything up to the catalog *newest*.
+
+        Raises:
+            DamagedError: A catalog on the way is damaged.
+        """
+        catalogs = []
+        for catalog, offset in self._chain(segment, newest):
+            catalogs.append(catalog)
+            self._offsets[catalog.number] = offset
+        for catalog in reversed(catalogs):
+            for record in catalog.records:
+                if record.number > self.number:
+                    self._take(record)
+        self._forget_old_offsets()
+
+    def records(self) -> Sequence[Record]:
+        """Return the newest record of each session, deletions included, in order of publishing."""
+        return list(self._records.values())
+
+    def record(self, session_id: bytes) -> Record | None:
+        """Return the newest record of a session, None when there is none."""
+        return self._records.get(session_id)
+
+    def next_catalog(self, record: Record) -> tuple[int, list[bytes]]:
+        """Return the base and the encoded records of the catalog that commits *record*."""
+        newest = [*self._recent, record][-reach(record.number) :]
+        stored = [encode_record(each) for each in newest]
+        covered = reach(record.number, [len(each) for each in stored])
+        # A catalog that another writer made may lie off the usual steps.
+        while covered > 1 and (record.number - covered not in self._offsets or covered > len(stored)):
+            covered //= 8
+        return self._offsets[record.number - covered], stored[-covered:]
+
+    def commit(self, record: Record, place: Place) -> None:
+        """Take in a record whose catalog at *place* is on the device."""
+        self._take(record)
+        self._offsets[record.number] = place.offset
+        self._forget_old_offsets()
+
+    def _take(self, record: Record) -> None:
+        self._records.pop(record.session_id, None)
+        self._records[record.session_id] = record
+        self._recent.append(record)
+        self.number = record.number
+        self.published_ns = max(self.published_ns, record.published_ns)
+
+    def _chain(self, segment: SegmentFile, newest: Block | None) -> Iterator[tuple[Catalog, int]]:
+        block = newest
+        above: int | None = None
+        while block is not None:
+            catalog = catalog_of(block, path=segment.path)
+            if above is not None and catalog.number != above:
+                raise DamagedError(segment.path, block.offset, "the catalogs do not follow each other")
+            above = catalog.number - len(catalog.records)
+            if catalog.number <= self.number:
+                return
+            yield catalog, block.offset
+            if above <= self.number:
+                return
+            # A base is always nearer to the start, so this ends.
+            block = segment.block_at(catalog.base, block.offset)
+            if block is None:
+                raise DamagedError(segment.path, catalog.base, "a catalog is cut short")
+
+    def _forget_old_offsets(self) -> None:
+        if len(self._offsets) > 4 * _KEPT:
+            self._offsets = {
+                number: offset for number, offset in self._offsets.items() if number >= self.number - _KEPT
+            }

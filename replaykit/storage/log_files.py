@@ -1,0 +1,282 @@
+"""
+Live logs: the private log of one open session, beside its store or in RAM.
+
+A file log is named ``<store>.<session id>.live`` and holds whole records in
+the order in which they were appended.  Its writer holds an exclusive lock on
+it for as long as the session is open; a log without a lock is a dead writer's.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from uuid import UUID
+
+from replaykit.errors import ClosedError, LockedError, StorageError
+from replaykit.protocols import FileLayer
+
+__all__ = ["FileLog", "MemoryLog", "log_path", "logs_beside", "session_of_log"]
+
+_NAME = re.compile(r"\.([0-9a-f]{32})\.live\Z")
+_CLOSED = -1
+_LOCK_ATTEMPTS = 50
+_LOCK_PAUSE_S = 0.001
+
+
+def log_path(store_path: str, session_id: UUID) -> str:
+    """Return where the live log of *session_id* is, beside the store at *store_path*."""
+    return f"{store_path}.{session_id.hex}.live"
+
+
+def logs_beside(files: FileLayer, store_path: str) -> Sequence[FileLog]:
+    """Return the live logs beside the store at *store_path*, ordered by name."""
+    directory, name = os.path.split(store_path)
+    try:
+        names = sorted(os.listdir(directory or "."))
+    except FileNotFoundError:
+        return ()
+    parsed = (session_of_log(found) for found in names)
+    return [FileLog(files, store_path, each[1]) for each in parsed if each is not None and each[0] == name]
+
+
+def session_of_log(name: str) -> tuple[str, UUID] | None:
+    """Return the store's name and the session that a live log's file *name* says; None for other names."""
+    match = _NAME.search(name)
+    return None if match is None else (name[: match.start()], UUID(match[1]))
+
+
+class FileLog:
+    """
+    A live log in a file.
+
+    A fresh object only names the log and can read it; `create` and `claim`
+    make it the writer.  ``descriptor`` is what `append` writes to, -1 when
+    this object is not the writer.
+    """
+
+    def __init__(self, files: FileLayer, store_path: str, session_id: UUID) -> None:
+        self._files = files
+        self._append = files.append
+        self._session_id = session_id
+        self._reader = _CLOSED
+        self._named = False
+        self.store_path = store_path
+        self.descriptor = _CLOSED
+
+    @property
+    def session_id(self) -> UUID:
+        """The session whose log this is."""
+        return self._session_id
+
+    @property
+    def path(self) -> str:
+        """Where it is."""
+        return log_path(self.store_path, self._session_id)
+
+    @property
+    def size(self) -> int:
+        """Bytes appended so far; 0 once it is removed."""
+        try:
+            return self._files.size(self._readable())
+        except FileNotFoundError:
+            return 0
+
+    def append(self, record: bytes) -> None:
+        """
+        Append one whole record; it survives ``kill -9`` once this returns.
+
+        Raises:
+            OSError: The record is not kept whole; what was written of it is
+                left as a torn record that readers skip.
+        """
+        if self._append(self.descriptor, record) != len(record):
+            self._append_again(record)
+
+    def _append_again(self, record: bytes) -> None:
+        # The whole record, not its rest: another thread may have appended in
+        # between, and a record in two pieces is no record.
+        if self._append(self.descriptor, record) != len(record):
+            raise OSError(errno.ENOSPC, "a record could not be written whole", self.path)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to *size* bytes from *offset*."""
+        return self._files.pread(self._readable(), size, offset)
+
+    def sync(self) -> None:
+        """Return when everything appended before, and the log's name, are on the device."""
+        self._files.sync(self._writable())
+        if not self._named:
+            self._files.sync_directory(os.path.dirname(self.path))
+            self._named = True
+
+    def has_writer(self) -> bool:
+        """Return whether a living process, this one included, still writes to it."""
+        # A fresh descriptor: locks belong to descriptors, so this also sees
+        # a writer in our own process.
+        try:
+            probe = self._files.open(self.path, write=False, create=False)
+        except FileNotFoundError:
+            return False
+        try:
+            return not self._files.lock(probe, shared=True)
+        finally:
+            os.close(probe)
+
+    def create(self) -> None:
+        """
+        Make the file and be its writer.
+
+        Raises:
+            LockedError: The session has a log already and a living writer.
+            StorageError: It has a log that is not recovered yet, or the system refuses.
+        """
+        try:
+            handle = self._files.open(self.path, write=True, create=True)
+        except FileExistsError as error:
+            if self.has_writer():
+                raise LockedError(self.path) from error
+            raise StorageError(f"{self.path} exists: recover it first", path=self.path) from error
+        except StorageError:
+            raise
+        except OSError as error:
+            raise StorageError(f"Cannot create {self.path}: {error.strerror}", path=self.path) from error
+        self._become_writer(handle)
+
+    def claim(self) -> bool:
+        """Become its writer if nobody is; True when it is ours now."""
+        if self.descriptor != _CLOSED:
+            return True
+        try:
+            handle = self._files.open(self.path, write=True, create=False)
+        except FileNotFoundError:
+            return False
+        # Somebody may have published and removed it between the two steps.
+        if not self._files.lock(handle) or os.fstat(handle).st_nlink == 0:
+            os.close(handle)
+            return False
+        self.descriptor = handle
+        return True
+
+    def remove(self) -> None:
+        """Drop the log: all of it is published."""
+        with suppress(FileNotFoundError):
+            self._files.remove(self.path)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file and of the writer's lock; it stays where it is."""
+        handles, self.descriptor, self._reader = (self.descriptor, self._reader), _CLOSED, _CLOSED
+        for handle in handles:
+            if handle != _CLOSED:
+                os.close(handle)
+
+    # A forked child shares the lock with its parent: unlocking in the child
+    # would unlock the parent's log, closing the child's descriptor does not.
+    # `close` never unlocks, so both are the same.
+    def abandon(self) -> None:
+        """Close this process's descriptors only: for a forked child; the parent keeps its lock."""
+        self.close()
+
+    def _become_writer(self, handle: int) -> None:
+        for _ in range(_LOCK_ATTEMPTS):
+            if self._files.lock(handle):
+                self.descriptor = handle
+                return
+            # Another process is just asking whether the log has a writer.
+            time.sleep(_LOCK_PAUSE_S)
+        os.close(handle)
+        raise LockedError(self.path)
+
+    def _writable(self) -> int:
+        if self.descriptor == _CLOSED:
+            raise ClosedError(f"{self.path} is closed")
+        return self.descriptor
+
+    def _readable(self) -> int:
+        if self.descriptor != _CLOSED:
+            return self.descriptor
+        if self._reader == _CLOSED:
+            self._reader = self._files.open(self.path, write=False, create=False)
+        return self._reader
+
+    def __del__(self, _close: Callable[[int], None] = os.close) -> None:
+        # Only a reader's descriptor: a writer that is dropped without a close
+        # keeps its lock, as it keeps its log.  At the interpreter's exit this
+        # module's names may be gone, so nothing here looks one up.
+        reader = getattr(self, "_reader", -1)
+        if reader >= 0:
+            try:  # noqa: SIM105 - see above
+                _close(reader)
+            except OSError:
+                return
+
+    def __repr__(self) -> str:
+        return f"<FileLog {self.path}>"
+
+
+class MemoryLog:
+    """A live log in RAM, for stores that live there."""
+
+    def __init__(self, session_id: UUID) -> None:
+        self._session_id = session_id
+        self._data = bytearray()
+        self._writing = True
+        self._removed = False
+        # One builtin call, so whole under the interpreter's lock.
+        self.append: Callable[[bytes], None] = self._data.extend
+
+    @property
+    def session_id(self) -> UUID:
+        """The session whose log this is."""
+        return self._session_id
+
+    @property
+    def path(self) -> str:
+        """Empty: it is nowhere."""
+        return ""
+
+    @property
+    def size(self) -> int:
+        """Bytes appended so far."""
+        return len(self._data)
+
+    @property
+    def removed(self) -> bool:
+        """Whether it was dropped."""
+        return self._removed
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to *size* bytes from *offset*."""
+        return bytes(self._data[offset : offset + size])
+
+    def sync(self) -> None:
+        """Return at once: there is no device."""
+
+    def has_writer(self) -> bool:
+        """Return whether it is open."""
+        return self._writing
+
+    def claim(self) -> bool:
+        """Become its writer if nobody is; True when it is ours now."""
+        if self._writing or self._removed:
+            return False
+        self._writing = True
+        return True
+
+    def remove(self) -> None:
+        """Drop the log: all of it is published."""
+        self._removed = True
+        self._writing = False
+        self._data.clear()
+
+    def close(self) -> None:
+        """Let go of it; it stays where it is."""
+        self._writing = False
+
+    def abandon(self) -> None:
+        """Let go of it in a forked child, which has a copy."""
+        self.close()

@@ -1,0 +1,75 @@
+"""Parts in rows of a database: each is a complete segment of one session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from replaykit.errors import DamagedError, StorageError
+from replaykit.format.block import MAGIC, NO_BLOCK, TAIL_BYTES, Block, block_size, read_block, read_tail
+from replaykit.format.catalog import catalog_of
+from replaykit.format.index import Place
+from replaykit.format.segment import SessionIndex, read_head
+from replaykit.format.strict import decode_body
+from replaykit.storage.stored_session import read_index
+
+__all__ = ["PartRow", "ReadBody", "part_problems"]
+
+ReadBody = Callable[[int, int, int], bytes]
+"""``(row, offset, size) -> bytes``: up to *size* bytes of the part in a row."""
+
+_HEAD_BYTES = 4096
+
+
+class PartRow:
+    """
+    One part: a complete segment in a row, read piece by piece.
+
+    Raises:
+        DamagedError, NotAStoreError, UnsupportedVersionError: On creation,
+            from its head.
+    """
+
+    def __init__(self, read: ReadBody, path: str, row: int, size: int) -> None:
+        self._read = read
+        self._row = row
+        self._size = size
+        self.path = path
+        self._sync = read_head(read(row, 0, _HEAD_BYTES), path=path).sync
+
+    def block(self, place: Place) -> Block:
+        """Return the block at *place*; DamagedError when it is not as it was written."""
+        data = self._read(self._row, place.offset, place.size)
+        block = read_block(data, sync=self._sync, base=place.offset, path=self.path)
+        if block is None or block.size != place.size:
+            raise DamagedError(self.path, place.offset, "a block is cut short")
+        return block
+
+    def index(self, session_id: bytes) -> SessionIndex:
+        """Return what the part holds of *session_id*; DamagedError when its end does not check."""
+        start = max(self._size - TAIL_BYTES, 0)
+        tail = read_tail(self._read(self._row, start, TAIL_BYTES), 0, sync=self._sync, base=start)
+        if tail is None:
+            raise DamagedError(self.path, start, "the part has no tail")
+        catalog = catalog_of(self.block(Place(tail.catalog, tail.offset - tail.catalog)), path=self.path)
+        place = catalog.records[-1].index
+        if place is None:
+            raise DamagedError(self.path, tail.catalog, "the part has no index")
+        return read_index(self, session_id, place)
+
+
+def part_problems(body: bytes, path: str) -> list[str]:
+    """Check every byte of a part; empty when all is well."""
+    at, previous = len(MAGIC), NO_BLOCK
+    try:
+        sync = read_head(body, path=path).sync
+        while at < len(body) - TAIL_BYTES and block_size(body, at):
+            block = read_block(body, at, sync=sync, path=path)
+            if block is None or block.previous != previous:
+                raise DamagedError(path, at, "the block does not follow the one before it")
+            decode_body(block.body(path=path), path=path, offset=at)
+            at, previous = block.end, block.digest()
+        if at + TAIL_BYTES != len(body) or read_tail(body, at, sync=sync) is None:
+            raise DamagedError(path, at, "the part has no tail")
+    except StorageError as error:
+        return [str(error)]
+    return []

@@ -1,0 +1,149 @@
+"""
+From a live log to published parts: the one way from the private format to the public one.
+
+A plain function: the background of a recorder calls it early and at a
+session's end, a recovery calls it on a log whose writer is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from replaykit.format.entries import Card, Gap, Opening, Part, Sealing
+from replaykit.pipeline import RawCall, entry_of
+from replaykit.protocols import Log, Store
+from replaykit.storage.live_log import Item, LogReader
+
+__all__ = ["MAX_PART_ACTIONS", "MAX_PART_BYTES", "Publisher", "collect"]
+
+MAX_PART_ACTIONS = 4096
+MAX_PART_BYTES = 16 * 1024 * 1024
+
+SLICE_ACTIONS = 16
+"""After this many actions the publisher pauses, so that an agent that wakes up does not wait for the GIL."""
+
+
+class Publisher:
+    """
+    Publishes one session's log, part by part.
+
+    *card* is what is published of the session already (after a restart, or
+    for a session that goes on): its parts and the bytes of the log that they
+    cover.  *pause* is called between slices of work.
+    """
+
+    def __init__(
+        self, store: Store, log: Log, *, card: Card | None = None, pause: Callable[[], None] = lambda: None
+    ) -> None:
+        self._store = store
+        self._reader = LogReader(log)
+        self._log = log
+        self._pause = pause
+        self._number = 0 if card is None else card.parts
+        # A resumed session has a log of its own: nothing of it is published.
+        self._keep_from = card.log_through if card is not None and card.state == "open" else 0
+
+    @property
+    def offset(self) -> int:
+        """Bytes of the log that were read and published."""
+        return self._reader.offset
+
+    def publish(self, *, final: bool, fallback: Sealing | None = None) -> bool:
+        """
+        Publish what the log holds beyond what is published; return whether the session is sealed now.
+
+        With *final* the last part is sealed with what the END record says,
+        or else as ``interrupted`` at the time of the last record.
+
+        Raises:
+            StorageError: The store refuses; the log stays as it is.
+        """
+        while True:
+            part, is_last = _next_part(self._reader, self._number, self._keep_from, self._pause)
+            if part is None:
+                return False
+            if final and is_last:
+                part = _sealed(part, self._reader, fallback)
+            if not final and not part.actions and not part.gaps:
+                return False
+            self._store.publish(part)
+            self._number += 1
+            if is_last:
+                return final
+
+    def publish_sealing(self, opening: Opening, sealing: Sealing) -> None:
+        """Publish a new sealing of a session that is published: its counts have changed."""
+        self._store.publish(Part(number=self._number, opening=opening, sealing=sealing, log_through=self.offset))
+        self._number += 1
+
+
+def collect(
+    reader: LogReader, *, keep_from: int = 0, pause: Callable[[], None] = lambda: None, limited: bool = True
+) -> tuple[list[dict[str, Any]], list[Any], list[Gap], bool]:
+    """
+    Return the action entries (by sequence), checkpoints and gaps that the reader has next, and whether that is all.
+
+    With *limited* it stops at the size of a part.  A finished call counts
+    more than the same call noted as unfinished.
+    """
+    entries: dict[int, dict[str, Any]] = {}
+    checkpoints: list[Any] = []
+    gaps: list[Gap] = []
+    start, steps = max(reader.offset, keep_from), 0
+    for what, item in reader.items(keep_from=keep_from):
+        if what is Item.CHECKPOINT:
+            checkpoints.append(item)
+        elif what is Item.GAP:
+            gaps.append(item)
+        else:
+            _keep(entries, entry_of(item) if isinstance(item, RawCall) else item)
+        steps += 1
+        if steps % SLICE_ACTIONS == 0:
+            pause()
+        if limited and (len(entries) >= MAX_PART_ACTIONS or reader.offset - start >= MAX_PART_BYTES):
+            return [entries[key] for key in sorted(entries)], checkpoints, gaps, False
+    return [entries[key] for key in sorted(entries)], checkpoints, gaps, True
+
+
+def _keep(entries: dict[int, dict[str, Any]], entry: dict[str, Any]) -> None:
+    known = entries.get(entry["i"])
+    if known is None or "unfinished" in known.get("fl", ()):
+        entries[entry["i"]] = entry
+
+
+def _next_part(
+    reader: LogReader, number: int, keep_from: int, pause: Callable[[], None]
+) -> tuple[Part | None, bool]:
+    actions, checkpoints, gaps, is_last = collect(reader, keep_from=keep_from, pause=pause)
+    if reader.opening is None:
+        # Not even the first record is whole: there is no session here.
+        return None, True
+    part = Part(
+        number=number,
+        opening=attrs.evolve(reader.opening, metadata=dict(reader.metadata)),
+        actions=actions,
+        checkpoints=checkpoints,
+        gaps=gaps,
+        log_through=reader.offset,
+    )
+    return part, is_last
+
+
+def _sealed(part: Part, reader: LogReader, fallback: Sealing | None) -> Part:
+    sealing = reader.sealing or fallback
+    unfinished = [entry_of(call) for call in reader.unfinished()]
+    if unfinished:
+        known = {entry["i"] for entry in part.actions}
+        added = [entry for entry in unfinished if entry["i"] not in known]
+        part = attrs.evolve(part, actions=sorted([*part.actions, *added], key=lambda entry: entry["i"]))
+    if sealing is None:
+        sealing = Sealing(
+            state="interrupted",
+            ended_ns=reader.last_ns,
+            ended_by="interrupted",
+            duration_ns=max(0, reader.last_ns - part.opening.created_ns),
+        )
+    return attrs.evolve(part, sealing=attrs.evolve(sealing, metadata=dict(reader.metadata)))

@@ -1,0 +1,276 @@
+"""
+Reads one segment file: blocks by place, the newest commit, and every byte in order.
+
+A reader takes no lock.  What a crash left at the end is no damage; what was
+synced once and does not check any more is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import attrs
+
+from replaykit.errors import DamagedError, StorageError, StoreNotFoundError
+from replaykit.format.block import (
+    BLOCK_START,
+    HEADER_BYTES,
+    TAIL_BYTES,
+    Block,
+    Tail,
+    block_size,
+    find_tail,
+    read_block,
+    read_tail,
+)
+from replaykit.format.index import Place
+from replaykit.format.segment import CATALOG, Head, read_head
+from replaykit.protocols import FileLayer
+
+__all__ = ["OpenFile", "SegmentFile", "Tear", "open_file"]
+
+_WINDOW = 1 << 20
+_TAIL_WINDOW = 64 << 10
+_HEAD_BYTES = 64 << 10
+
+
+@attrs.frozen
+class Tear:
+    """Where a scan stopped, because no whole block or tail begins there."""
+
+    offset: int
+    reason: str
+
+
+class OpenFile:
+    """An open file that closes itself when nobody refers to it any more."""
+
+    def __init__(self, files: FileLayer, path: str, *, write: bool = False, create: bool = False) -> None:
+        self.handle = -1
+        self.files = files
+        self.path = path
+        self.handle = files.open(path, write=write, create=create)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to *size* bytes at *offset*."""
+        try:
+            return self.files.pread(self.handle, size, offset)
+        except OSError as error:
+            raise StorageError(f"Cannot read {self.path}: {error.strerror}", path=self.path) from error
+
+    def size(self) -> int:
+        """Return the file's size."""
+        return self.files.size(self.handle)
+
+    def close(self) -> None:
+        """Close it now; a lock on it ends."""
+        handle, self.handle = self.handle, -1
+        if handle >= 0:
+            os.close(handle)
+
+    def __del__(self, _close: Callable[[int], None] = os.close) -> None:
+        # At the interpreter's exit this module's names may be gone, so
+        # nothing here looks one up.
+        handle, self.handle = self.handle, -1
+        if handle >= 0:
+            try:  # noqa: SIM105 - see above
+                _close(handle)
+            except OSError:
+                return
+
+
+def open_file(files: FileLayer, path: str, *, write: bool = False) -> OpenFile:
+    """
+    Open an existing store file.
+
+    Raises:
+        StoreNotFoundError: There is none.
+        NotAStoreError: It is a directory or a device.
+        StorageError: It is a symlink, or the system refuses.
+    """
+    try:
+        return OpenFile(files, path, write=write)
+    except FileNotFoundError as error:
+        raise StoreNotFoundError(path) from error
+    except StorageError:
+        raise
+    except OSError as error:
+        reason = "it is a symlink" if os.path.islink(path) else error.strerror
+        raise StorageError(f"Cannot open {path}: {reason}", path=path) from error
+
+
+class SegmentFile:
+    """
+    A segment in a file, read only.
+
+    Raises:
+        NotAStoreError, UnsupportedVersionError, DamagedError: On creation,
+            from its head.
+    """
+
+    def __init__(self, file: OpenFile) -> None:
+        self.path = file.path
+        self._file = file
+        self.head: Head = read_head(file.read(0, _HEAD_BYTES), path=file.path)
+
+    def size(self) -> int:
+        """Return how many bytes the file has now."""
+        return self._file.size()
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to *size* bytes at *offset*."""
+        return self._file.read(offset, size)
+
+    def block(self, place: Place) -> Block:
+        """
+        Return the block at *place*, with one read.
+
+        Raises:
+            DamagedError: It is not there as it was written.
+        """
+        data = self.read(place.offset, place.size)
+        block = read_block(data, sync=self.head.sync, base=place.offset, path=self.path)
+        if block is None or block.size != place.size:
+            raise DamagedError(self.path, place.offset, "a block is cut short")
+        return block
+
+    def block_at(self, offset: int, stop: int) -> Block | None:
+        """
+        Return the block that begins at *offset*, None when it does not end before *stop*.
+
+        Raises:
+            DamagedError: No valid block begins there.
+        """
+        head = self.read(offset, min(HEADER_BYTES, stop - offset))
+        size = block_size(head)
+        if size is None or offset + size > stop:
+            return None
+        return self.block(Place(offset, size))
+
+    # -- the newest commit ------------------------------------------------------
+
+    def newest_catalog(self, stop: int) -> Block | None:
+        """
+        Return the newest committed catalog before *stop*, None before the first commit.
+
+        Raises:
+            DamagedError: Bytes that were synced once are damaged.
+        """
+        tail_stop = stop
+        while True:
+            tail = self.last_tail(tail_stop)
+            catalog = None if tail is None else self._named_by(tail)
+            if tail is None or catalog is not None:
+                break
+            tail_stop = tail.offset
+        # A tail may be torn off a commit that is whole without it, so what
+        # follows the last one is read block by block.
+        for item in self.scan(self.head.end if tail is None else tail.end, stop):
+            if isinstance(item, Tear):
+                self.demand_torn(item, stop)
+            elif isinstance(item, Block) and item.kind == CATALOG:
+                catalog = item
+        return catalog
+
+    def last_tail(self, stop: int) -> Tail | None:
+        """Return the last tail that ends at or before *stop*, None if there is none."""
+        window = _TAIL_WINDOW
+        while stop > self.head.end:
+            start = max(self.head.end, stop - window)
+            data = self.read(start, stop - start)
+            tail = find_tail(data, len(data), sync=self.head.sync, base=start)
+            if tail is not None or start == self.head.end:
+                return tail
+            # Windows overlap by one tail less a byte: one may lie across.
+            stop = start + TAIL_BYTES - 1
+            window = _WINDOW
+        return None
+
+    def _named_by(self, tail: Tail) -> Block | None:
+        try:
+            block = self.block_at(tail.catalog, tail.offset)
+        except DamagedError:
+            return None
+        whole = block is not None and block.kind == CATALOG and block.digest()[:4] == tail.check
+        return block if whole else None
+
+    # -- every byte ---------------------------------------------------------------
+
+    def scan(self, at: int, stop: int) -> Iterator[Block | Tail | Tear]:
+        """Yield blocks and tails from *at* to *stop*; the first that is not whole ends it as a `Tear`."""
+        window, base = b"", at
+        while at < stop:
+            if at + HEADER_BYTES > base + len(window) < stop:
+                window, base = self.read(at, min(_WINDOW, stop - at)), at
+            rest = at - base
+            if rest >= len(window):
+                return
+            if window[rest] == 0:
+                at += len(window) - rest - len(window[rest:].lstrip(b"\0"))
+                continue
+            item = self._item(window, base, at, stop)
+            yield item
+            if isinstance(item, Tear):
+                return
+            at = item.end
+
+    def _item(self, window: bytes, base: int, at: int, stop: int) -> Block | Tail | Tear:
+        rest = at - base
+        if window[rest] != BLOCK_START[0]:
+            tail = read_tail(window, rest, sync=self.head.sync, base=base)
+            return tail or Tear(at, "neither a block nor a tail")
+        try:
+            size = block_size(window, rest)
+            if size is None or at + size > stop:
+                return Tear(at, "a block is cut short")
+            if rest + size > len(window):
+                return self.block(Place(at, size))
+            block = read_block(window, rest, sync=self.head.sync, base=base, path=self.path)
+            return block or Tear(at, "a block is cut short")
+        except DamagedError as error:
+            return Tear(at, error.reason)
+
+    def demand_torn(self, tear: Tear, stop: int) -> None:
+        """
+        Return if *tear* is what a crash leaves.
+
+        Raises:
+            DamagedError: A later block says that these bytes were synced before it was made.
+        """
+        for block in self.blocks_after(tear.offset + 1, stop):
+            if block.watermark > tear.offset:
+                raise DamagedError(self.path, tear.offset, tear.reason)
+
+    def blocks_after(self, at: int, stop: int) -> Iterator[Block]:
+        """
+        Yield whatever valid blocks are found at or after *at*, in bounded time.
+
+        Failed candidates are checked for up to twice the bytes that were there.
+        """
+        budget = 2 * (stop - at)
+        while budget > 0:
+            found = self._find(BLOCK_START + self.head.sync, at, stop)
+            if found is None:
+                return
+            at = found + 1
+            size = 0
+            try:
+                size = block_size(self.read(found, min(HEADER_BYTES, stop - found))) or 0
+                if size and found + size <= stop:
+                    block = self.block(Place(found, size))
+                    at = block.end
+                    yield block
+            except DamagedError:
+                budget -= size + HEADER_BYTES
+
+    def _find(self, pattern: bytes, at: int, stop: int) -> int | None:
+        while at < stop:
+            data = self.read(at, min(_WINDOW, stop - at))
+            found = data.find(pattern)
+            if found >= 0:
+                return at + found
+            if len(data) < len(pattern):
+                return None
+            at += len(data) - len(pattern) + 1
+        return None

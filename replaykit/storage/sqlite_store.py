@@ -1,0 +1,364 @@
+"""
+Sessions inside a memory's own SQLite file, or in RAM.
+
+Each part is one row that holds a complete segment; publishing is one
+transaction.  Live logs stand beside the file.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from replaykit.errors import (
+    ClosedError,
+    DamagedError,
+    LockedError,
+    ReadOnlyError,
+    SessionNotFoundError,
+    StorageError,
+    UnsupportedVersionError,
+)
+from replaykit.format.catalog import Record, encode_catalog, encode_record
+from replaykit.format.entries import Card, Part
+from replaykit.format.fields import Fields, card_of, map_of_card
+from replaykit.format.segment import CATALOG, encode_part, start_segment
+from replaykit.format.strict import decode_body, encode_body
+from replaykit.model import Verification
+from replaykit.protocols import FileLayer, Log
+from replaykit.storage.cards import card_after
+from replaykit.storage.checking import verified
+from replaykit.storage.database import MEMORY, open_database
+from replaykit.storage.files import SystemFiles
+from replaykit.storage.guard import Guard
+from replaykit.storage.log_files import FileLog, MemoryLog, logs_beside
+from replaykit.storage.part_rows import PartRow, part_problems
+from replaykit.storage.stored_session import Piece, SegmentSession
+
+if TYPE_CHECKING:
+    import apsw
+
+__all__ = ["SqliteStore"]
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS replaykit_meta(key TEXT PRIMARY KEY, value);
+CREATE TABLE IF NOT EXISTS replaykit_part(
+    session BLOB, number INTEGER, body BLOB, PRIMARY KEY(session, number));
+CREATE TABLE IF NOT EXISTS replaykit_session(
+    session BLOB PRIMARY KEY, position INTEGER, card BLOB);
+"""
+
+
+class SqliteStore:
+    """
+    The sessions of the memory file *path*, created where it is missing.
+
+    Raises:
+        NotAStoreError: The file is something else; it is left as it is.
+        StoreNotFoundError: *read_only*, and there is none.
+        UnsupportedVersionError: A newer replaykit made its tables.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        read_only: bool = False,
+        files: FileLayer | None = None,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._path = os.fspath(path)
+        self._read_only = read_only
+        self._files = files or SystemFiles()
+        self._clock = clock
+        self._guard = Guard()
+        self._logs: dict[UUID, MemoryLog] = {}
+        # A child must not close what its parent uses, so it only keeps it.
+        self._inherited: list[apsw.Connection] = []
+        self._connection: apsw.Connection | None = self._connect()
+
+    @property
+    def location(self) -> str:
+        """The path as the user gave it, for messages."""
+        return self._path
+
+    # -- live logs ----------------------------------------------------------------
+
+    def create_log(self, session_id: UUID) -> Log:
+        """
+        Make the live log of a new (or resumed) session and be its writer.
+
+        Raises:
+            LockedError: The session has a log with a living writer.
+            StorageError: It has one that is not recovered, or the disk refuses.
+        """
+        self._demand_writable()
+        if self._path != MEMORY:
+            log = FileLog(self._files, self._path, session_id)
+            log.create()
+            return log
+        with self._guard:
+            found = self._logs.get(session_id)
+            if found is not None and not found.removed:
+                raise LockedError(f"the live log of session {session_id}")
+            self._logs[session_id] = MemoryLog(session_id)
+            return self._logs[session_id]
+
+    def logs(self) -> Sequence[Log]:
+        """Return the live logs beside this store, whoever writes them."""
+        if self._path != MEMORY:
+            return logs_beside(self._files, self._path)
+        with self._guard:
+            self._logs = {key: log for key, log in self._logs.items() if not log.removed}
+            return list(self._logs.values())
+
+    # -- writing ------------------------------------------------------------------
+
+    def publish(self, part: Part) -> None:
+        """
+        Insert a part; on the device when this returns.
+
+        Raises:
+            StorageError: It is not kept; the file is as it was.
+            UsageError: An entry holds something that no recording can hold.
+        """
+        session_id = part.opening.session_id
+        with self._guard:
+            self._demand_writable()
+            with self._transaction() as connection:
+                card = self._card_after(part)
+                number, position = connection.execute(
+                    "SELECT (SELECT coalesce(max(number) + 1, 0) FROM replaykit_part WHERE session = ?),"
+                    " (SELECT coalesce(max(position), 0) + 1 FROM replaykit_session)",
+                    (session_id.bytes,),
+                ).get
+                connection.execute(
+                    "INSERT INTO replaykit_part(session, number, body) VALUES (?, ?, ?)",
+                    (session_id.bytes, number, self._segment_of(part, card)),
+                )
+                connection.execute(
+                    "INSERT OR REPLACE INTO replaykit_session(session, position, card) VALUES (?, ?, ?)",
+                    (session_id.bytes, position, encode_body(map_of_card(card))),
+                )
+
+    def delete(self, session_id: UUID) -> None:
+        """
+        Delete a published session durably; other sessions are untouched.
+
+        Raises:
+            SessionNotFoundError: It is not published, or was deleted before.
+        """
+        with self._guard:
+            self._demand_writable()
+            with self._transaction() as connection:
+                connection.execute("DELETE FROM replaykit_session WHERE session = ?", (session_id.bytes,))
+                if not connection.changes():
+                    raise SessionNotFoundError(session_id)
+                connection.execute("DELETE FROM replaykit_part WHERE session = ?", (session_id.bytes,))
+
+    def _card_after(self, part: Part) -> Card:
+        checkpoint_ids = {entry["c"] for entry in part.checkpoints}
+        session = self._find(part.opening.session_id)
+        if session is None:
+            return card_after(part, None, checkpoint_count=len(checkpoint_ids))
+        if session.card.checkpoint_count:
+            checkpoint_ids |= {entry["c"] for entry in session.checkpoints}
+        return card_after(
+            part,
+            session.card,
+            replaced=session.repeated_in(part.actions),
+            checkpoint_count=len(checkpoint_ids),
+        )
+
+    def _segment_of(self, part: Part, card: Card) -> bytes:
+        now = self._clock()
+        writer = start_segment(
+            sync=os.urandom(8), file_id=uuid4().bytes, created_ns=now, writer="replaykit"
+        )
+        _, place = encode_part(writer, part)
+        record = Record(
+            number=1, session_id=card.session_id.bytes, published_ns=now, card=card, index=place
+        )
+        catalog = writer.add(CATALOG, encode_catalog(1, 0, [encode_record(record)]))
+        writer.add_tail(catalog.offset, writer.previous)
+        return writer.take()
+
+    # -- reading ------------------------------------------------------------------
+
+    def cards(self) -> Sequence[Card]:
+        """Return one card per published session, in order of publishing; reads no part."""
+        with self._guard:
+            rows = self._rows("SELECT card FROM replaykit_session ORDER BY position")
+            return [self._card(stored) for (stored,) in rows]
+
+    def read(self, session_id: UUID) -> SegmentSession:
+        """
+        Return the published session.
+
+        Raises:
+            SessionNotFoundError: Nothing of it is published, or it was deleted.
+            DamagedError: A part is damaged.
+        """
+        with self._guard:
+            session = self._find(session_id)
+        if session is None:
+            raise SessionNotFoundError(session_id)
+        return session
+
+    def verify(self) -> Verification:
+        """Read every byte and every session; the result is true only if all of it is accounted for."""
+        problems: list[str] = []
+        bytes_read = 0
+        for (row,) in self._rows("SELECT rowid FROM replaykit_part ORDER BY rowid"):
+            for (body,) in self._rows("SELECT body FROM replaykit_part WHERE rowid = ?", row):
+                problems.extend(part_problems(body, f"{self._path} part {row}"))
+                bytes_read += len(body)
+        return verified(self, bytes_read=bytes_read, problems=problems)
+
+    def close(self) -> None:
+        """Let go of the file; closing twice is fine."""
+        with self._guard:
+            connection, self._connection = self._connection, None
+            if connection is None:
+                return
+            if self._guard.forked and self._path != MEMORY:
+                self._inherited.append(connection)
+            else:
+                connection.close()
+
+    def read_body(self, row: int, offset: int, size: int) -> bytes:
+        """Return up to *size* bytes at *offset* of the part in *row*; for sessions that were read."""
+        import apsw
+
+        with self._guard:
+            connection = self._connected()
+            try:
+                blob = connection.blob_open("main", "replaykit_part", "body", row, False)
+                try:
+                    available = max(0, min(size, blob.length() - offset))
+                    blob.seek(min(offset, blob.length()))
+                    return blob.read(available)
+                finally:
+                    blob.close()
+            except apsw.Error as error:
+                raise self._translated(error) from error
+
+    def _find(self, session_id: UUID) -> SegmentSession | None:
+        stored = self._rows("SELECT card FROM replaykit_session WHERE session = ?", session_id.bytes)
+        if not stored:
+            return None
+        parts = self._rows(
+            "SELECT rowid, length(body) FROM replaykit_part WHERE session = ? ORDER BY number",
+            session_id.bytes,
+        )
+        sources = [PartRow(self.read_body, f"{self._path} part {row}", row, size) for row, size in parts]
+        if not sources:
+            raise DamagedError(self._path, 0, f"session {session_id} has a card and no parts")
+        pieces = [Piece(source, source.index(session_id.bytes)) for source in sources]
+        return SegmentSession(self._card(stored[0][0]), pieces)
+
+    def _card(self, stored: Any) -> Card:
+        if type(stored) is not bytes:
+            raise DamagedError(self._path, 0, "a card is no CBOR")
+        return card_of(Fields(decode_body(stored, path=self._path), self._path))
+
+    # -- the connection -------------------------------------------------------------
+
+    def _connect(self) -> apsw.Connection:
+        import apsw
+
+        connection = open_database(self._path, create=not self._read_only, read_only=self._read_only)
+        try:
+            if not self._read_only:
+                # A part leaves its live log once it is published, so it
+                # must be on the device when the transaction ends.
+                connection.execute("PRAGMA synchronous=FULL")
+            self._demand_version(connection)
+            return connection
+        except apsw.Error as error:
+            connection.close()
+            raise self._translated(error) from error
+        except BaseException:
+            connection.close()
+            raise
+
+    def _demand_version(self, connection: apsw.Connection) -> None:
+        known = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'replaykit_meta'").get
+        if not known and self._read_only:
+            return
+        if not known:
+            with connection:
+                connection.execute(_SCHEMA)
+                connection.execute(
+                    "INSERT OR IGNORE INTO replaykit_meta VALUES ('sessions_schema', ?)", (_SCHEMA_VERSION,)
+                )
+        found = connection.execute("SELECT value FROM replaykit_meta WHERE key = 'sessions_schema'").get
+        if found != _SCHEMA_VERSION:
+            raise UnsupportedVersionError(self._path, found, _SCHEMA_VERSION)
+
+    def _connected(self) -> apsw.Connection:
+        if self._connection is None:
+            raise ClosedError(f"{self._path} is closed")
+        if self._guard.forked:
+            if self._path != MEMORY:
+                self._inherited.append(self._connection)
+                self._connection = self._connect()
+            self._guard.adopt()
+        return self._connection
+
+    def _rows(self, statement: str, *values: bytes | int) -> list[Any]:
+        import apsw
+
+        with self._guard:
+            connection = self._connected()
+            try:
+                return connection.execute(statement, values).fetchall()
+            except apsw.SQLError as error:
+                if self._read_only and "no such table" in str(error):
+                    return []
+                raise self._translated(error) from error
+            except apsw.Error as error:
+                raise self._translated(error) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[apsw.Connection]:
+        import apsw
+
+        connection = self._connected()
+        try:
+            # IMMEDIATE, so that waiting for another writer happens here.
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        except apsw.Error as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: Exception) -> StorageError:
+        import apsw
+
+        if isinstance(error, (apsw.BusyError, apsw.LockedError)):
+            return LockedError(self._path)
+        if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
+            return DamagedError(self._path, 0, f"the database is damaged: {error}")
+        if isinstance(error, apsw.FullError):
+            return StorageError(f"Cannot write {self._path}: the disk is full", path=self._path)
+        return StorageError(f"Cannot use {self._path}: {error}", path=self._path)
+
+    def _demand_writable(self) -> None:
+        if self._read_only:
+            raise ReadOnlyError(f"{self._path} is open for reading only")
+        if self._connection is None:
+            raise ClosedError(f"{self._path} is closed")
+
+    def __repr__(self) -> str:
+        return f"<SqliteStore {self._path}>"

@@ -1,0 +1,209 @@
+"""A directory: each process its own file, one listing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+
+from replaykit.errors import NotAStoreError, ReadOnlyError, SessionNotFoundError, StorageError
+from replaykit.protocols import Store
+from replaykit.storage.directory_store import DirectoryStore
+from replaykit.storage.file_store import FileStore
+from replaykit.storage.opening import open_store
+from replaykit.testing.contracts import make_part
+
+
+def listed(store: Store) -> list[UUID]:
+    return [card.session_id for card in store.cards()]
+
+
+def rpk_files(path: Path) -> list[Path]:
+    return sorted(path.glob("*.rpk"))
+
+
+def test_writers_side_by_side_have_files_of_their_own(tmp_path: Path) -> None:
+    """And each lists what all have published, in order of publishing."""
+    first, second = DirectoryStore(tmp_path), DirectoryStore(tmp_path)
+    ids = []
+    for number in range(6):
+        ids.append(uuid4())
+        (first if number % 2 else second).publish(make_part(ids[-1], range(2)))
+
+    assert len(rpk_files(tmp_path)) == 2
+    assert ids == listed(first) == listed(second)
+    assert len(first.read(ids[0]).sequences) == 2
+    assert first.verify()
+    first.close()
+    second.close()
+
+
+def test_a_clock_that_is_set_back_reorders_no_file(tmp_path: Path) -> None:
+    """Within one file the order of publishing holds, and a deletion always hides what was there."""
+    clock = iter(range(1000, 0, -1))
+    store = DirectoryStore(tmp_path, clock=lambda: next(clock))
+    other = DirectoryStore(tmp_path, clock=lambda: 0)
+    ids = [uuid4() for _ in range(3)]
+    for session_id in ids:
+        store.publish(make_part(session_id, [0]))
+    assert ids == listed(other)
+    other.delete(ids[1])
+    assert [ids[0], ids[2]] == listed(store) == listed(other)
+    store.close()
+    other.close()
+
+
+def test_a_forked_child_writes_a_file_of_its_own(tmp_path: Path) -> None:
+    """The parent's file stays the parent's."""
+    store = DirectoryStore(tmp_path)
+    mine, childs = uuid4(), uuid4()
+    store.publish(make_part(mine, [0]))
+    child = os.fork()
+    if child == 0:
+        store.publish(make_part(childs, [0, 1]))
+        store.close()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    store.publish(make_part(mine, [1], number=1))
+
+    assert len(rpk_files(tmp_path)) == 2
+    assert {mine, childs} == set(listed(store))
+    assert list(store.read(mine).sequences) == [0, 1]
+    assert store.verify()
+    store.close()
+
+
+def test_a_dead_writers_session_goes_on_in_its_file(tmp_path: Path) -> None:
+    """Recovery publishes to the file that has the session's log, once nobody holds it."""
+    dead, session_id = DirectoryStore(tmp_path), uuid4()
+    log = dead.create_log(session_id)
+    dead.publish(make_part(session_id, [0], state=None))
+    log.close()
+    dead.close()
+
+    store = DirectoryStore(tmp_path)
+    (found,) = store.logs()
+    assert found.claim()
+    store.publish(make_part(session_id, [1], number=1, state="interrupted"))
+    found.remove()
+
+    assert len(rpk_files(tmp_path)) == 1
+    (card,) = store.cards()
+    assert (card.state, card.action_count, card.parts) == ("interrupted", 2, 2)
+    store.close()
+
+
+def test_a_session_in_two_files_is_one_session(tmp_path: Path) -> None:
+    """While the first file is still held, its session goes on in ours; later parts win."""
+    holder, session_id = DirectoryStore(tmp_path), uuid4()
+    holder.publish(make_part(session_id, range(4), state=None, text="first", checkpoints=[{"c": 1, "i": 0}]))
+    store = DirectoryStore(tmp_path)
+    store.publish(make_part(session_id, [2, 5], number=1, text="second", checkpoints=[{"c": 2, "i": 5}]))
+
+    assert len(rpk_files(tmp_path)) == 2
+    session = store.read(session_id)
+    assert list(session.sequences) == [0, 1, 2, 3, 5]
+    assert [action["i"] for action in session.actions()] == [0, 1, 2, 3, 5]
+    assert session.action(2)["out"][0]["text"] == "second"
+    (card,) = store.cards()
+    found = (card.state, card.action_count, card.checkpoint_count, card.parts, card.by_kind)
+    assert found == ("sealed", 5, 2, 2, {"find": 5})
+    holder.close()
+    store.close()
+
+
+def test_deleting_what_another_process_holds(tmp_path: Path) -> None:
+    """The deletion stands in our file and hides theirs, for everyone and after a restart."""
+    holder, store = DirectoryStore(tmp_path), DirectoryStore(tmp_path)
+    kept, deleted = uuid4(), uuid4()
+    for session_id in (kept, deleted):
+        holder.publish(make_part(session_id, [0]))
+    store.delete(deleted)
+
+    assert [kept] == listed(store) == listed(holder)
+    with pytest.raises(SessionNotFoundError):
+        holder.read(deleted)
+    with pytest.raises(SessionNotFoundError):
+        holder.delete(deleted)
+    holder.close()
+    store.close()
+    reader = DirectoryStore(tmp_path, read_only=True)
+    assert [kept] == listed(reader)
+    with pytest.raises(ReadOnlyError):
+        reader.delete(kept)
+    reader.close()
+
+
+def test_a_new_file_is_begun_when_one_is_large(tmp_path: Path) -> None:
+    """A session that began in the old one goes on there."""
+    store = DirectoryStore(tmp_path, rotate_bytes=3000)
+    early = uuid4()
+    store.publish(make_part(early, [0], state=None))
+    for _ in range(10):
+        store.publish(make_part(uuid4(), [0]))
+    files = len(rpk_files(tmp_path))
+    store.publish(make_part(early, [1], number=1))
+
+    assert files == len(rpk_files(tmp_path)) > 1
+    assert len(listed(store)) == 11
+    assert list(store.read(early).sequences) == [0, 1]
+    store.close()
+
+
+def test_files_that_are_no_stores_are_named_and_left(tmp_path: Path) -> None:
+    """A listing goes on without them."""
+    (tmp_path / "notes.rpk").write_text("hello")
+    (tmp_path / "empty.rpk").touch()
+    (tmp_path / "readme.txt").write_text("not ours")
+    store = DirectoryStore(tmp_path)
+    session_id = uuid4()
+    store.publish(make_part(session_id, [0]))
+
+    assert [session_id] == listed(store)
+    assert [problem.split(":")[0] for problem in store.problems()] == ["empty.rpk", "notes.rpk"]
+    assert not store.verify()
+    assert (tmp_path / "notes.rpk").read_text() == "hello"
+    store.close()
+
+
+def test_directories_are_private_and_out_of_repositories(tmp_path: Path) -> None:
+    """0700 under umask 0; only the default directory gets a .gitignore."""
+    before = os.umask(0)
+    try:
+        for name in (".replaykit", "runs"):
+            store = open_store(str(tmp_path / name) + "/")
+            store.publish(make_part(uuid4(), [0]))
+            store.close()
+    finally:
+        os.umask(before)
+    assert [os.stat(tmp_path / name).st_mode & 0o777 for name in (".replaykit", "runs")] == [0o700, 0o700]
+    for file in (tmp_path / "runs").iterdir():
+        assert os.stat(file).st_mode & 0o777 == 0o600
+    assert (tmp_path / ".replaykit" / ".gitignore").read_text() == "*\n"
+    assert not (tmp_path / "runs" / ".gitignore").exists()
+
+
+def test_a_file_in_the_place_of_the_directory_is_refused(tmp_path: Path) -> None:
+    """And left as it is."""
+    path = tmp_path / "runs"
+    path.write_text("mine")
+    with pytest.raises(NotAStoreError):
+        DirectoryStore(path)
+    assert path.read_text() == "mine"
+
+
+def test_damage_in_one_file_is_not_hidden(tmp_path: Path) -> None:
+    """A listing that would silently lack sessions raises instead."""
+    store = DirectoryStore(tmp_path)
+    store.publish(make_part(uuid4(), range(3)))
+    store.close()
+    (path,) = rpk_files(tmp_path)
+    data = bytearray(path.read_bytes())
+    data[-200] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(StorageError):
+        FileStore(path, read_only=True).cards()
+    with pytest.raises(StorageError):
+        DirectoryStore(tmp_path, read_only=True).cards()
