@@ -1,0 +1,114 @@
+"""Arguments by name: a binder is compiled once per function, so that no call pays for ``inspect``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+__all__ = ["Binder", "binder_of"]
+
+Binder = Callable[..., dict[str, Any]]
+"""Called like the function itself; returns the arguments by parameter name, defaults filled in."""
+
+_POSITIONAL_ONLY = inspect.Parameter.POSITIONAL_ONLY
+_VAR_POSITIONAL = inspect.Parameter.VAR_POSITIONAL
+_KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
+_VAR_KEYWORD = inspect.Parameter.VAR_KEYWORD
+
+
+def binder_of(function: Any, *, skip_first: bool = False) -> Binder:
+    """
+    Return the binder of *function*; with *skip_first* the first parameter (self, cls) is not given and not named.
+
+    ``**kwargs`` are merged in, ``*args`` are a tuple under their own name.
+    In a call whose keywords have the name of a parameter, all of them stay
+    together under theirs.  A function without a signature, and a call that
+    does not fit its signature (it is about to raise TypeError by itself),
+    give ``args`` and the keywords.
+    """
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except Exception:
+        # A foreign __signature__ may raise anything; the function can be
+        # called all the same.
+        return _unnamed
+    if skip_first and parameters and parameters[0].kind is not _VAR_POSITIONAL:
+        parameters = parameters[1:]
+    return _forgiving(_binder(parameters))
+
+
+def _unnamed(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    if not args:
+        return kwargs
+    return {"args": args, "kwargs": kwargs} if "args" in kwargs else {"args": args, **kwargs}
+
+
+def _forgiving(bind: Binder) -> Binder:
+    def forgiving(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        try:
+            return bind(*args, **kwargs)
+        except TypeError:
+            return _unnamed(*args, **kwargs)
+
+    return forgiving
+
+
+def _binder(parameters: Sequence[inspect.Parameter]) -> Binder:
+    bind = _compiled(parameters, merges=True)
+    hidden = frozenset(
+        parameter.name for parameter in parameters if parameter.kind in (_POSITIONAL_ONLY, _VAR_POSITIONAL)
+    )
+    if not hidden or parameters[-1].kind is not _VAR_KEYWORD:
+        return bind
+    apart = _compiled(parameters, merges=False)
+
+    def unambiguous(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        # Only these names can be a parameter's and a keyword's in one call.
+        return bind(*args, **kwargs) if hidden.isdisjoint(kwargs) else apart(*args, **kwargs)
+
+    return unambiguous
+
+
+def _compiled(parameters: Sequence[inspect.Parameter], *, merges: bool) -> Binder:
+    """
+    Build ``lambda query, k=default, *, mode=default, **extra: {...}`` with the function's own parameters.
+
+    The source is made of parameter names only, which Python has already
+    accepted as identifiers; defaults come in through the namespace.
+    """
+    scope: dict[str, Any] = {"__builtins__": {}}
+    parts: list[str] = []
+    items: list[str] = []
+    for index, parameter in enumerate(parameters):
+        variable = _variable(index, parameter)
+        parts += _separators(parameters, index)
+        if parameter.default is parameter.empty:
+            parts.append(_STARS.get(parameter.kind, "") + variable)
+        else:
+            scope[f"replaykit_default_{index}"] = parameter.default
+            parts.append(f"{variable}=replaykit_default_{index}")
+        is_merged = merges and parameter.kind is _VAR_KEYWORD
+        items.append(f"**{variable}" if is_merged else f"{parameter.name!r}: {variable}")
+    if parameters and parameters[-1].kind is _POSITIONAL_ONLY:
+        parts.append("/")
+    bind: Binder = eval(f"lambda {', '.join(parts)}: {{{', '.join(items)}}}", scope)  # noqa: S307 - see above
+    return bind
+
+
+_STARS = {_VAR_POSITIONAL: "*", _VAR_KEYWORD: "**"}
+
+
+def _variable(index: int, parameter: inspect.Parameter) -> str:
+    """Return the name of the variable; that of a positional-only parameter may be a keyword of Python's."""
+    return f"replaykit_positional_{index}" if parameter.kind is _POSITIONAL_ONLY else parameter.name
+
+
+def _separators(parameters: Sequence[inspect.Parameter], index: int) -> list[str]:
+    """Return the ``/`` or ``*`` that stands before a parameter."""
+    kind = parameters[index].kind
+    before = parameters[index - 1].kind if index else None
+    found = ["/"] if before is _POSITIONAL_ONLY and kind is not _POSITIONAL_ONLY else []
+    if kind is _KEYWORD_ONLY and before not in (_KEYWORD_ONLY, _VAR_POSITIONAL):
+        found.append("*")
+    return found

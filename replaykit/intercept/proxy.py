@@ -1,0 +1,346 @@
+"""
+The drop-in stand-ins: `RecordedFunction` for functions, `RecordedObject` for any object.
+
+Both are wrapt proxies: identity, signature, ``isinstance`` and ``inspect``
+see the target.  The recorded methods of an object are plain functions in a
+class that is generated once per wrapped type: a bound wrapper per call would
+cost more than the recording.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import wrapt
+
+from replaykit.intercept.binding import binder_of
+from replaykit.intercept.shapes import RUNNERS, Recorded, opened_stream, shape_of
+from replaykit.intercept.steps import relaying
+from replaykit.operations import Operation
+
+__all__ = ["RecordedFunction", "RecordedObject", "recorded_function", "recorded_object"]
+
+
+# -- functions ----------------------------------------------------------------
+
+
+class RecordedMethod(wrapt.BoundFunctionWrapper):  # type: ignore[misc]  # wrapt's C class is untyped
+    """A recorded method of one instance (or class); pickles and copies as Python's own bound methods do."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        owner = getattr(self.__wrapped__, "__self__", None)
+        if owner is None:
+            return str(self.__wrapped__.__qualname__)
+        return (getattr, (owner, self.__wrapped__.__name__))
+
+    def __copy__(self) -> RecordedMethod:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        owner = getattr(self.__wrapped__, "__self__", None)
+        return self if owner is None else getattr(copy.deepcopy(owner, memo), self.__wrapped__.__name__)
+
+
+class RecordedFunction(wrapt.FunctionWrapper):  # type: ignore[misc]  # wrapt's C class is untyped
+    """A function whose calls are recorded; copies of it are itself, pickles name it."""
+
+    __bound_function_wrapper__ = RecordedMethod
+    _self_rebuild: tuple[Any, ...] = ()
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if inspect.isroutine(self.__wrapped__) and getattr(self.__wrapped__, "__self__", None) is None:
+            return str(self.__wrapped__.__qualname__)
+        # Partials, callable objects and bound methods have no name to be
+        # found under: they travel themselves.
+        return (recorded_function, (self.__wrapped__, *self._self_rebuild))
+
+    def __copy__(self) -> RecordedFunction:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> RecordedFunction:
+        return self
+
+
+def recorded_function(function: Any, operation: Operation, recorder: Any = None) -> Any:
+    """
+    Return *function* with its calls recorded as *operation*.
+
+    Takes functions, methods, classmethods, staticmethods and callable
+    objects, of all four shapes.  Without *recorder* the session of the
+    calling context takes the calls.
+    """
+    inner = function.__func__ if isinstance(function, (classmethod, staticmethod)) else function
+    shape = shape_of(inner)
+    runner = RUNNERS[shape]
+    annotations = getattr(inner, "__annotations__", {})
+    returns = annotations.get("return") if isinstance(annotations, dict) else None
+
+    def recorded(is_bound: bool) -> Recorded:
+        return Recorded(operation, binder_of(inner, skip_first=is_bound), recorder, None, (inner, returns))
+
+    free = recorded(False)
+    # A bound method's signature has no self any more.
+    bound = free if getattr(inner, "__self__", None) is not None else recorded(True)
+
+    def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return runner(free if instance is None else bound, wrapped, args, kwargs)
+
+    def named(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return under_the_name_of(wrapped, wrapper(wrapped, instance, args, kwargs))
+
+    made = RecordedFunction(function, wrapper if shape == "plain" else named)
+    made._self_rebuild = (operation, recorder)
+    return made
+
+
+def under_the_name_of(function: Any, stream: Any) -> Any:
+    """Return a coroutine or generator under the name of *function*: warnings and task lists show it."""
+    name = getattr(function, "__name__", None)
+    if isinstance(name, str):
+        stream.__name__ = name
+        stream.__qualname__ = function.__qualname__
+    return stream
+
+
+# -- objects ------------------------------------------------------------------
+
+
+class RecordedObject(wrapt.BaseObjectProxy):  # type: ignore[misc]  # wrapt's C class is untyped
+    """
+    A stand-in for an object whose memory operations are recorded.
+
+    Own state is named ``_self_*``, as wrapt demands; everything else is the
+    target's, but for the names of the session surface that it does not have.
+    """
+
+    def __init__(self, target: Any, recorder: Any, rows: Mapping[str, Operation], rebuild: Any = None) -> None:
+        super().__init__(target)
+        self._self_recorder = recorder
+        self._self_rows = rows
+        self._self_rebuild = rebuild
+        self._self_recorded = {
+            name: _recorded_method(target, name, row, recorder)
+            for name, row in rows.items()
+            if "." not in name and callable(getattr(target, name, None))
+        }
+        self._self_children = _child_rows(rows)
+        self._self_cache = {}
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            value = getattr(self.__wrapped__, name)
+        except AttributeError:
+            # The target's own names come first, then the session surface.
+            if name in getattr(self._self_recorder, "surface_names", ()):
+                return getattr(self._self_recorder, name)
+            raise
+        if name in self._self_children:
+            return self._self_child(name, value)
+        if name in self._self_recorded:
+            return self._self_carried(name, value)
+        return self if value is self.__wrapped__ else value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # wrapt would keep what the proxy's class has, a recorded method say,
+        # on the proxy: the target would never see it.
+        if name.startswith("_self_") or name == "__wrapped__":
+            super().__setattr__(name, value)
+        else:
+            setattr(self.__wrapped__, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name.startswith("_self_") or name == "__wrapped__":
+            super().__delattr__(name)
+        else:
+            delattr(self.__wrapped__, name)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*dir(self.__wrapped__), *getattr(self._self_recorder, "surface_names", ())})
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
+
+    def _self_carried(self, name: str, value: Any) -> Any:
+        """Return the recorded form of a callable that the instance carries, not its class; the same one each time."""
+        cached = self._self_cache.get(name)
+        if cached is None or cached.__wrapped__ != value:
+            recorded = self._self_recorded[name]
+            cached = recorded_function(value, recorded.operation, self._self_recorder)
+            self._self_cache[name] = cached
+        return cached
+
+    def _self_child(self, name: str, value: Any) -> Any:
+        """Return the proxy of an attribute that a dotted key leads through; the same one each time."""
+        cached = self._self_cache.get(name)
+        if cached is None or cached.__wrapped__ is not value:
+            cached = recorded_object(value, self._self_recorder, self._self_children[name])
+            self._self_cache[name] = cached
+        return cached
+
+    def __copy__(self) -> Any:
+        return recorded_object(copy.copy(self.__wrapped__), self._self_recorder, self._self_rows, self._self_rebuild)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        target = copy.deepcopy(self.__wrapped__, memo)
+        return recorded_object(target, self._self_recorder, self._self_rows, self._self_rebuild)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self._self_rebuild is None:
+            # Without a way to name its store again, what travels is the target.
+            return (_itself, (self.__wrapped__,))
+        function, arguments = self._self_rebuild
+        return (function, (self.__wrapped__, dict(self._self_rows), *arguments))
+
+
+def _itself(target: Any) -> Any:
+    return target
+
+
+def _recorded_method(target: Any, name: str, row: Operation, recorder: Any) -> Recorded:
+    method = getattr(target, name)
+    returns = getattr(method, "__annotations__", {}).get("return")
+    return Recorded(row, binder_of(method), recorder, None, (method, returns))
+
+
+def _child_rows(rows: Mapping[str, Operation]) -> dict[str, dict[str, Operation]]:
+    children: dict[str, dict[str, Operation]] = {}
+    for path, row in rows.items():
+        head, dot, rest = path.partition(".")
+        if dot:
+            children.setdefault(head, {})[rest] = row
+    return children
+
+
+def recorded_object(target: Any, recorder: Any, rows: Mapping[str, Operation], rebuild: Any = None) -> Any:
+    """
+    Return the proxy of *target* that records the methods in *rows* (dotted paths lead through attributes).
+
+    *rebuild* is ``(function, arguments)`` for pickle: called with the target,
+    the rows and the arguments where the pickle is opened.
+    """
+    cls = _proxy_class(type(target), frozenset(name for name in rows if "." not in name))
+    return cls(target, recorder, rows, rebuild)
+
+
+@functools.lru_cache(maxsize=256)
+def _proxy_class(target_type: type, names: frozenset[str]) -> type[RecordedObject]:
+    """Generate the proxy class of a type: recorded methods, fluent methods and the protocols that the type has."""
+    members: dict[str, Any] = {}
+    for name in dir(target_type):
+        attribute = inspect.getattr_static(target_type, name, None)
+        if name in names and _is_method(attribute):
+            members[name] = _recording_method(name, attribute)
+        elif not name.startswith("_") and inspect.isfunction(attribute):
+            fluent = _fluent_method(name, attribute)
+            members.update({name: fluent} if fluent else {})
+        elif _is_protocol(target_type, name):
+            members[name] = _async_passing(name) if name in _ASYNC_PROTOCOLS else _passing(name)
+    return type(f"Recorded{target_type.__name__}", (RecordedObject,), members)
+
+
+def _is_method(attribute: Any) -> bool:
+    return inspect.isroutine(attribute) or isinstance(attribute, (classmethod, staticmethod))
+
+
+def _recording_method(name: str, attribute: Any) -> Any:
+    shape = shape_of(attribute)
+    runner = RUNNERS[shape]
+    original = attribute.__func__ if isinstance(attribute, (classmethod, staticmethod)) else attribute
+
+    def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        target = self.__wrapped__
+        result = runner(self._self_recorded[name], getattr(target, name), args, kwargs)
+        return self if result is target else result
+
+    async def coroutine_method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        target = self.__wrapped__
+        result = await runner(self._self_recorded[name], getattr(target, name), args, kwargs)
+        return self if result is target else result
+
+    def generator_method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return (yield from runner(self._self_recorded[name], getattr(self.__wrapped__, name), args, kwargs))
+
+    def stream_of(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return opened_stream(self._self_recorded[name], getattr(self.__wrapped__, name), args, kwargs)
+
+    chosen: Any = {
+        "plain": method,
+        "coroutine": coroutine_method,
+        "generator": generator_method,
+        "async_generator": relaying(stream_of),
+    }[shape]
+    return _like(original, chosen, has_self=not isinstance(attribute, staticmethod))
+
+
+def _like(original: Any, method: Any, *, has_self: bool) -> Any:
+    """Return *method* with name, documentation and signature of *original*."""
+    method = functools.wraps(original)(method)
+    if not has_self:
+        # Whoever asks a bound method for its signature leaves the first
+        # parameter out.
+        own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+        listed = list(inspect.signature(original).parameters.values())
+        method.__signature__ = inspect.signature(original).replace(parameters=[own, *listed])
+    return method
+
+
+def _fluent_method(name: str, function: Any) -> Any:
+    """Return a method that passes a call on and hands out the proxy where the target hands out itself."""
+    shape = shape_of(function)
+
+    @functools.wraps(function)
+    def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        target = self.__wrapped__
+        result = getattr(target, name)(*args, **kwargs)
+        return self if result is target else result
+
+    @functools.wraps(function)
+    async def coroutine_method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        target = self.__wrapped__
+        result = await getattr(target, name)(*args, **kwargs)
+        return self if result is target else result
+
+    return {"plain": method, "coroutine": coroutine_method}.get(shape)
+
+
+# -- protocols that wrapt's plain proxy leaves out or lets escape -------------
+
+
+def _passing(name: str) -> Any:
+    def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        target = self.__wrapped__
+        result = getattr(target, name)(*args, **kwargs)
+        return self if result is target else result
+
+    method.__name__ = name
+    return method
+
+
+def _async_passing(name: str) -> Any:
+    async def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        target = self.__wrapped__
+        result = await getattr(target, name)(*args, **kwargs)
+        return self if result is target else result
+
+    method.__name__ = name
+    return method
+
+
+_ASYNC_PROTOCOLS = frozenset({"__aenter__", "__aexit__"})
+_RETURNING_ITSELF = frozenset({"__enter__", "__exit__", *_ASYNC_PROTOCOLS})
+_NEVER_PASSED = frozenset({"__del__", "__getattr__", "__init_subclass__", "__class_getitem__", "__set_name__"})
+
+
+def _is_protocol(target_type: type, name: str) -> bool:
+    """Whether Python looks for the method *name* on the type, which has it, and wrapt's proxy hides it."""
+    if not (name.startswith("__") and name.endswith("__")) or name in _NEVER_PASSED:
+        return False
+    if hasattr(RecordedObject, name) and name not in _RETURNING_ITSELF and name != "__call__":
+        return False
+    # Not by getattr: every class is callable, and a None switches a method off.
+    found = next((vars(cls)[name] for cls in target_type.__mro__ if name in vars(cls)), None)
+    return _is_method(found)

@@ -1,0 +1,183 @@
+"""
+Whose call is it?  One ContextVar holds the chain of open sessions.
+
+A call belongs to the innermost session of its own recorder, else to the
+innermost of any.  A context without a session is adopted by the process's
+only open session if that one adopts.  A player, while there is one, takes
+every call of the process.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from replaykit.errors import PlaybackError
+
+__all__ = [
+    "CURRENT",
+    "Scope",
+    "closed",
+    "current_session",
+    "handler_for",
+    "is_playing",
+    "leave",
+    "on_fork",
+    "open_sessions",
+    "opened",
+    "play_begins",
+    "play_ends",
+]
+
+
+class Scope:
+    """One link of the chain: a session (or a block that is not recorded) and the call that is running in it."""
+
+    __slots__ = ("outer", "parent", "session")
+
+    def __init__(self, session: Any, parent: int | None, outer: Scope | None) -> None:
+        self.session = session
+        self.parent = parent
+        self.outer = outer
+
+
+CURRENT: ContextVar[Scope | None] = ContextVar("replaykit_scope", default=None)
+
+
+class _Process:
+    """What is open in this process; one instance, below."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.open: tuple[Any, ...] = ()
+        self.adopter: Any = None
+        self.players: tuple[Any, ...] = ()
+        self.forked: list[weakref.WeakMethod[Callable[[], None]]] = []
+
+
+_process = _Process()
+
+
+def opened(session: Any) -> None:
+    """Note that *session* is open from now on."""
+    with _process.lock:
+        _process.open = (*_process.open, session)
+        _choose_adopter()
+
+
+def closed(session: Any) -> None:
+    """Note that *session* is open no more."""
+    with _process.lock:
+        _process.open = tuple(item for item in _process.open if item is not session)
+        _choose_adopter()
+
+
+def _choose_adopter() -> None:
+    only = _process.open[0] if len(_process.open) == 1 else None
+    _process.adopter = only if only is not None and only.adopts else None
+
+
+def open_sessions() -> tuple[Any, ...]:
+    """Return the sessions that are open in this process, oldest first."""
+    return _process.open
+
+
+def play_begins(player: Any) -> None:
+    """Let *player* answer the calls of this process."""
+    with _process.lock:
+        _process.players = (*_process.players, player)
+
+
+def play_ends(player: Any) -> None:
+    """Stop *player*."""
+    with _process.lock:
+        _process.players = tuple(item for item in _process.players if item is not player)
+
+
+def is_playing() -> bool:
+    """Return whether a player answers the calls of this process."""
+    return bool(_process.players)
+
+
+def leave(scope: Scope, outer: Scope | None) -> None:
+    """Take *scope* off the chain if it is still on top of this context; else leave the context alone."""
+    if CURRENT.get() is scope:
+        CURRENT.set(outer)
+
+
+def current_session(recorder: Any) -> Any:
+    """
+    Return what takes a call of *recorder* in this context, None if nothing does.
+
+    *recorder* is None for a function that is bound to no recorder.
+    """
+    scope = CURRENT.get()
+    if scope is None:
+        return _adopter_of()
+    if recorder is None or scope.session.recorder is recorder:
+        return scope.session
+    link: Scope | None = scope
+    while link is not None:
+        if link.session.recorder is recorder:
+            return link.session
+        link = link.outer
+    return scope.session
+
+
+def _adopter_of() -> Any:
+    adopter = _process.adopter
+    if adopter is not None:
+        return adopter
+    for session in _process.open:
+        session.count_unscoped()
+        break
+    return None
+
+
+def handler_for(recorder: Any) -> Any:
+    """Return the handler of a call that begins now, None to let it run unobserved."""
+    if _process.players:
+        return _player_here()
+    if not _process.open and CURRENT.get() is None:
+        return None
+    return current_session(recorder)
+
+
+def _player_here() -> Any:
+    """Return the player of this context, else the only one."""
+    link = CURRENT.get()
+    while link is not None:
+        if link.session in _process.players:
+            return link.session
+        link = link.outer
+    if len(_process.players) == 1:
+        return _process.players[0]
+    raise PlaybackError(
+        "several plays are open and this context is in none of them: enter one with play(...) in this thread or task"
+    )
+
+
+def on_fork(method: Callable[[], None]) -> None:
+    """Have the bound *method* called in each forked child, as long as its object lives."""
+    _process.forked.append(weakref.WeakMethod(method))
+
+
+def _after_fork_in_child() -> None:
+    # A lock that another thread of the parent held stays locked for ever here.
+    _process.lock = threading.RLock()
+    for session in _process.open:
+        session.abandon()
+    _process.open = ()
+    _process.adopter = None
+    for reference in _process.forked:
+        method = reference()
+        if method is not None:
+            method()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

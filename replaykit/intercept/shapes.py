@@ -1,0 +1,288 @@
+"""
+The four shapes of a call: plain, coroutine, generator, async generator.
+
+Each asks the handler to begin, runs the target inside the ticket's scope and
+hands over what came back.  The scope is set around each step of a generator,
+never over its life: it would leak into the consumer.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from typing import Any
+
+import attrs
+
+from replaykit.intercept.binding import Binder
+from replaykit.intercept.handler import Answer, Call, Ticket
+from replaykit.intercept.scope import CURRENT, handler_for
+from replaykit.intercept.steps import Inside, left, relaying
+from replaykit.operations import Operation
+
+__all__ = ["RUNNERS", "Recorded", "Shape", "opened_stream", "shape_of"]
+
+Shape = str
+"""``plain coroutine generator async_generator``."""
+
+
+def shape_of(function: Any) -> Shape:
+    """Return the shape of *function*, looking through partials, classmethods and staticmethods."""
+    # Not through ``__wrapped__``: a decorator may have made a context manager
+    # of a generator, or a plain function of a coroutine.
+    target = function.__func__ if isinstance(function, (classmethod, staticmethod)) else function
+    if not inspect.isroutine(target) and not isinstance(target, type):
+        call = getattr(type(target), "__call__", None)  # noqa: B004 - the method itself is wanted
+        target = call if inspect.isfunction(call) else target
+    if inspect.isasyncgenfunction(target):
+        return "async_generator"
+    if inspect.iscoroutinefunction(target):
+        return "coroutine"
+    if inspect.isgeneratorfunction(target):
+        return "generator"
+    return "plain"
+
+
+@attrs.frozen
+class Recorded:
+    """A recorded function or method: its row, its binder and the recorder that it is bound to."""
+
+    operation: Operation
+    bind: Binder
+    recorder: Any = None
+    generation: Callable[[], int] | None = None
+    returns: Any = None
+
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket | None:
+        """Return the ticket of a call with these arguments, None if nothing observes it."""
+        handler = handler_for(self.recorder)
+        if handler is None:
+            return None
+        call = Call(self.operation, self.bind(*args, **kwargs), self.recorder, self.generation, self.returns)
+        ticket: Ticket | None = handler.begin(call)
+        return ticket
+
+
+_STREAMS = frozenset({types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType})
+
+
+def run(recorded: Recorded, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call *target* and have it recorded; a coroutine or generator that it returns is recorded as such."""
+    ticket = recorded.begin(args, kwargs)
+    if ticket is None:
+        return target(*args, **kwargs)
+    if ticket.answer is not None:
+        return _answered(ticket.answer)
+    outer = CURRENT.get()
+    CURRENT.set(ticket.scope)
+    try:
+        result = target(*args, **kwargs)
+    except BaseException as error:
+        left(ticket.scope, outer)
+        ticket.fail(error)
+        raise
+    left(ticket.scope, outer)
+    if type(result) in _STREAMS:
+        return _continued(ticket, result)
+    ticket.finish(result)
+    return result
+
+
+def _continued(ticket: Ticket, result: Any) -> Any:
+    """A plain function handed out a stream: the call goes on until that is over."""
+    if type(result) is types.GeneratorType:
+        return _named(_generated(ticket, result), result)
+    ticket.mark_async()
+    stream = _awaited if type(result) is types.CoroutineType else _async_generated
+    return _named(stream(ticket, result), result)
+
+
+def _named(stand_in: Any, original: Any) -> Any:
+    """Return *stand_in* under the name of *original*: warnings and task lists show it."""
+    stand_in.__name__ = original.__name__
+    stand_in.__qualname__ = original.__qualname__
+    return stand_in
+
+
+def _answered(answer: Answer) -> Any:
+    """Return what a plain function gives back in a play: a value, a stream, or something to await."""
+    if answer.items is None:
+        return _awaiting(answer) if answer.is_async else answer.get()
+    return _async_replayed(answer) if answer.is_async else _replayed(answer)
+
+
+async def _awaiting(answer: Answer) -> Any:
+    return answer.get()
+
+
+# -- coroutines ---------------------------------------------------------------
+
+
+async def run_coroutine(
+    recorded: Recorded, target: Callable[..., Coroutine[Any, Any, Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Await the coroutine of *target*; the call begins when it is first awaited."""
+    ticket = recorded.begin(args, kwargs)
+    if ticket is None:
+        return await target(*args, **kwargs)
+    if ticket.answer is not None:
+        return ticket.answer.get()
+    try:
+        coroutine = target(*args, **kwargs)
+    except BaseException as error:
+        ticket.fail(error)
+        raise
+    return await _awaited(ticket, coroutine)
+
+
+async def _awaited(ticket: Ticket, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    outer = CURRENT.get()
+    CURRENT.set(ticket.scope)
+    try:
+        result = await coroutine
+    except BaseException as error:
+        left(ticket.scope, outer)
+        ticket.fail(error)
+        raise
+    left(ticket.scope, outer)
+    ticket.finish(result)
+    return result
+
+
+# -- generators ---------------------------------------------------------------
+
+
+def run_generator(
+    recorded: Recorded, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Generator[Any, Any, Any]:
+    """Iterate the generator of *target*; the call begins with the first step and keeps that step's session."""
+    ticket = recorded.begin(args, kwargs)
+    if ticket is None:
+        return (yield from target(*args, **kwargs))
+    if ticket.answer is not None:
+        return (yield from _replayed(ticket.answer))
+    return (yield from _generated(ticket, _opened(ticket, target, args, kwargs)))
+
+
+def _opened(ticket: Ticket, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    try:
+        return target(*args, **kwargs)
+    except BaseException as error:
+        ticket.fail(error)
+        raise
+
+
+def _replayed(answer: Answer) -> Generator[Any, Any, Any]:
+    yield from answer.items if answer.items is not None else _iterable(answer)
+    if answer.error is not None:
+        raise answer.error
+    return answer.value
+
+
+def _iterable(answer: Answer) -> Any:
+    return answer.value if isinstance(answer.value, list) else ()
+
+
+def _generated(ticket: Ticket, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    inside = Inside(ticket.scope)
+    step: Callable[..., Any] = generator.send
+    given: Any = None
+    while True:
+        try:
+            item = inside.step(step, given)
+        except StopIteration as stop:
+            ticket.end()
+            return stop.value
+        except BaseException as error:
+            # An exception that was thrown in would keep this frame, and this
+            # frame it, until the garbage collector comes by.
+            given = None
+            ticket.fail(error)
+            raise
+        ticket.item(item)
+        try:
+            given = yield item
+            step = generator.send
+        except GeneratorExit:
+            _close(ticket, inside, generator)
+            raise
+        except BaseException as error:
+            step, given = generator.throw, error
+
+
+def _close(ticket: Ticket, inside: Inside, generator: Generator[Any, Any, Any]) -> None:
+    """The consumer left: let the target clean up, then note that the stream was abandoned."""
+    try:
+        inside.step(generator.close)
+    except BaseException as error:
+        ticket.fail(error)
+        raise
+    ticket.end(abandoned=True)
+
+
+# -- async generators ---------------------------------------------------------
+
+
+def opened_stream(
+    recorded: Recorded, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> AsyncGenerator[Any, Any]:
+    """Begin the call of an async generator function now; return its items."""
+    ticket = recorded.begin(args, kwargs)
+    if ticket is None:
+        stream: AsyncGenerator[Any, Any] = target(*args, **kwargs)
+        return stream
+    if ticket.answer is not None:
+        return _async_replayed(ticket.answer)
+    return _async_generated(ticket, _opened(ticket, target, args, kwargs))
+
+
+run_async_generator = relaying(opened_stream)
+
+
+async def _async_replayed(answer: Answer) -> AsyncGenerator[Any, Any]:
+    for item in _replayed(answer):
+        yield item
+
+
+async def _async_generated(ticket: Ticket, generator: AsyncGenerator[Any, Any]) -> AsyncGenerator[Any, Any]:
+    inside = Inside(ticket.scope)
+    step: Callable[..., Any] = generator.asend
+    given: Any = None
+    while True:
+        try:
+            item = await inside.step_async(step, given)
+        except StopAsyncIteration:
+            ticket.end()
+            return
+        except BaseException as error:
+            given = None
+            ticket.fail(error)
+            raise
+        ticket.item(item)
+        try:
+            given = yield item
+            step = generator.asend
+        except GeneratorExit:
+            await _async_close(ticket, inside, generator)
+            raise
+        except BaseException as error:
+            step, given = generator.athrow, error
+
+
+async def _async_close(ticket: Ticket, inside: Inside, generator: AsyncGenerator[Any, Any]) -> None:
+    try:
+        await inside.step_async(generator.aclose)
+    except BaseException as error:
+        ticket.fail(error)
+        raise
+    ticket.end(abandoned=True)
+
+
+RUNNERS: dict[Shape, Callable[..., Any]] = {
+    "plain": run,
+    "coroutine": run_coroutine,
+    "generator": run_generator,
+    "async_generator": run_async_generator,
+}
+"""The runner of each shape: ``runner(recorded, target, args, kwargs)``."""
