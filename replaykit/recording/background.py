@@ -1,0 +1,268 @@
+"""
+One thread per store: syncs live logs, publishes parts and ended sessions.
+
+`Background.drain` does the publishing in the calling thread, so that readers
+and the interpreter's exit need no thread at all.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+import time
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from replaykit.errors import ReplaykitError
+from replaykit.format.entries import Card
+from replaykit.logs import get_logger
+from replaykit.protocols import Store
+from replaykit.storage.publish import MAX_PART_ACTIONS, MAX_PART_BYTES, Publisher
+
+if TYPE_CHECKING:
+    from replaykit.recording.session import ActiveSession
+
+__all__ = ["Background", "background_of"]
+
+log = get_logger("recording")
+
+GROUP_SECONDS = 0.02
+"""With ``durability="group"`` what was appended this long ago is being synced."""
+
+_IDLE_SECONDS = 5.0
+"""A thread with nothing to do for this long ends; the next session starts another."""
+
+_SETTLE_SECONDS = 1.0
+_NAP_SECONDS = 0.001
+
+_of_stores: weakref.WeakKeyDictionary[Any, Background] = weakref.WeakKeyDictionary()
+"""The backgrounds of the open stores: a store has one, however many recorders name it."""
+
+
+class _Watched:
+    """An open session and how much of it is published."""
+
+    def __init__(self, session: ActiveSession, store: Store, card: Card | None) -> None:
+        self.session = session
+        self.publisher = Publisher(store, session.live, card=card, pause=_pause)
+        self.synced = 0
+        self.late = 0
+        self.begun = 0
+
+
+def _pause() -> None:
+    """Let go of the GIL for a moment; only the background thread has the time."""
+    if threading.current_thread().name.startswith("replaykit-"):
+        time.sleep(_NAP_SECONDS)
+
+
+class Background:
+    """What happens to a store's sessions after the calls have returned."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._open: dict[int, _Watched] = {}
+        self._ended: deque[_Watched] = deque()
+        self._failed: list[_Watched] = []
+        self._amended: dict[int, _Watched] = {}
+        self._wake = threading.Event()
+        self._publishing = threading.RLock()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._is_draining = False
+        self._is_exiting = False
+        atexit.register(_at_exit, weakref.ref(self))
+
+    # -- what recorders tell ------------------------------------------------
+
+    def watch(self, session: ActiveSession, card: Card | None = None) -> None:
+        """Take care of a session that just opened; *card* is what is published of it already."""
+        self._open[id(session)] = _Watched(session, self._store, card)
+        self._start()
+
+    def ended(self, session: ActiveSession) -> None:
+        """Publish a session that just ended, soon."""
+        watched = self._open.pop(id(session), None)
+        if watched is not None:
+            self._ended.append(watched)
+        self._start()
+        self._wake.set()
+
+    def amend(self, session: ActiveSession) -> None:
+        """A call came after the session's end: its count has changed."""
+        watched = self._amended.get(id(session))
+        if watched is not None:
+            self._wake.set()
+
+    @property
+    def failures(self) -> int:
+        """How many ended sessions could not be published so far; their live logs stay."""
+        return len(self._failed)
+
+    # -- publishing -----------------------------------------------------------
+
+    def drain(self) -> None:
+        """Publish all ended sessions now, in the calling thread; a call from within a drain does nothing."""
+        with self._publishing:
+            if self._is_draining:
+                return
+            self._is_draining = True
+            try:
+                self._publish_ended()
+                self._publish_amended()
+            finally:
+                self._is_draining = False
+
+    def _publish_ended(self) -> None:
+        while self._ended:
+            watched = self._ended.popleft()
+            session = watched.session
+            _settle(session)
+            try:
+                watched.publisher.publish(final=True, fallback=session.sealing)
+                watched.late = session.sealing.late if session.sealing else 0
+                session.live.remove()
+            except (ReplaykitError, OSError) as error:
+                # The live log stays and is read in its place; the next
+                # process that opens the store publishes it.
+                self._failed.append(watched)
+                session.engine.report_unpublished(session, error)
+                continue
+            self._amended[id(session)] = watched
+            while len(self._amended) > 256:
+                self._amended.pop(next(iter(self._amended)))
+
+    def _publish_amended(self) -> None:
+        import attrs
+
+        for watched in list(self._amended.values()):
+            session = watched.session
+            if session.late == watched.late or session.sealing is None:
+                continue
+            watched.late = session.late
+            try:
+                sealing = attrs.evolve(session.sealing, late=session.late)
+                watched.publisher.publish_sealing(session.opening, sealing)
+            except (ReplaykitError, OSError) as error:
+                session.engine.report_unpublished(session, error)
+
+    def _publish_parts(self) -> None:
+        """Publish parts of open sessions that have grown past a part's size."""
+        for watched in list(self._open.values()):
+            session = watched.session
+            waiting = session.live.size - watched.publisher.offset
+            if waiting < MAX_PART_BYTES and not (waiting > 0 and session.actions_begun - watched.begun > MAX_PART_ACTIONS):
+                continue
+            with self._publishing:
+                if id(session) not in self._open:
+                    continue
+                try:
+                    watched.publisher.publish(final=False)
+                    watched.begun = session.actions_begun
+                except (ReplaykitError, OSError) as error:
+                    watched.begun = session.actions_begun
+                    session.engine.report_unpublished(session, error)
+
+    def _sync(self) -> None:
+        for watched in list(self._open.values()):
+            session = watched.session
+            size = session.live.size
+            if size == watched.synced or session.engine.settings.durability == "os" or not session.is_open:
+                continue
+            try:
+                session.live.sync()
+                watched.synced = size
+            except OSError as error:
+                # Reported once by the system; never asked again.
+                watched.synced = 1 << 62
+                session.engine.report_loss(session, error)
+
+    def flush(self) -> None:
+        """Sync what open sessions have logged and publish ended ones."""
+        for watched in list(self._open.values()):
+            if watched.session.is_open:
+                watched.session.live.sync()
+        self.drain()
+
+    # -- the thread -------------------------------------------------------------
+
+    def _start(self) -> None:
+        thread = self._thread
+        if self._is_exiting or (thread is not None and thread.is_alive()):
+            return
+        # A signal handler may come here while its own thread holds the lock:
+        # then that thread is already starting.
+        if not self._starting.acquire(blocking=False):
+            return
+        try:
+            thread = threading.Thread(target=self._run, name="replaykit-background", daemon=True)
+            self._thread = thread
+            thread.start()
+        except RuntimeError:
+            # No thread can be started while the interpreter goes down; the
+            # exit handler and readers drain by themselves.
+            self._thread = None
+        finally:
+            self._starting.release()
+
+    def _run(self) -> None:
+        idle_since = time.monotonic()
+        while not self._is_exiting:
+            self._wake.wait(GROUP_SECONDS if self._open else _IDLE_SECONDS)
+            self._wake.clear()
+            try:
+                self._sync()
+                self._publish_parts()
+                self.drain()
+            except Exception as error:
+                log.error("background_failed", error=f"{type(error).__name__}: {error}")
+            if self._open or self._ended:
+                idle_since = time.monotonic()
+            elif time.monotonic() - idle_since >= _IDLE_SECONDS:
+                self._thread = None
+                if self._open or self._ended:
+                    # A session came in between: it saw a living thread.
+                    self._start()
+                return
+
+    def forked(self) -> None:
+        """Forget the parent's sessions: this is its child."""
+        self.__init__(self._store)  # type: ignore[misc]  # locks and thread of the parent are void here
+
+    def end_all(self) -> None:
+        """Seal and publish everything: the interpreter exits."""
+        for watched in list(self._open.values()):
+            watched.session.engine.end(watched.session, by="exit")
+        self.stop()
+
+    def stop(self) -> None:
+        """Publish what has ended and let the thread go."""
+        self._is_exiting = True
+        self._wake.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=30)
+        self.drain()
+        self._is_exiting = False
+
+
+def _settle(session: ActiveSession) -> None:
+    """Wait until calls that were just being logged when the session ended are in its log."""
+    deadline = time.monotonic() + _SETTLE_SECONDS
+    while session.pending and time.monotonic() < deadline:
+        time.sleep(_NAP_SECONDS)
+
+
+def background_of(store: Store) -> Background:
+    """Return the background of *store*, the same one for everybody."""
+    found = _of_stores.get(store)
+    if found is None:
+        found = _of_stores[store] = Background(store)
+    return found
+
+
+def _at_exit(reference: weakref.ref[Background]) -> None:
+    background = reference()
+    if background is not None:
+        background.end_all()

@@ -1,0 +1,456 @@
+"""
+The sessions of one recorder: who is open here, how they start and how they end.
+
+What users hold (`Recorder`, `Memory`, a wrapped object) is a face on this.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import attrs
+
+from replaykit.errors import (
+    ClosedError,
+    NoActiveSessionError,
+    ReadOnlyError,
+    RecordingError,
+    ReplaykitWarning,
+    SessionActiveError,
+    UsageError,
+)
+from replaykit.format.entries import Opening
+from replaykit.intercept import scope
+from replaykit.intercept.scope import CURRENT, Scope
+from replaykit.logs import get_logger
+from replaykit.model import FrameId, ReplayConfig, ReplaySession
+from replaykit.pipeline import content_hash
+from replaykit.policies import any_of
+from replaykit.protocols import Clock, StateSource, Store
+from replaykit.recording.background import Background, background_of
+from replaykit.recording.metadata import clean_metadata, clean_name
+from replaykit.recording.session import ActiveSession, Unrecorded
+from replaykit.redactors import make_redactor
+from replaykit.settings import Settings, is_disabled, policy_of
+from replaykit.storage.catalogue import Catalogue, Which
+from replaykit.storage.log_files import MemoryLog
+from replaykit.storage.opening import open_store
+from replaykit.storage.recovery import recover
+from replaykit.storage.secret_key import keyed_hasher
+
+__all__ = ["RecordingEngine"]
+
+log = get_logger("recording")
+
+
+class RecordingEngine:
+    """
+    Opens, ends and finds the sessions of one recorder.
+
+    The store is opened when the first session starts or the first listing is
+    asked for.  *identity* is what calls are bound to: the user's object.
+    """
+
+    def __init__(
+        self,
+        location: str | os.PathLike[str],
+        settings: Settings,
+        *,
+        state_source: StateSource | None = None,
+        frames_at: Callable[[int], Sequence[FrameId]] | None = None,
+        stores_ids: bool = True,
+        read_only: bool = False,
+        clock: Clock = time,
+    ) -> None:
+        self.location = os.fspath(location)
+        self.settings = settings
+        self.clock = clock
+        self.state_source = state_source
+        self.stores_ids = stores_ids
+        self.is_read_only = read_only
+        self.redactor = make_redactor(settings.redact)
+        self.identity: Any = self
+        self.unscoped = 0
+        self.forked_calls = 0
+        self.lost = 0
+        self._frames_at = frames_at
+        self._store: Store | None = None
+        self._is_closed = False
+        self._warned: set[str] = set()
+        self._opening = threading.RLock()
+        self._open: list[ActiveSession] = []
+        self._started: ActiveSession | None = None
+        self._hasher: Callable[[bytes], bytes] | None = None
+        scope.on_fork(self._forked)
+
+    # -- the store --------------------------------------------------------------
+
+    @property
+    def store(self) -> Store:
+        """
+        The open store; opened, and what a crash left behind recovered, on first use.
+
+        Raises:
+            StorageError: It cannot be opened.
+            ClosedError: The recorder was closed.
+        """
+        if self._is_closed:
+            raise ClosedError("This recorder is closed. Make a new one.")
+        if self._store is None:
+            with self._opening:
+                if self._store is None:
+                    store = open_store(self.location, read_only=self.is_read_only)
+                    if not self.is_read_only:
+                        recover(store)
+                    self._store = store
+        return self._store
+
+    @property
+    def background(self) -> Background:
+        """The store's background."""
+        return background_of(self.store)
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The store's sessions; reading waits for ended ones to be published."""
+        return Catalogue(self.store, settle=self.background.drain, frames_at=self._frames_at)
+
+    @property
+    def hasher(self) -> Callable[[bytes], bytes]:
+        """Plain BLAKE3, or keyed with the store's secret when nothing but hashes is kept."""
+        if self.settings.capture != "hash":
+            return content_hash
+        if self._hasher is None:
+            self._hasher = keyed_hasher(self.store.location)
+        return self._hasher
+
+    # -- sessions ---------------------------------------------------------------
+
+    def active(self) -> ActiveSession | None:
+        """Return the open session that a call of this recorder in this context would belong to, else None."""
+        link = CURRENT.get()
+        while link is not None:
+            session = link.session
+            if isinstance(session, ActiveSession) and session.engine is self and session.is_open:
+                return session
+            link = link.outer
+        if self._started is not None and self._started.is_open:
+            return self._started
+        adopting = [session for session in self._open if session.is_open and session.adopts]
+        return adopting[0] if len(adopting) == 1 else None
+
+    def start(self, name: str | None, config: ReplayConfig | None, **options: Any) -> ActiveSession:
+        """
+        Open a session that lasts until `end_started`, and put this context into it.
+
+        Raises:
+            SessionActiveError: This recorder has an open session.
+        """
+        if any(session.is_open and not session.is_ambient for session in self._open):
+            raise SessionActiveError
+        session = self.open(name, config=config, adopts=True, **options)
+        if isinstance(session, ActiveSession):
+            self._started = session
+            CURRENT.set(Scope(session, None, CURRENT.get()))
+        return session  # type: ignore[return-value]  # open() without `may_skip` gives a session
+
+    def open(
+        self,
+        name: str | None = None,
+        *,
+        config: ReplayConfig | None = None,
+        auto_checkpoint: Any = None,
+        metadata: Mapping[str, Any] | None = None,
+        adopts: bool = False,
+        is_ambient: bool = False,
+        may_skip: bool = False,
+    ) -> ActiveSession | Unrecorded:
+        """
+        Open a session; the caller puts it into a context.
+
+        With *may_skip* and recording disabled, an `Unrecorded` comes back.
+
+        Raises:
+            SessionActiveError: This context is already in a session of this recorder.
+            UsageError: A setting is wrong.
+            StorageError: The store cannot be written.
+        """
+        if self._is_closed:
+            raise ClosedError("This recorder is closed. Make a new one.")
+        if may_skip and (is_disabled() or random.random() >= self.settings.sample_rate):
+            return Unrecorded(self.identity)
+        if self.is_read_only:
+            raise ReadOnlyError(f"{self.location} is open for reading: open it for writing to record, or give a store=")
+        outer = self._enclosing()
+        if outer is not None and not outer.is_ambient:
+            raise SessionActiveError
+        opening = Opening(
+            session_id=uuid.uuid4(),
+            name=clean_name(name, self.redactor),
+            created_ns=self.clock.time_ns(),
+            metadata=clean_metadata({**self.settings.metadata, **(metadata or {})}, self.redactor),
+            redaction=self.redactor.version,
+            capture=self.settings.capture,
+            parent_session=None if outer is None else outer.session_id,
+            start_generation=self._generation(),
+        )
+        return self._opened(opening, config, auto_checkpoint, adopts=adopts, is_ambient=is_ambient)
+
+    def _enclosing(self) -> ActiveSession | None:
+        link = CURRENT.get()
+        while link is not None:
+            session = link.session
+            if isinstance(session, ActiveSession) and session.engine is self and session.is_open:
+                return session
+            link = link.outer
+        return None
+
+    def _generation(self) -> int | None:
+        generation = getattr(self.state_source, "generation", None)
+        return generation if isinstance(generation, int) else None
+
+    def _opened(
+        self, opening: Opening, config: ReplayConfig | None, auto_checkpoint: Any, **options: Any
+    ) -> ActiveSession:
+        config = config if config is not None else ReplayConfig()
+        if not isinstance(config, ReplayConfig):
+            raise UsageError(f"config= is a ReplayConfig, not {type(config).__name__}")
+        policies = [
+            policy
+            for asked in (auto_checkpoint, config, self.settings.auto_checkpoint)
+            if (policy := policy_of(asked)) is not None
+        ]
+        is_played = scope.is_playing()
+        live = MemoryLog(opening.session_id) if is_played else self.store.create_log(opening.session_id)
+        session = ActiveSession(
+            self,
+            live,
+            opening,
+            policy=None if not policies else policies[0] if len(policies) == 1 else any_of(*policies),
+            max_actions=config.max_actions_per_session,
+            **options,
+        )
+        session.is_played = is_played
+        if not is_played:
+            self.background.watch(session)
+        self._open.append(session)
+        scope.opened(session)
+        return session
+
+    def resume(self, which: Which) -> ActiveSession:
+        """
+        Open a session again that was interrupted; its sequences go on.
+
+        Raises:
+            SessionNotFoundError: There is none.
+            SessionActiveError: A session of this recorder is open.
+            UsageError: It was ended properly, or another process writes it.
+        """
+        if self._enclosing() is not None or (self._started is not None and self._started.is_open):
+            raise SessionActiveError
+        stored = self.catalogue.get_session(which)
+        if stored.state == "sealed":
+            raise UsageError(f"session {stored.session_id} was ended; only an interrupted one can be resumed")
+        if stored.state == "open":
+            raise UsageError(f"session {stored.session_id} is being recorded by another process")
+        card = self.store.read(stored.session_id).card
+        opening = Opening(
+            session_id=stored.session_id,
+            name=stored.name,
+            created_ns=stored.created_ns,
+            metadata=dict(card.metadata),
+            redaction=self.redactor.version,
+            capture=self.settings.capture,
+            parent_session=stored.parent_session,
+            start_generation=stored.start_generation,
+            resumed=True,
+        )
+        live = self.store.create_log(opening.session_id)
+        last = stored.actions[-1].sequence + 1 if len(stored.actions) else 0
+        policy = self.settings.auto_checkpoint
+        session = ActiveSession(
+            self, live, opening, adopts=True, policy=policy,
+            first_sequence=last, first_checkpoint=len(stored.checkpoints),
+        )  # fmt: skip
+        self.background.watch(session, attrs.evolve(card, log_through=0))
+        self._open.append(session)
+        scope.opened(session)
+        self._started = session
+        CURRENT.set(Scope(session, None, CURRENT.get()))
+        return session
+
+    def end_started(self) -> ReplaySession:
+        """
+        End the active session and return it.
+
+        Raises:
+            NoActiveSessionError: There is none.
+            RecordingError: Actions were lost and ``on_loss="raise"``.
+        """
+        session = self.active()
+        if session is None:
+            raise NoActiveSessionError
+        self.end(session, by="call")
+        link = CURRENT.get()
+        if link is not None and link.session is session:
+            scope.leave(link, link.outer)
+        self.settle_losses(session)
+        return self.result(session)
+
+    def end(self, session: ActiveSession, *, by: str) -> None:
+        """Seal *session* and leave the publishing to the background; nothing happens if it has ended."""
+        scope.closed(session)
+        if not session.seal(by=by):
+            return
+        self._open = [item for item in self._open if item is not session]
+        if self._started is session:
+            self._started = None
+        self.lost += session.lost
+        if self._store is not None:
+            background_of(self._store).ended(session)
+
+    def result(self, session: ActiveSession) -> ReplaySession:
+        """Return what was recorded in a session that has ended."""
+        if session.is_played:
+            return _played_session(session)
+        return self.catalogue.get_session(session.session_id)
+
+    # -- what goes wrong ----------------------------------------------------------
+
+    def settle_losses(self, session: ActiveSession, *, raising: bool = True) -> None:
+        """
+        Say what *session* lost, as ``on_loss`` asks.
+
+        Raises:
+            RecordingError: ``on_loss="raise"``, something was lost and *raising*.
+        """
+        if not session.lost or self.settings.on_loss == "ignore":
+            return
+        if self.settings.on_loss == "raise":
+            if raising:
+                raise RecordingError(session.lost, session.loss_reason)
+            return
+        warnings.warn(
+            f"{session.lost} action(s) of session {session.session_id} could not be kept: {session.loss_reason}",
+            ReplaykitWarning,
+            stacklevel=4,
+        )
+
+    def report_loss(self, session: ActiveSession, error: BaseException) -> None:
+        """Log that an action could not be kept; the count is the session's."""
+        log.error("action_lost", session=str(session.session_id), error=f"{type(error).__name__}: {error}")
+
+    def report_unpublished(self, session: ActiveSession, error: BaseException) -> None:
+        """Log and warn that a session stays in its live log for now."""
+        log.error("session_not_published", session=str(session.session_id), error=str(error))
+        self._warn_once(
+            "unpublished",
+            f"session {session.session_id} could not be published ({error}); its live log {session.live.path} is kept "
+            "and read in its place",
+        )
+
+    def amend(self, session: ActiveSession) -> None:
+        """A call came after the end of *session*."""
+        if self._store is not None:
+            background_of(self._store).amend(session)
+
+    def count_unscoped(self) -> None:
+        """Count a call that no session takes, and say once how to carry one."""
+        self.unscoped += 1
+        self._warn_once(
+            "unscoped",
+            "a recorded call ran in a thread or task that has no session, while a session is open elsewhere; it was "
+            "not recorded. Hand the session on: pool.submit(session.carry(function), ...)",
+        )
+
+    def count_forked(self) -> None:
+        """Count a call in a forked child, whose session is the parent's."""
+        self.forked_calls += 1
+        self._warn_once(
+            "forked",
+            "a forked child has no session: its calls run and are not recorded. Start a session in the child, on a "
+            "directory store (store='runs/')",
+        )
+
+    def _warn_once(self, topic: str, message: str) -> None:
+        if topic in self._warned:
+            return
+        self._warned.add(topic)
+        log.warning(f"calls_{topic}")
+        try:
+            warnings.warn(message, ReplaykitWarning, stacklevel=5)
+        except Warning:
+            # Warnings as errors are for the user's own code, not for a call
+            # that happens to be recorded; the line in the log stands.
+            return
+
+    def _forked(self) -> None:
+        self._open = []
+        self._started = None
+        self._opening = threading.RLock()
+        if self._store is not None:
+            background_of(self._store).forked()
+            if not self.location.endswith(("/", os.sep)) and not os.path.isdir(self.location):
+                # A file store is the parent's: its lock must be asked for anew.
+                self._store = None
+
+    # -- the end --------------------------------------------------------------------
+
+    def stats(self) -> dict[str, int]:
+        """Return counts since the recorder was made: open sessions, lost, late, unscoped and forked calls."""
+        return {
+            "open_sessions": len([session for session in self._open if session.is_open]),
+            "lost": self.lost + sum(session.lost for session in self._open if session.is_open),
+            "unscoped": self.unscoped,
+            "forked": self.forked_calls,
+            "unpublished": 0 if self._store is None else background_of(self._store).failures,
+        }
+
+    def flush(self) -> None:
+        """Return when everything recorded so far is on the device."""
+        if self._store is not None:
+            self.background.flush()
+
+    def close(self) -> None:
+        """End open sessions, publish them and let go of the store; closing twice is fine."""
+        for session in list(self._open):
+            self.end(session, by="close")
+        if self._store is not None and not self._is_closed:
+            background_of(self._store).drain()
+            self._store.close()
+        self._store = None
+        self._is_closed = True
+
+
+def adopts_by_default() -> bool:
+    """Whether a block that is entered here is a script's or a notebook's: main thread, no running event loop."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    asyncio: Any = sys.modules.get("asyncio")
+    if asyncio is None:
+        return True
+    return asyncio._get_running_loop() is None
+
+
+def _played_session(session: ActiveSession) -> ReplaySession:
+    """A session inside a play stores nothing: what it shows is empty."""
+    return ReplaySession(
+        session_id=session.session_id,
+        name=session.opening.name,
+        created_ns=session.opening.created_ns,
+        ended_ns=session.sealing.ended_ns if session.sealing else None,
+        actions=(),
+        metadata=dict(session.metadata),
+        ended_by=session.sealing.ended_by if session.sealing else "",
+    )
+
+

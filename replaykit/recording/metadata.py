@@ -1,0 +1,49 @@
+"""Session names and metadata on their way into a recording: redacted, plain, bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import cbor2
+
+from replaykit.errors import UsageError
+from replaykit.format.values import pack, plain, unpack
+
+__all__ = ["MAX_METADATA_BYTES", "clean_metadata", "clean_name"]
+
+MAX_METADATA_BYTES = 64 * 1024
+
+
+def clean_metadata(metadata: Mapping[str, Any], redactor: Any) -> dict[str, Any]:
+    """
+    Return *metadata* redacted and as plain stored values.
+
+    Raises:
+        UsageError: A key is no text, or it is larger than 64 KiB.
+        RedactionError: A redactor failed.
+    """
+    if not isinstance(metadata, Mapping) or not all(type(key) is str for key in metadata):
+        raise UsageError("metadata is a dict with text keys")
+    cleaned = plain(unpack(redactor.clean_packed(pack(dict(metadata)))), notes=set())
+    if not isinstance(cleaned, dict) or "~t" in cleaned:
+        raise UsageError("metadata is a dict with text keys")
+    if len(cbor2.dumps(cleaned)) > MAX_METADATA_BYTES:
+        raise UsageError(f"metadata takes at most {MAX_METADATA_BYTES} bytes: keep large values in the recorded calls")
+    return cleaned
+
+
+def clean_name(name: str | None, redactor: Any) -> str | None:
+    """
+    Return a session's name redacted; any text is a name, and none needs to be unique.
+
+    Raises:
+        UsageError: It is no text.
+    """
+    if name is None:
+        return None
+    if not isinstance(name, str):
+        raise UsageError(f"a session's name is a text, not {type(name).__name__}")
+    # Lone surrogates have no place in CBOR text.
+    cleaned = redactor.clean_text(name)
+    return str(cleaned).encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,153 @@
+"""The session surface: what every recorded memory can do with its sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from replaykit.errors import NoActiveSessionError
+from replaykit.model import ReplayConfig, ReplaySession, SessionSummary
+from replaykit.recording.engine import RecordingEngine
+from replaykit.recording.handle import SessionHandle
+from replaykit.storage.catalogue import Which
+
+__all__ = ["SessionSurface"]
+
+
+class SessionSurface:
+    """Records sessions, lists them and reads them; the names are memvid's."""
+
+    _engine: RecordingEngine
+
+    surface_names: ClassVar[frozenset[str]]
+    """The names that a wrapped object has besides its own."""
+
+    def session(
+        self,
+        name: str | None = None,
+        *,
+        config: ReplayConfig | None = None,
+        auto_checkpoint: Any = None,
+        metadata: Mapping[str, Any] | None = None,
+        adopt: bool | None = None,
+        enabled: bool = True,
+    ) -> SessionHandle:
+        """
+        Return a recording block: ``with mv.session("name") as session:``, also async and as a decorator.
+
+        *adopt* decides whether calls of contexts without a session (worker
+        threads of a script) belong to it; by default those of a script or
+        notebook do.  With *enabled* false the block is not recorded.
+        """
+        return SessionHandle(
+            self._engine,
+            name,
+            config=config,
+            auto_checkpoint=auto_checkpoint,
+            metadata=metadata,
+            adopt=adopt,
+            enabled=enabled,
+        )
+
+    def start_session(self, name: str | None = None, config: ReplayConfig | None = None) -> UUID:
+        """
+        Start a session that lasts until `end_session`; return its id.
+
+        Raises:
+            SessionActiveError: A session of this recorder is open; it goes on untouched.
+        """
+        return self._engine.start(name, config).session_id
+
+    def end_session(self) -> ReplaySession:
+        """
+        End the active session and return it.
+
+        Raises:
+            NoActiveSessionError: There is none.
+            RecordingError: Actions were lost and ``on_loss="raise"``.
+        """
+        return self._engine.end_started()
+
+    @property
+    def active_session_id(self) -> UUID | None:
+        """The id of the session that a call made here would belong to, None without one."""
+        active = self._engine.active()
+        return None if active is None else active.session_id
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether a call made here would be recorded."""
+        return self._engine.active() is not None
+
+    def create_checkpoint(self) -> int:
+        """
+        Make a checkpoint in the active session; return its id (0, 1, 2.. per session).
+
+        Raises:
+            NoActiveSessionError: There is none.
+        """
+        active = self._engine.active()
+        if active is None:
+            raise NoActiveSessionError("for checkpoint")
+        return active.checkpoint()
+
+    def list_sessions(
+        self,
+        *,
+        name: str | None = None,
+        state: str | None = None,
+        since: datetime | float | None = None,
+        until: datetime | float | None = None,
+        where: Callable[[Mapping[str, Any]], bool] | Mapping[str, Any] | None = None,
+    ) -> list[SessionSummary]:
+        """
+        Return the store's sessions that match all that is given: ended ones in order of ending, then open ones.
+
+        *since* and *until* bound the time of creation; *where* is metadata
+        that must be equal, or a callable on the metadata.
+        """
+        return self._engine.catalogue.list_sessions(name=name, state=state, since=since, until=until, where=where)
+
+    def get_session(self, which: Which) -> ReplaySession:
+        """
+        Return a session by id, prefix of 4 or more hex digits, name (the newest), ``"last"`` or summary.
+
+        Raises:
+            SessionNotFoundError: There is none.
+            AmbiguousSessionError: The prefix fits several.
+        """
+        return self._engine.catalogue.get_session(which)
+
+    def delete_session(self, which: Which) -> None:
+        """
+        Delete an ended session.
+
+        Raises:
+            SessionNotFoundError: There is none, or it is open.
+            AmbiguousSessionError: Several sessions have this name.
+        """
+        self._engine.catalogue.delete_session(which)
+
+    def resume_session(self, which: Which) -> UUID:
+        """
+        Continue an interrupted session; it lasts until `end_session`.
+
+        Raises:
+            SessionNotFoundError: There is none.
+            SessionActiveError: A session of this recorder is open.
+            UsageError: It was ended properly, or another process is recording it.
+        """
+        return self._engine.resume(which).session_id
+
+    def stats(self) -> dict[str, int]:
+        """Return counts: open sessions, lost actions, unscoped and forked calls, unpublished sessions."""
+        return self._engine.stats()
+
+    def flush(self) -> None:
+        """Return when everything recorded so far is on the device."""
+        self._engine.flush()
+
+
+SessionSurface.surface_names = frozenset(name for name in vars(SessionSurface) if not name.startswith("_"))
