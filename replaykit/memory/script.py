@@ -43,7 +43,7 @@ def words(text: str) -> tuple[str, ...]:
     Empty for a text without letters and digits.
     """
     found: dict[str, None] = {}
-    for run in _RUNS.findall("".join(map(_letter_or_space, text.casefold()))):
+    for run in _RUNS.findall("".join(map(_letter_or_space, text.lower()))):
         found.update(dict.fromkeys(_pairs(run) if _ONE_UNSPACED.match(run) else [run]))
     return tuple(found)
 

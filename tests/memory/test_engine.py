@@ -265,7 +265,7 @@ def test_ids_are_never_used_again(path):
         assert memory.put("c") > ids[-1]
 
 
-NO_CONTENT = [None, 3, bytearray(b"x"), ["x"], object()]
+NO_CONTENT = [None, 3, bytearray(b"x"), ["x"], pytest.param(object(), id="an object")]
 NO_METADATA = [
     3,
     "text",
@@ -275,7 +275,7 @@ NO_METADATA = [
     {"a": math.nan},
     {"a": [math.inf]},
     {"a": {1, 2}},
-    {"a": object()},
+    pytest.param({"a": object()}, id="an object"),
     {"a": "\ud83d\ude00"},
 ]
 

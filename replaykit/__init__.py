@@ -1,0 +1,101 @@
+"""
+replaykit: a flight recorder for what AI agents do with their memory.
+
+Record calls, play them back with the memory absent, and look at what
+happened.  Names load on first use; importing this costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from replaykit._version import __version__
+
+if TYPE_CHECKING:
+    from replaykit import errors as errors
+    from replaykit.loading import Recording as Recording
+    from replaykit.loading import load as load
+    from replaykit.memory.memory import Memory as Memory
+    from replaykit.memory.memory import open_memory as open  # noqa: A004
+    from replaykit.model import Answer as Answer
+    from replaykit.model import Ask as Ask
+    from replaykit.model import Checkpoint as Checkpoint
+    from replaykit.model import Checkpointed as Checkpointed
+    from replaykit.model import ComparisonReport as ComparisonReport
+    from replaykit.model import ComparisonSummary as ComparisonSummary
+    from replaykit.model import Delete as Delete
+    from replaykit.model import Divergence as Divergence
+    from replaykit.model import DivergenceType as DivergenceType
+    from replaykit.model import Failure as Failure
+    from replaykit.model import Find as Find
+    from replaykit.model import Frame as Frame
+    from replaykit.model import Hit as Hit
+    from replaykit.model import ModelResult as ModelResult
+    from replaykit.model import Opaque as Opaque
+    from replaykit.model import Playable as Playable
+    from replaykit.model import Put as Put
+    from replaykit.model import PutMany as PutMany
+    from replaykit.model import ReplayAction as ReplayAction
+    from replaykit.model import ReplayConfig as ReplayConfig
+    from replaykit.model import ReplayManifest as ReplayManifest
+    from replaykit.model import ReplayOptions as ReplayOptions
+    from replaykit.model import ReplayResult as ReplayResult
+    from replaykit.model import ReplaySession as ReplaySession
+    from replaykit.model import SearchResult as SearchResult
+    from replaykit.model import SessionComparison as SessionComparison
+    from replaykit.model import SessionSummary as SessionSummary
+    from replaykit.model import StateSnapshot as StateSnapshot
+    from replaykit.model import Structured as Structured
+    from replaykit.model import ToolCall as ToolCall
+    from replaykit.model import Update as Update
+    from replaykit.model import Verification as Verification
+    from replaykit.operations import Operation as Operation
+    from replaykit.playback.player import Player as Player
+    from replaykit.playback.player import play as play
+    from replaykit.policies import any_of as any_of
+    from replaykit.policies import before as before
+    from replaykit.policies import every as every
+    from replaykit.policies import on_error as on_error
+    from replaykit.wrapping import Recorder as Recorder
+    from replaykit.wrapping import configure as configure
+    from replaykit.wrapping import recorder_of as recorder_of
+    from replaykit.wrapping import records as records
+    from replaykit.wrapping import session as session
+    from replaykit.wrapping import wrap as wrap
+
+_MODEL = (
+    "Answer Ask Checkpoint Checkpointed ComparisonReport ComparisonSummary Delete Divergence DivergenceType Failure "
+    "Find Frame Hit ModelResult Opaque Playable Put PutMany ReplayAction ReplayConfig ReplayManifest ReplayOptions "
+    "ReplayResult ReplaySession SearchResult SessionComparison SessionSummary StateSnapshot Structured ToolCall Update "
+    "Verification"
+)
+_HOMES = {
+    "replaykit.loading": "Recording load",
+    "replaykit.memory.memory": "Memory",
+    "replaykit.model": _MODEL,
+    "replaykit.operations": "Operation",
+    "replaykit.playback.player": "Player play",
+    "replaykit.policies": "any_of before every on_error",
+    "replaykit.wrapping": "Recorder configure recorder_of records session wrap",
+}
+_WHERE = {name: (module, name) for module, names in _HOMES.items() for name in names.split()}
+_WHERE["open"] = ("replaykit.memory.memory", "open_memory")
+
+__all__ = ["__version__", "errors", *sorted(_WHERE)]
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name == "errors":
+        return importlib.import_module("replaykit.errors")
+    if name not in _WHERE:
+        raise AttributeError(f"module 'replaykit' has no attribute {name!r}")
+    module, attribute = _WHERE[name]
+    value = getattr(importlib.import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

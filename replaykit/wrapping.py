@@ -1,0 +1,282 @@
+"""The public verbs: wrap an object, record a function, open a block, load a recording."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, cast, overload
+
+from replaykit.errors import UsageError
+from replaykit.intercept.proxy import RecordedFunction, RecordedObject, recorded_function, recorded_object
+from replaykit.operations import Operation, Place, operation_from
+from replaykit.protocols import Store
+from replaykit.recording.engine import RecordingEngine
+from replaykit.recording.handle import SessionHandle
+from replaykit.settings import Settings, default_store
+from replaykit.surface import SessionSurface
+
+__all__ = ["Recorder", "configure", "recorder_of", "records", "session", "wrap"]
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+StorePath = str | os.PathLike[str]
+Operations = Mapping[str, str | Operation]
+
+_USUAL_METHODS = {
+    "put": "put",
+    "put_many": "put_many",
+    "find": "find",
+    "search": "find",
+    "query": "find",
+    "ask": "ask",
+    "update": "update",
+    "delete": "delete",
+    "remove": "delete",
+    "add": "put",
+}
+"""What an object's methods mean when no map is given."""
+
+
+class Recorder(SessionSurface):
+    """
+    Owns a store and records into it.
+
+    *store* is a file (``runs.rpk``), a directory (``runs/``) or a memory's
+    file; without one ``REPLAYKIT_STORE`` or ``./.replaykit/``.  The options are
+    those of `Settings`.
+
+    Raises:
+        UsageError: An option is unknown or wrong.
+    """
+
+    def __init__(self, store: StorePath | None = None, **options: Any) -> None:
+        self._location = default_store() if store is None else os.fspath(store)
+        self._options = options
+        self._engine = RecordingEngine(self._location, Settings.of(options))
+        self._engine.identity = self
+
+    @property
+    def store(self) -> Store:
+        """The open store."""
+        return self._engine.store
+
+    def wrap(self, target: T, operations: Operations | None = None) -> T:
+        """
+        Return a drop-in proxy of *target* whose memory operations are recorded.
+
+        *operations* maps method names (dotted ones lead through attributes)
+        to kinds or `Operation` rows; without it the usual names are taken.
+        Wrapping a proxy of this recorder again gives it back.
+
+        Raises:
+            UsageError: The target has no such method, or none of the usual names.
+        """
+        if isinstance(target, RecordedObject) and target._self_recorder is self:
+            return target
+        rows = _rows_for(target, operations)
+        return cast(T, recorded_object(target, self, rows, (_rewrapped, (self._location, self._options))))
+
+    @overload
+    def records(self, kind: F, /) -> F: ...
+    @overload
+    def records(self, kind: str | Operation = "tool", /, **places: Any) -> Callable[[T], T]: ...
+    def records(self, kind: Any = "tool", /, **places: Any) -> Any:
+        """Record a function into this recorder's sessions first; see `replaykit.records`."""
+        return _decorator(kind, places, self)
+
+    def close(self) -> None:
+        """End open sessions, publish them and let go of the store; closing twice is fine."""
+        self._engine.close()
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Recorder {self._location}>"
+
+
+def _rewrapped(target: Any, rows: Mapping[str, Operation], location: str, options: Mapping[str, Any]) -> Any:
+    """Wrap an unpickled object again, into the same store."""
+    return wrap(target, store=location, operations=rows, **options)
+
+
+def _rows_for(target: Any, operations: Operations | None) -> dict[str, Operation]:
+    source = f"{type(target).__module__}.{type(target).__qualname__}"
+    if operations is None:
+        operations = {name: kind for name, kind in _USUAL_METHODS.items() if callable(getattr(target, name, None))}
+        if not operations:
+            raise UsageError(
+                f"{source} has none of the usual methods ({', '.join(_USUAL_METHODS)}). Say what its methods mean: "
+                'wrap(x, operations={"add": "put", "query": "find"})'
+            )
+    rows = {}
+    for path, row in operations.items():
+        if not callable(_reached(target, path)):
+            raise UsageError(f"{source} has no method {path!r}: give names that it has in operations=")
+        rows[path] = operation_from(row, path, source)
+    return rows
+
+
+def _reached(target: Any, path: str) -> Any:
+    for step in path.split("."):
+        target = getattr(target, step, None)
+    return target
+
+
+# -- the module-level functions ------------------------------------------------------
+
+
+class _Defaults:
+    """What `configure` has set, and the recorders that the module-level functions share."""
+
+    def __init__(self) -> None:
+        self.store: StorePath | None = None
+        self.options: dict[str, Any] = {}
+        self.recorders: dict[tuple[Any, ...], Recorder] = {}
+
+    def recorder(self, store: StorePath | None, options: Mapping[str, Any]) -> Recorder:
+        """Return the recorder for this store and these options; the same one for the same request."""
+        location = os.fspath(store if store is not None else self.store if self.store is not None else default_store())
+        merged = {**self.options, **{name: value for name, value in options.items() if value is not None}}
+        # A trailing slash asks for a directory and must survive.
+        absolute = location if location == ":memory:" else os.path.abspath(location) + ("/" if location.endswith("/") else "")
+        key = (absolute, tuple(sorted((name, repr(value)) for name, value in merged.items())), os.getpid())
+        found = self.recorders.get(key)
+        if found is None or found._engine._is_closed:
+            found = self.recorders[key] = Recorder(absolute, **merged)
+        return found
+
+
+_defaults = _Defaults()
+
+
+def configure(*, store: StorePath | None = None, **options: Any) -> None:
+    """
+    Set the store and the options of the module-level functions; without arguments, forget them.
+
+    Raises:
+        UsageError: An option is unknown or wrong.
+    """
+    Settings.of(options)
+    _defaults.store = store
+    _defaults.options = options
+
+
+def wrap(target: T, *, store: StorePath | None = None, operations: Operations | None = None, **options: Any) -> T:
+    """
+    Return a drop-in proxy of *target* whose memory operations are recorded into *store*.
+
+    It keeps identity, ``isinstance`` and signatures, and has the session
+    surface besides its own names: ``with wrapped.session("name"): ...``.
+
+    Raises:
+        UsageError: The target has no such method, or an option is wrong.
+    """
+    if isinstance(target, RecordedObject) and store is None and operations is None and not options:
+        return target
+    location = store if store is not None else _defaults.store
+    return Recorder(location, **{**_defaults.options, **options}).wrap(target, operations)
+
+
+def session(
+    name: str | None = None,
+    *,
+    store: StorePath | None = None,
+    config: Any = None,
+    auto_checkpoint: Any = None,
+    metadata: Mapping[str, Any] | None = None,
+    adopt: bool | None = None,
+    enabled: bool = True,
+    **options: Any,
+) -> SessionHandle:
+    """
+    Return a recording block for every recorded function and wrapped object used inside.
+
+    Raises:
+        UsageError: An option is unknown or wrong.
+    """
+    recorder = _defaults.recorder(store, options)
+    return recorder.session(
+        name, config=config, auto_checkpoint=auto_checkpoint, metadata=metadata, adopt=adopt, enabled=enabled
+    )
+
+
+@overload
+def records(kind: F, /) -> F: ...
+@overload
+def records(
+    kind: str | Operation = "tool",
+    /,
+    *,
+    name: str = "",
+    query: Place = None,
+    content: Place = None,
+    ids: Place = None,
+    k: Place = None,
+    mode: Place = None,
+    count: Place = None,
+    ignore: Iterable[str] = (),
+) -> Callable[[T], T]: ...
+def records(kind: Any = "tool", /, **places: Any) -> Any:
+    """
+    Record each call of the decorated function: ``@records("find")``; bare ``@records`` is a tool.
+
+    Takes functions, coroutines, generators, async generators, methods, and
+    works above and below ``classmethod`` and ``staticmethod``.  Query, k, mode,
+    content, count and frame ids are found by their usual names and shapes;
+    where that fails give a path (``ids="result.rows.*.key"``) or a callable
+    ``(arguments, result) -> value``.  A call outside of any session just runs.
+
+    Raises:
+        UsageError: The kind is unknown.
+    """
+    return _decorator(kind, places, None)
+
+
+def _decorator(kind: Any, places: dict[str, Any], recorder: Recorder | None) -> Any:
+    if isinstance(kind, (str, Operation)):
+        row = _row(kind, places)
+        return lambda function: _recorded(function, row, recorder)
+    if not callable(kind) and not isinstance(kind, (classmethod, staticmethod)):
+        raise UsageError(f"records() takes a kind or a function, not {type(kind).__name__}")
+    return _recorded(kind, _row("tool", places), recorder)
+
+
+def _row(kind: str | Operation, places: dict[str, Any]) -> Operation:
+    if isinstance(kind, Operation):
+        return kind
+    if "ignore" in places:
+        places = {**places, "ignore": tuple(places["ignore"])}
+    try:
+        return Operation(kind=kind, **places)
+    except TypeError as error:
+        raise UsageError(f"records(): {error}. Places are query, content, ids, k, mode, count") from error
+
+
+def _recorded(function: Any, row: Operation, recorder: Recorder | None) -> Any:
+    if isinstance(function, RecordedFunction):
+        return function
+    inner = function.__func__ if isinstance(function, (classmethod, staticmethod)) else function
+    name = getattr(inner, "__qualname__", type(inner).__qualname__).rsplit("<locals>.", 1)[-1]
+    source = getattr(inner, "__module__", None) or ""
+    return recorded_function(function, operation_from(row, name, source), recorder)
+
+
+def recorder_of(target: Any) -> SessionSurface:
+    """
+    Return what has the session surface of a recorded memory or wrapped object, whatever names its target has.
+
+    Raises:
+        UsageError: It is not recorded.
+    """
+    if isinstance(target, RecordedObject):
+        return cast(SessionSurface, target._self_recorder)
+    if isinstance(target, SessionSurface):
+        return target
+    raise UsageError(f"{type(target).__name__} is not recorded: wrap it first with replaykit.wrap(...)")
+
+
