@@ -1,0 +1,142 @@
+"""What people see: tables, colour and one action whole."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from replaykit.cli.as_json import dump
+from replaykit.cli.plain_text import one_line, printable
+from replaykit.model import Ask, Checkpointed, Find, ReplayAction, ReplaySession, SessionSummary
+
+__all__ = ["console", "show_action", "show_info", "show_list", "show_session"]
+
+_STATE_STYLES = {"sealed": "green", "open": "yellow", "interrupted": "red"}
+_KIND_STYLES = {"PUT": "blue", "PUT_MANY": "blue", "FIND": "cyan", "ASK": "magenta", "DELETE": "red", "CHECKPOINT": "dim"}
+
+
+def console(*, err: bool = False) -> Console:
+    """Return a console that honours NO_COLOR and a pipe, and never reads markup in recorded text."""
+    return Console(markup=False, highlight=False, emoji=False, stderr=err, soft_wrap=False)
+
+
+def _time(seconds: int | None) -> str:
+    if seconds is None:
+        return ""
+    try:
+        return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return str(seconds)
+
+
+def show_list(out: Console, summaries: Sequence[SessionSummary], location: str) -> None:
+    """Print one line per session."""
+    if not summaries:
+        out.print(f"No sessions in {printable(location)}. Record one: with recorder.session('name'): ...")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, justify in (("session", "left"), ("name", "left"), ("created", "left"), ("actions", "right"),
+                             ("checkpoints", "right"), ("seconds", "right"), ("state", "left")):  # fmt: skip
+        table.add_column(heading, justify=justify, no_wrap=heading != "name")  # type: ignore[arg-type]  # a literal
+    for item in summaries:
+        state = Text(item.state, style=_STATE_STYLES.get(item.state, ""))
+        if item.lost:
+            state.append(f", {item.lost} lost", style="bold red")
+        table.add_row(
+            str(item.session_id)[:8], Text(one_line(item.name or "", 40)), _time(item.created_secs),
+            f"{item.action_count:,}", str(item.checkpoint_count), str(item.duration_secs), state,
+        )  # fmt: skip
+    out.print(table)
+
+
+def show_session(out: Console, session: ReplaySession, limit: int) -> None:
+    """Print a session's head and its actions as a table; at most *limit* of them."""
+    state = Text.assemble(
+        (f"{one_line(session.name or '(unnamed)', 60)}  ", "bold"),
+        f"{session.session_id}  ",
+        (session.state, _STATE_STYLES.get(session.state, "")),
+        f"  {len(session.actions):,} actions, {len(session.checkpoints)} checkpoints",
+    )
+    out.print(state)
+    if session.lost or session.late:
+        out.print(Text(f"{session.lost} lost, {session.late} late", style="bold red"))
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
+    table.add_column("#", justify="right", min_width=len(str(limit)), no_wrap=True)
+    table.add_column("kind", min_width=10, no_wrap=True)
+    table.add_column("query or title", ratio=1, overflow="ellipsis", no_wrap=True)
+    table.add_column("hits", justify="right", min_width=4, no_wrap=True)
+    table.add_column("ms", justify="right", min_width=8, no_wrap=True)
+    for action in session.actions[:limit]:
+        table.add_row(*_row(action))
+    out.print(table)
+    if len(session.actions) > limit:
+        out.print(f"... {len(session.actions) - limit:,} more: --limit {len(session.actions)} shows all")
+
+
+def _row(action: ReplayAction) -> tuple[str, Text, Text, str, str]:
+    name = action.action_type.name
+    indent = "  " if action.parent is not None else ""
+    subject = Text(indent + one_line(_subject(action), 200))
+    if action.error is not None:
+        subject.append(f"  {one_line(f'{action.error.type}: {action.error.message}', 100)}", style="bold red")
+    noted = sorted(action.flags - {"stream"})
+    if noted:
+        subject.append(f"  [{', '.join(noted)}]", style="yellow")
+    return (
+        str(action.sequence), Text(name, style=_KIND_STYLES.get(name, "")), subject, _hits(action),
+        f"{action.duration_ns / 1e6:.2f}",
+    )  # fmt: skip
+
+
+def _subject(action: ReplayAction) -> str:
+    kind = action.action_type
+    if isinstance(kind, (Find, Ask)):
+        return kind.query or action.input_preview
+    if isinstance(kind, Checkpointed):
+        return f"checkpoint {kind.checkpoint_id}"
+    if action.kind == "tool":
+        return action.name
+    title = action.arguments.get("title")
+    return str(title) if title else action.input_preview or action.name
+
+
+def _hits(action: ReplayAction) -> str:
+    if isinstance(action.action_type, Find):
+        return str(action.action_type.result_count)
+    return str(len(action.affected_frames)) if action.affected_frames else ""
+
+
+def show_action(out: Console, action: ReplayAction) -> None:
+    """Print everything that is known of one action."""
+    out.print(Text(f"action {action.sequence}: {action.action_type.name} {action.name}", style="bold"))
+    rows: list[tuple[str, Any]] = [
+        ("source", action.source),
+        ("time", _time(action.timestamp_secs)),
+        ("duration", f"{action.duration_ns / 1e6:.3f} ms"),
+        ("parent", action.parent),
+        ("generation", action.generation),
+        ("frames", ", ".join(str(frame) for frame in action.affected_frames)),
+        ("flags", ", ".join(sorted(action.flags))),
+        ("input hash", action.input_hash.hex()),
+        ("output hash", action.output_hash.hex()),
+        ("error", None if action.error is None else f"{action.error.type}: {action.error.message}"),
+    ]
+    for label, value in rows:
+        if value not in (None, ""):
+            out.print(Text.assemble((f"{label:<12}", "dim"), printable(str(value))))
+    for label, value in (("arguments", action.arguments), ("output", action.output)):
+        if value not in (None, {}):
+            out.print(Text(f"{label}:", style="dim"))
+            out.print(Text(printable(dump(value))))
+
+
+def show_info(out: Console, facts: dict[str, Any]) -> None:
+    """Print the facts of a store, a line each."""
+    for label, value in facts.items():
+        shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+        out.print(Text.assemble((f"{label.replace('_', ' '):<18}", "dim"), printable(shown)))
