@@ -1,0 +1,60 @@
+"""README and docs are executable: their Python runs, their commands exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from replaykit.cli.commands import program
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+_BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the page's code blocks in *language*."""
+    return [code for found, code in _BLOCK.findall(page.read_text()) if found == language]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_blocks_run_in_order(page: Path) -> None:
+    """A page's blocks run one after another in one namespace, as a reader would paste them."""
+    namespace: dict[str, object] = {"__name__": "documentation"}
+
+    for code in blocks(page, "python"):
+        exec(compile(code, str(page), "exec"), namespace)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_exist(page: Path) -> None:
+    """Each ``$ replaykit VERB --option`` of a page is a verb with these options."""
+    for block in blocks(page, "console"):
+        for line in block.splitlines():
+            if not line.startswith("$ replaykit "):
+                continue
+            verb, *words = shlex.split(line.removeprefix("$ replaykit "), comments=True)
+            known = {option for param in program.commands[verb].params for option in param.opts}
+            used = {word.partition("=")[0] for word in words if word.startswith("-")}
+            assert used <= known | {"--help"}, line
+
+
+def test_every_verb_is_in_the_readme() -> None:
+    """A verb that the README does not name is one that nobody finds."""
+    text = PAGES[0].read_text()
+
+    assert [verb for verb in program.commands if f"replaykit {verb}" not in text] == []
+
+
+def test_every_verb_has_help() -> None:
+    """``--help`` of each verb works and says something."""
+    for verb in program.commands:
+        shown = CliRunner().invoke(program, [verb, "--help"])
+
+        assert shown.exit_code == 0
+        assert len(shown.output.splitlines()) > 3
