@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import os
+import shlex
+import shutil
+import sys
 import sysconfig
 import time
 from collections.abc import Iterator
@@ -104,7 +107,17 @@ def _work(memory: Memory, session: Any) -> None:
 
 
 def _next_commands(out: Console, path: str) -> None:
-    shown = printable(path)
+    store = shlex.quote(printable(path))
     out.print("\nTry next:")
-    for command in (f"list {shown}", f"show {shown} last", f"show {shown} last 2", f"info {shown}", f"show {shown} last --json"):
-        out.print(f"  replaykit {command}")
+    for words in (f"list {store}", f"show {store} last", f"show {store} last 2", f"info {store}", f"show {store} last --json"):
+        out.print(f"  {_program()} {words}")
+
+
+def _program() -> str:
+    """Return how this program is called here: a virtual environment that is not active is not on the path."""
+    called = sys.argv[0]
+    if os.path.basename(called) == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m replaykit"
+    found = shutil.which("replaykit")
+    is_on_path = found is not None and os.path.exists(called) and os.path.samefile(found, called)
+    return "replaykit" if is_on_path or os.path.basename(called) != "replaykit" else shlex.quote(os.path.relpath(called))

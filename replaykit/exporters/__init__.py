@@ -1,0 +1,1 @@
+"""A recording's actions in other formats."""

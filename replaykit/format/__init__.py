@@ -1,0 +1,1 @@
+"""Bytes <-> values, pure: no files, no clock, no threads."""

@@ -1,0 +1,1 @@
+"""Other systems' recordings, found by their magic."""

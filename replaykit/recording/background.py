@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from replaykit.errors import ReplaykitError
@@ -43,18 +44,12 @@ _of_stores: weakref.WeakKeyDictionary[Any, Background] = weakref.WeakKeyDictiona
 class _Watched:
     """An open session and how much of it is published."""
 
-    def __init__(self, session: ActiveSession, store: Store, card: Card | None) -> None:
+    def __init__(self, session: ActiveSession, store: Store, card: Card | None, pause: Callable[[], None]) -> None:
         self.session = session
-        self.publisher = Publisher(store, session.live, card=card, pause=_pause)
+        self.publisher = Publisher(store, session.live, card=card, pause=pause)
         self.synced = 0
         self.late = 0
         self.begun = 0
-
-
-def _pause() -> None:
-    """Let go of the GIL for a moment; only the background thread has the time."""
-    if threading.current_thread().name.startswith("replaykit-"):
-        time.sleep(_NAP_SECONDS)
 
 
 class Background:
@@ -72,13 +67,14 @@ class Background:
         self._thread: threading.Thread | None = None
         self._is_draining = False
         self._is_exiting = False
+        self._hurried_by: set[int] = set()
         atexit.register(_at_exit, weakref.ref(self))
 
     # -- what recorders tell ------------------------------------------------
 
     def watch(self, session: ActiveSession, card: Card | None = None) -> None:
         """Take care of a session that just opened; *card* is what is published of it already."""
-        self._open[id(session)] = _Watched(session, self._store, card)
+        self._open[id(session)] = _Watched(session, self._store, card, self._pause)
         self._start()
 
     def ended(self, session: ActiveSession) -> None:
@@ -104,15 +100,26 @@ class Background:
 
     def drain(self) -> None:
         """Publish all ended sessions now, in the calling thread; a call from within a drain does nothing."""
-        with self._publishing:
-            if self._is_draining:
-                return
-            self._is_draining = True
-            try:
-                self._publish_ended()
-                self._publish_amended()
-            finally:
-                self._is_draining = False
+        here = threading.get_ident()
+        if threading.current_thread() is not self._thread:
+            self._hurried_by.add(here)
+        try:
+            with self._publishing:
+                if self._is_draining:
+                    return
+                self._is_draining = True
+                try:
+                    self._publish_ended()
+                    self._publish_amended()
+                finally:
+                    self._is_draining = False
+        finally:
+            self._hurried_by.discard(here)
+
+    def _pause(self) -> None:
+        """Let go of the GIL for a moment, unless a reader waits; only the background thread has the time."""
+        if threading.current_thread() is self._thread and not self._hurried_by:
+            time.sleep(_NAP_SECONDS)
 
     def _publish_ended(self) -> None:
         while self._ended:

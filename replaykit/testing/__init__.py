@@ -1,0 +1,1 @@
+"""For users and plug-in authors: what a store has to pass."""
