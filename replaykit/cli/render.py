@@ -41,7 +41,7 @@ def show_list(out: Console, summaries: Sequence[SessionSummary], location: str) 
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading, justify in (("session", "left"), ("name", "left"), ("created", "left"), ("actions", "right"),
-                             ("checkpoints", "right"), ("seconds", "right"), ("state", "left")):  # fmt: skip
+                             ("marks", "right"), ("secs", "right"), ("state", "left")):  # fmt: skip
         table.add_column(heading, justify=justify, no_wrap=heading != "name")  # type: ignore[arg-type]  # a literal
     for item in summaries:
         state = Text(item.state, style=_STATE_STYLES.get(item.state, ""))

@@ -229,8 +229,8 @@ class RecordingEngine:
             for asked in (auto_checkpoint, config, self.settings.auto_checkpoint)
             if (policy := policy_of(asked)) is not None
         ]
-        is_played = scope.is_playing()
-        live = MemoryLog(opening.session_id) if is_played else self.store.create_log(opening.session_id)
+        is_silent = scope.is_playing() or is_disabled()
+        live = MemoryLog(opening.session_id) if is_silent else self.store.create_log(opening.session_id)
         session = ActiveSession(
             self,
             live,
@@ -239,8 +239,9 @@ class RecordingEngine:
             max_actions=config.max_actions_per_session,
             **options,
         )
-        session.is_played = is_played
-        if not is_played:
+        if is_silent:
+            session.silence()
+        else:
             self.background.watch(session)
         self._open.append(session)
         scope.opened(session)
@@ -320,8 +321,8 @@ class RecordingEngine:
 
     def result(self, session: ActiveSession) -> ReplaySession:
         """Return what was recorded in a session that has ended."""
-        if session.is_played:
-            return _played_session(session)
+        if session.is_silent:
+            return _silent_session(session)
         return self.catalogue.get_session(session.session_id)
 
     # -- what goes wrong ----------------------------------------------------------
@@ -441,8 +442,8 @@ def adopts_by_default() -> bool:
     return asyncio._get_running_loop() is None
 
 
-def _played_session(session: ActiveSession) -> ReplaySession:
-    """A session inside a play stores nothing: what it shows is empty."""
+def _silent_session(session: ActiveSession) -> ReplaySession:
+    """A session inside a play, or with recording switched off, stores nothing: what it shows is empty."""
     return ReplaySession(
         session_id=session.session_id,
         name=session.opening.name,

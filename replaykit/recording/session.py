@@ -126,7 +126,7 @@ class ActiveSession:
         self.is_ambient = is_ambient
         self.is_open = True
         self.is_forked = False
-        self.is_played = False
+        self.is_silent = False
         self.lost = 0
         self.late = 0
         self.loss_reason = ""
@@ -344,6 +344,12 @@ class ActiveSession:
     def count_unscoped(self) -> None:
         """Count a call whose context has no session while this one is open and does not adopt it."""
         self.engine.count_unscoped()
+
+    def silence(self) -> None:
+        """Keep nothing: a player answers the calls, or recording is switched off."""
+        self.is_silent = True
+        # On the instance, so that a session that does record pays for no check.
+        self.begin = lambda call: None  # type: ignore[method-assign]
 
     def abandon(self) -> None:
         """Let go of everything without a trace: this is a forked child, the session is the parent's."""

@@ -1,0 +1,215 @@
+"""The command line: what people and machines see, exit codes, hostile text."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import replaykit
+from replaykit.cli.commands import program
+from replaykit.cli.plain_text import one_line, printable
+
+
+def run(*words: str) -> Result:
+    """Run ``replaykit`` with these words."""
+    return CliRunner().invoke(program, list(words))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    """A store with two sessions: ``first`` with a find and a failed tool, ``second`` with nothing."""
+    path = str(tmp_path / "runs.rpk")
+
+    @replaykit.records("find")
+    def search(query: str, k: int = 2) -> list[dict[str, object]]:
+        return [{"frame_id": number, "text": query} for number in range(k)]
+
+    @replaykit.records
+    def fail() -> None:
+        raise ValueError("no luck")
+
+    recorder = replaykit.Recorder(path)
+    with recorder.session("first", metadata={"who": "me"}) as session:
+        search("capital")
+        with pytest.raises(ValueError, match="no luck"):
+            fail()
+        session.checkpoint()
+    with recorder.session("second"):
+        pass
+    recorder.close()
+    return path
+
+
+def test_list_shows_each_session_on_a_line(store: str) -> None:
+    """Ended sessions come in order of ending."""
+    lines = run("list", store).output.splitlines()
+
+    assert [line.split()[1] for line in lines[1:]] == ["first", "second"]
+
+
+def test_list_as_json_is_an_array_of_summaries(store: str) -> None:
+    """A machine reads field names of the model."""
+    summaries = json.loads(run("list", store, "--json").output)
+
+    assert [(item["name"], item["action_count"], item["state"]) for item in summaries] == [
+        ("first", 3, "sealed"),
+        ("second", 0, "sealed"),
+    ]
+
+
+@pytest.mark.parametrize(("words", "count"), [(["--name", "first"], 1), (["--state", "open"], 0)])
+def test_list_filters(store: str, words: list[str], count: int) -> None:
+    """Options select what they name."""
+    assert len(json.loads(run("list", store, "--json", *words).output)) == count
+
+
+def test_show_is_a_readable_table(store: str) -> None:
+    """Each action has its number, kind, subject, hits and milliseconds."""
+    shown = run("show", store, "first").output
+
+    assert "FIND" in shown
+    assert "capital" in shown
+    assert "ValueError: no luck" in shown
+    assert "CHECKPOINT" in shown
+
+
+def test_show_selects_by_name_prefix_last_and_number(store: str) -> None:
+    """``[STORE] [SESSION] [N]``, each of which may be left out."""
+    whole = json.loads(run("show", store, "first", "--json").output)
+    prefix = whole["session_id"][:8]
+
+    assert json.loads(run("show", store, prefix, "--json").output) == whole
+    assert json.loads(run("show", store, "--json").output)["name"] == "second"
+    assert json.loads(run("show", store, "first", "0", "--json").output) == whole["actions"][0]
+
+
+def test_show_json_has_the_models_fields(store: str) -> None:
+    """Bytes are hex; the action's own fields stand under its type."""
+    action = json.loads(run("show", store, "first", "0", "--json").output)
+
+    assert action["action_type"] == {"name": "FIND", "query": "capital", "mode": "", "result_count": 2}
+    assert action["arguments"] == {"query": "capital", "k": 2}
+    assert action["affected_frames"] == [0, 1]
+    assert len(bytes.fromhex(action["input_hash"])) == 32
+
+
+def test_show_one_action_whole(store: str) -> None:
+    """``show STORE SESSION N`` prints arguments and output."""
+    shown = run("show", store, "first", "0").output
+
+    assert "arguments:" in shown
+    assert '"query": "capital"' in shown
+
+
+def test_the_default_store_comes_from_the_environment(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without STORE, ``REPLAYKIT_STORE`` is read."""
+    monkeypatch.setenv("REPLAYKIT_STORE", store)
+
+    assert json.loads(run("show", "first", "--json").output)["name"] == "first"
+    assert json.loads(run("show", "last", "--json").output)["name"] == "second"
+
+
+def test_info_counts_and_measures(store: str) -> None:
+    """Sizes and counts of the store."""
+    facts = json.loads(run("info", store, "--json").output)
+
+    assert (facts["sessions"], facts["actions"], facts["checkpoints"], facts["live_logs"]) == (2, 3, 1, 0)
+    assert facts["bytes"] == os.path.getsize(store)
+
+
+@pytest.mark.parametrize("verb", ["list", "show", "info"])
+def test_reading_verbs_never_create_a_file(verb: str, tmp_path: Path) -> None:
+    """A missing store is said to be missing, with exit code 3, and stays missing."""
+    before = sorted(tmp_path.iterdir())
+    result = run(verb, str(tmp_path / "nothing.rpk"))
+
+    assert result.exit_code == 3
+    assert "No store at" in result.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("verb", ["list", "show", "info"])
+def test_an_alien_file_is_refused_and_left(verb: str, tmp_path: Path) -> None:
+    """Exit code 3, a sentence that says so, and not a byte changed."""
+    alien = tmp_path / "alien.rpk"
+    alien.write_bytes(b"not a recording at all, but longer than a head would be " * 4)
+    before = alien.read_bytes()
+    result = run(verb, str(alien))
+
+    assert result.exit_code == 3
+    assert "not a replaykit store" in result.stderr
+    assert alien.read_bytes() == before
+
+
+def test_an_unknown_session_is_a_usage_error(store: str) -> None:
+    """Exit code 2, with the seed's words."""
+    result = run("show", store, "third")
+
+    assert result.exit_code == 2
+    assert "Session third not found" in result.stderr
+
+
+def test_an_unknown_action_is_a_usage_error(store: str) -> None:
+    """Exit code 2."""
+    assert run("show", store, "first", "99").exit_code == 2
+
+
+def test_recorded_text_cannot_steer_the_terminal(tmp_path: Path) -> None:
+    """Escapes, bidi and zero-width characters are shown as what they are, in every view."""
+    evil = "\x1b[31mred\x1b]0;title\x07 \u202etxet \u200b\r\nnext \x9b2J"
+    path = str(tmp_path / "evil.rpk")
+    recorder = replaykit.Recorder(path)
+
+    @recorder.records("find")
+    def search(query: str) -> list[str]:
+        return [query]
+
+    with recorder.session(evil, metadata={"note": evil}):
+        search(evil)
+    recorder.close()
+
+    for words in (["list", path], ["show", path], ["show", path, "last", "0"], ["show", path, "last", "--json"]):
+        shown = run(*words).output
+        assert not set(shown) & set("\x1b\x07\x9b\u202e\u200b\r"), words
+
+
+def test_a_name_in_brackets_is_no_markup(tmp_path: Path) -> None:
+    """Recorded text never becomes colour or a link."""
+    path = str(tmp_path / "markup.rpk")
+    with replaykit.Recorder(path) as recorder, recorder.session("[b]x[/b] :ok:"):
+        pass
+
+    assert "[b]x[/b] :ok:" in run("list", path).output
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("plain", "plain"), ("a\tb\nc", "a\tb\nc"), ("\x1b[0m", "\\x1b[0m"), ("\u202e", "\\u202e"), ("é漢🐘", "é漢🐘")],
+)
+def test_printable(text: str, shown: str) -> None:
+    """Letters of any script stay, hidden characters become escapes."""
+    assert printable(text) == shown
+
+
+def test_one_line_folds_and_cuts() -> None:
+    """A table cell is one line."""
+    assert one_line("a\n b\t c " + "x" * 100, 10) == "a b c xxx…"
+
+
+def test_demo_records_a_session_on_real_text(tmp_path: Path) -> None:
+    """No key, no network: the standard library's docstrings, a session, and commands to try."""
+    path = str(tmp_path / "demo.mv")
+    first = run("demo", path)
+    second = run("demo", path)
+
+    assert first.exit_code == 0, first.output
+    assert "Try next:" in first.output
+    assert "docstrings already" in second.output
+    sessions = json.loads(run("list", path, "--json").output)
+    assert [item["name"] for item in sessions] == ["demo", "demo"]
+    assert all(item["checkpoint_count"] == 3 for item in sessions)
+    assert len(replaykit.open(path, read_only=True)) > 5_000
