@@ -46,6 +46,12 @@ _CARD_FIELDS: dict[str, tuple[type, ...]] = {
     "red": (str,),
     "gen": (int, _NONE),
 }
+# What a card may leave out: anything but its session and its state.
+_CARD_DEFAULTS: dict[str, object] = {
+    key: None if _NONE in kinds else kinds[0]()
+    for key, kinds in _CARD_FIELDS.items()
+    if key not in ("s", "st")
+}
 _card_values = itemgetter(*_CARD_FIELDS)
 _CARD_SHAPES = frozenset(product(*_CARD_FIELDS.values()))
 _STATES = ("open", "sealed", "interrupted")
@@ -169,28 +175,30 @@ def map_of_gap(gap: Gap, session_id: bytes | None) -> dict[str, Any]:
 
 
 def map_of_card(card: Card) -> dict[str, Any]:
-    """Return *card* as it stands in a catalog; every key is there, so that reading it is quick."""
-    return {
-        "s": card.session_id.bytes,
-        "name": card.name,
-        "t0": card.created_ns,
-        "t1": card.ended_ns,
-        "st": card.state,
-        "n": card.action_count,
-        "c": card.checkpoint_count,
-        "dur": card.duration_ns,
-        "by": card.ended_by,
-        "lost": card.lost,
-        "late": card.late,
-        "meta": dict(card.metadata),
-        "par": _bytes_of(card.parent_session),
-        "parts": card.parts,
-        "log": card.log_through,
-        "kinds": dict(card.by_kind),
-        "cap": card.capture,
-        "red": card.redaction,
-        "gen": card.start_generation,
-    }
+    """Return *card* as it stands in a catalog."""
+    return _without_defaults(
+        {
+            "s": card.session_id.bytes,
+            "name": card.name,
+            "t0": card.created_ns,
+            "t1": card.ended_ns,
+            "st": card.state,
+            "n": card.action_count,
+            "c": card.checkpoint_count,
+            "dur": card.duration_ns,
+            "by": card.ended_by,
+            "lost": card.lost,
+            "late": card.late,
+            "meta": dict(card.metadata),
+            "par": _bytes_of(card.parent_session),
+            "parts": card.parts,
+            "log": card.log_through,
+            "kinds": dict(card.by_kind),
+            "cap": card.capture,
+            "red": card.redaction,
+            "gen": card.start_generation,
+        }
+    )
 
 
 def card_of(fields: Fields) -> Card:
@@ -201,7 +209,7 @@ def card_of(fields: Fields) -> Card:
         DamagedError: A field is missing or malformed.
     """
     try:
-        values = _card_values(fields.body)
+        values = _card_values({**_CARD_DEFAULTS, **fields.body})
     except KeyError as error:
         raise fields.malformed(str(error)) from error
     # A listing makes thousands of cards: the types of all values are looked
@@ -223,12 +231,13 @@ def card_of(fields: Fields) -> Card:
         ended_by=values[8],
         lost=values[9],
         late=values[10],
-        metadata=values[11],
+        # The default is one object for all cards: each gets its own.
+        metadata=values[11] or {},
         parent_session=None if parent is None else _parent(fields),
         parts=values[13],
         log_through=values[14],
-        by_kind=kinds,
-        capture=values[16],
+        by_kind=kinds or {},
+        capture=values[16] or "full",
         redaction=values[17],
         start_generation=values[18],
     )

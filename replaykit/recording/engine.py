@@ -78,6 +78,8 @@ class RecordingEngine:
         self.stores_ids = stores_ids
         self.is_read_only = read_only
         self.redactor = make_redactor(settings.redact)
+        # Now rather than in the first call, which may stand on an event loop.
+        self.redactor.prepare()
         self.identity: Any = self
         self.unscoped = 0
         self.forked_calls = 0

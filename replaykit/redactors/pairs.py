@@ -10,19 +10,33 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["EXACT_NAME", "NAME", "couple_span", "header_span", "is_secret_name", "pair_span", "tag_span"]
+__all__ = [
+    "EXACT_NAME",
+    "NAME",
+    "PLURAL_NAME",
+    "couple_span",
+    "header_span",
+    "is_secret_name",
+    "pair_span",
+    "tag_span",
+]
 
 Span = tuple[int, int]
 
 _KEYS = (b"api", b"auth", b"private", b"access", b"secret", b"signing", b"encryption", b"account")
 _WORDS = (b"password", b"passwd", b"passphrase", b"secret", b"authorization", b"cookie", b"credentials?")
 
-NAME = rb"(?:" + b"|".join((*_WORDS, b"token", *(key + rb"[-_. ]?key" for key in _KEYS))) + rb")"
+_PLURAL = (*_WORDS, *(key + rb"[-_. ]?key" for key in _KEYS))
+
+PLURAL_NAME = rb"(?:" + b"|".join(_PLURAL) + rb")"
+"""The names that promise secrets in the plural, too; tokens are mostly counted."""
+
+NAME = rb"(?:" + b"|".join((*_PLURAL, b"token")) + rb")"
 """A name that promises a secret, in lower case; anything may stand before it, nothing after it."""
 
 # A tokenizer's vocabulary is no secret.
 _TOKEN = rb"(?<!\b(?:bos|eos|pad|unk|sep|cls)[-_])(?<!\bmask[-_])token"
-EXACT_NAME = NAME.replace(b"|token|", b"|" + _TOKEN + b"|")
+EXACT_NAME = rb"(?:" + b"|".join((*_PLURAL, _TOKEN)) + rb")"
 """The same, without the names that only look so."""
 
 _KEY_NAME = re.compile(rb"(?i:" + EXACT_NAME + rb")(?P<plural>s?)\]?\Z")
@@ -37,7 +51,7 @@ def is_secret_name(name: bytes, *, number: bool = False) -> bool:
     found = _KEY_NAME.search(name[-64:])
     if found is None or name[-6:].lower() == b"tokens":
         return False
-    return not (number and name[-1:] in b"sS")
+    return not (number and found["plural"])
 
 
 # -- values in texts ----------------------------------------------------------
@@ -55,6 +69,7 @@ _TEMPLATE = re.compile(
 _TEMPLATE_START = re.compile(rb"\$?\{[^{}]{0,64}\}|\$\(|%\([a-z_]{0,40}\)|<[A-Za-z][\w ./-]{0,40}>")
 _COUPLE_END = re.compile(rb"\\{0,7}[\"'],? ?\)")
 _IDENTIFIER = re.compile(rb"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+_CLASS_PATH = re.compile(rb"[A-Z][A-Za-z]*(?:\.[A-Z][A-Za-z]*)+")
 _SMALL_NUMBER = re.compile(rb"[-+]?[0-9]{0,3}(?:\.[0-9]{1,3})?")
 _ROOTS = frozenset(
     b"self cls this os env environ process settings config cfg conf args kwargs params opts options request "
@@ -76,7 +91,7 @@ def pair_span(data: bytes, match: re.Match[bytes]) -> Span | None:
     at = match.end()
     opening = _OPENING.match(data, at)
     if opening:
-        return _quoted_span(data, opening)
+        return None if _closes_string(data, match, opening) else _quoted_span(data, opening)
     separator = match["separator"].rstrip()
     if data[at : at + 1] in (b"=", b":", b">") or _TEMPLATE_START.match(data, at):
         return None
@@ -116,6 +131,14 @@ def tag_span(data: bytes, match: re.Match[bytes]) -> Span | None:
     end = data.find(b"<", match.end(), match.end() + 65536)
     value = data[match.end() : end]
     return None if end < 0 or _TEMPLATE.fullmatch(value) else (match.end(), end)
+
+
+def _closes_string(data: bytes, match: re.Match[bytes], opening: re.Match[bytes]) -> bool:
+    """Return whether the quote ends the text that the name stands in: ``input("Password: ")``."""
+    if data[opening.end() : opening.end() + 1] not in (b")", b",", b"]", b"}"):
+        return False
+    line = data[max(0, match.start() - 200) : match.end()].rpartition(b"\n")[2]
+    return line.count(opening["quote"]) % 2 == 1
 
 
 def _quoted_span(data: bytes, opening: re.Match[bytes]) -> Span | None:
@@ -169,7 +192,7 @@ def _is_code(data: bytes, found: re.Match[bytes], *, tight: bool) -> bool:
     root, dot, _ = found[0].partition(b".")
     if data[found.end() : found.end() + 1] in (b"(", b"[") or (dot and root.lower() in _ROOTS):
         return True
-    return len(found[0]) < 3 and not tight
+    return not tight and (len(found[0]) < 3 or _CLASS_PATH.fullmatch(found[0]) is not None)
 
 
 def _names_itself(data: bytes, match: re.Match[bytes], value: bytes) -> bool:

@@ -24,6 +24,7 @@ _SCALARS = frozenset({str, bytes, int, float, bool, type(None)})
 _SHORTEST = 7
 """No shape of secret fits into fewer bytes."""
 _CACHED_NAMES = 4096
+_ROUNDS = 8
 # The content of these is numbers or fixed text, or would not be readable
 # with anything replaced in it.
 _FIXED = frozenset({"int", "complex", "decimal", "uuid", "date", "time", "timedelta", "deep", "cycle"})
@@ -335,13 +336,24 @@ class Redactor:
         spans = secret_spans(self._scanner, data)
         if not spans:
             return value
+        # A replacement can make a new shape of its neighbours: look until
+        # nothing is found, but a text made to go on for ever goes as a whole.
+        for _ in range(_ROUNDS):
+            data = self._replaced(data, spans)
+            spans = secret_spans(self._scanner, data)
+            if not spans:
+                break
+        else:
+            data = placeholder(spans[0][2]).encode()
+        return data if isinstance(value, bytes) else data.decode("utf-8", "surrogatepass")
+
+    def _replaced(self, data: bytes, spans: list[tuple[int, int, str]]) -> bytes:
         pieces, at = [], 0
         for start, end, name in spans:
             self._counts[name] += 1
             pieces += [data[at:start], placeholder(name).encode()]
             at = end
-        cleaned = b"".join([*pieces, data[at:]])
-        return cleaned if isinstance(value, bytes) else cleaned.decode("utf-8", "surrogatepass")
+        return b"".join([*pieces, data[at:]])
 
 
 def _stays(value: Any) -> bool:

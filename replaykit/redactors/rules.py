@@ -16,7 +16,15 @@ from collections.abc import Callable
 
 import attrs
 
-from replaykit.redactors.pairs import EXACT_NAME, NAME, couple_span, header_span, pair_span, tag_span
+from replaykit.redactors.pairs import (
+    EXACT_NAME,
+    NAME,
+    PLURAL_NAME,
+    couple_span,
+    header_span,
+    pair_span,
+    tag_span,
+)
 
 __all__ = ["KEY", "KEY_SCAN", "RULES", "VERSION", "Rule", "Span"]
 
@@ -236,10 +244,13 @@ _PAIRS = (
 RULES: tuple[Rule, ...] = _TOKENS + _SHAPES + _PAIRS
 """All rules; where two overlap, the earlier one gives its name."""
 
-KEY_SCAN = NAME + rb"s?\]?(?:[\x80-\xbf\xc4-\xdf]|\z)"
+KEY_SCAN = (
+    rb"(?:" + NAME + rb"\]?(?:[\x80-\xbf\xc4-\xdf]|\z)"
+    rb"|" + PLURAL_NAME + rb"s\]?(?:[\x80-\xbf\xc4-\xc9\xd4-\xdf]|\z))"
+)
 """
-A secret name that is followed by the packed header of a text, bytes, number, list or map, or by nothing.
+A secret name that is followed by the packed header of a text, bytes, list, map or number, or by nothing.
 
 None, booleans and whole numbers from -32 to 127, which have one-byte headers
-of their own, do not match.
+of their own, do not match; under a name in the plural no number does.
 """

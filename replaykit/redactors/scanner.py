@@ -34,27 +34,40 @@ def load_hyperscan() -> Any:
 
 @functools.cache
 def _compiled(load: Loader) -> tuple[Any, Any] | None:
-    """Return the module and the database of all rules, made once in a process; None without the module."""
+    """Return the module and the database of all rules, made once in a process; None where it cannot be."""
     try:
         hyperscan = load()
-        database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     except (ImportError, OSError) as exc:
-        warnings.warn(
-            f"hyperscan cannot be loaded ({type(exc).__name__}): secrets are still redacted, but every "
-            "recorded call takes longer. Try: pip install hyperscan",
-            ReplaykitWarning,
-            stacklevel=2,
-        )
+        _warn(exc)
         return None
+    try:
+        return hyperscan, _database(hyperscan)
+    except hyperscan.HyperscanError as exc:
+        # The wheel is there, but not for this processor.
+        _warn(exc)
+        return None
+
+
+def _warn(reason: Exception) -> None:
+    warnings.warn(
+        f"hyperscan cannot be used ({type(reason).__name__}): secrets are still redacted, but every recorded "
+        "call takes longer. Try: pip install hyperscan",
+        ReplaykitWarning,
+        stacklevel=2,
+    )
+
+
+def _database(hyperscan: Any) -> Any:
     patterns = [*(rule.scan for rule in RULES), KEY_SCAN]
     caseless = [*(rule.caseless for rule in RULES), True]
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
         expressions=patterns,
         ids=list(range(len(patterns))),
         elements=len(patterns),
-        flags=[hyperscan.HS_FLAG_DOTALL | (hyperscan.HS_FLAG_CASELESS if plain else 0) for plain in caseless],
+        flags=[hyperscan.HS_FLAG_DOTALL | hyperscan.HS_FLAG_CASELESS * any_case for any_case in caseless],
     )
-    return hyperscan, database
+    return database
 
 
 def _stop(_rule: int, _start: int, _end: int, _flags: int, _context: object) -> bool:

@@ -7,6 +7,7 @@ open sessions stand beside it.
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -332,7 +333,15 @@ class FileStore:
             # until the first bytes are there.
             file.close()
             time.sleep(_CREATION_PAUSE_S)
-        raise NotAStoreError(self._path, "it is empty")
+        return self._begin_empty()
+
+    def _begin_empty(self) -> OpenFile:
+        """Begin in a file without a byte: its creator was killed, or it was made for us."""
+        file = open_file(self._files, self._path, write=True)
+        self._lock(file)
+        if file.size() == 0:
+            self._begin(file)
+        return file
 
     def _create(self) -> OpenFile:
         try:
@@ -342,24 +351,33 @@ class FileStore:
         except OSError as error:
             raise StorageError(f"Cannot create {self._path}: {error.strerror}", path=self._path) from error
         self._lock(file)
+        try:
+            self._begin(file)
+        except BaseException:
+            # We made it a moment ago and nobody has seen more than its head.
+            with suppress(OSError):
+                self._files.remove(self._path)
+            file.close()
+            raise
+        return file
+
+    def _begin(self, file: OpenFile) -> None:
+        """Write the first bytes of a segment; the file is empty again when that fails."""
         segment = start_segment(
             sync=os.urandom(8), file_id=uuid4().bytes, created_ns=self._clock(), writer=_WRITER
         )
         data = segment.take()
         try:
             if self._files.append(file.handle, data) != len(data):
-                raise OSError("the disk took only a part")
+                raise OSError(errno.ENOSPC, "the disk took only a part")
             self._files.sync(file.handle)
             self._files.sync_directory(os.path.dirname(self._path))
         except BaseException as error:
-            # We made it a moment ago and nobody has seen more than its head.
             with suppress(OSError):
-                self._files.remove(self._path)
-            file.close()
+                self._files.truncate(file.handle, 0)
             if isinstance(error, OSError):
                 raise StorageError(f"Cannot create {self._path}: {error}", path=self._path) from error
             raise
-        return file
 
     def _lock(self, file: OpenFile) -> None:
         if not self._files.lock(file.handle):

@@ -81,13 +81,14 @@ class SharedStore:
 
     def close(self) -> None:
         """Let go of it; the store closes when its last holder does.  Once too often is fine."""
-        with _opened.lock:
+        stores = _opened.of_this_process()
+        with stores.lock:
             if self.holders == 0:
                 return
             self.holders -= 1
             if self.holders:
                 return
-            _opened.forget(self)
+            stores.forget(self)
         self._store.close()
 
     def _opened(self) -> _AnyStore:

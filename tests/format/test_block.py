@@ -131,12 +131,13 @@ def _compressed_block(packed: bytes) -> Block:
 
 def _undeclared(size: int) -> bytes:
     packer = zstd.ZstdCompressor()
-    return b"".join([*(packer.compress(bytes(1 << 20)) for _ in range(size >> 20)), packer.flush()])
+    pieces = [packer.compress(bytes(1 << 20)) for _ in range(size >> 20)]
+    return b"".join([*pieces, packer.flush()])
 
 
 BOMBS = {
     "100 MiB of zeros without a declared size": _undeclared(100 << 20),
-    "16 bytes that declare 1 TiB": b"\x28\xb5\x2f\xfd\xe0" + (1 << 40).to_bytes(8, "little") + b"\x01\x00\x00",
+    "16 bytes that declare 1 TiB": b"\x28\xb5\x2f\xfd\xe0" + bytes(5) + b"\x01\x00\x00\x01\x00\x00",
     "no zstd": b"hello",
     "nothing": b"",
     "bytes behind the frame": zstd.compress(b"x" * 1000) + b"more",

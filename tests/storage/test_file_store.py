@@ -280,12 +280,20 @@ def test_a_recorded_copy_of_the_file_adds_nothing(path: Path) -> None:
 # -- what is no store ------------------------------------------------------------
 
 
+def test_an_empty_file_becomes_a_store_when_written_to(path: Path) -> None:
+    """It has nothing to lose: its creator was killed, or made it for us."""
+    path.write_bytes(b"")
+    FileStore(path).close()
+
+    assert FileStore(path, read_only=True).cards() == []
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"hello", bytes(500), bytes.fromhex("d9d9f8da52504b3143424f52"), b"SQLite format 3\x00"]
+    "content", [b"x", b"hello", bytes(500), bytes.fromhex("d9d9f8da52504b3143424f52"), b"SQLite format 3\x00"]
 )
 @pytest.mark.parametrize("read_only", [True, False])
 def test_a_file_that_is_no_store_is_left_as_it_is(path: Path, content: bytes, read_only: bool) -> None:
-    """Empty, foreign and cut files are refused with a typed error, byte for byte as before."""
+    """Foreign and cut files are refused with a typed error, byte for byte as before."""
     path.write_bytes(content)
 
     with pytest.raises(NotAStoreError):
@@ -390,7 +398,9 @@ def test_threads_that_race_to_create_get_one_writer(tmp_path: Path) -> None:
         won: list[FileStore] = []
         refused: list[Exception] = []
 
-        def race(path: Path, barrier: threading.Barrier, won: list[FileStore], refused: list[Exception]) -> None:
+        def race(
+            path: Path, barrier: threading.Barrier, won: list[FileStore], refused: list[Exception]
+        ) -> None:
             barrier.wait()
             try:
                 won.append(FileStore(path))

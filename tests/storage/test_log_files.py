@@ -101,7 +101,8 @@ def test_logs_of_other_stores_are_not_ours(tmp_path: Path) -> None:
     """Names are compared whole."""
     ours = created(tmp_path / "a.rpk")
     others = [created(tmp_path / name) for name in ("aa.rpk", "a.rpk.b", "a")]
-    assert [ours.session_id] == [log.session_id for log in logs_beside(SystemFiles(), str(tmp_path / "a.rpk"))]
+    found = logs_beside(SystemFiles(), str(tmp_path / "a.rpk"))
+    assert [ours.session_id] == [log.session_id for log in found]
     for log in (ours, *others):
         log.remove()
     assert list(tmp_path.iterdir()) == []
