@@ -73,6 +73,8 @@ def _prepare(path: str, *, create: bool, read_only: bool) -> bool:
                 pass
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError as error:
+        if create and not read_only:
+            raise StorageError(f"Cannot create {path}: make its folder first", path=path) from error
         raise StoreNotFoundError(path) from error
     except OSError as error:
         raise StorageError(f"Cannot open {path}: {error.strerror}", path=path) from error

@@ -348,6 +348,8 @@ class FileStore:
             file = OpenFile(self._files, self._path, write=True, create=True)
         except (FileExistsError, StorageError):
             raise
+        except FileNotFoundError as error:
+            raise StorageError(f"Cannot create {self._path}: make its folder first", path=self._path) from error
         except OSError as error:
             raise StorageError(f"Cannot create {self._path}: {error.strerror}", path=self._path) from error
         self._lock(file)

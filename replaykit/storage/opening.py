@@ -157,6 +157,10 @@ def open_store(location: str | os.PathLike[str], *, read_only: bool = False) -> 
     path = os.fspath(location)
     if path == MEMORY:
         return SqliteStore(MEMORY)
+    if os.path.islink(path) and not os.path.isdir(path):
+        # Also where the target is open already: what a link leads to may
+        # change between two looks.
+        raise StorageError(f"{path} is a symbolic link: name the file that it leads to", path=path)
     if read_only:
         return _make(path, read_only=True)
     stores = _opened.of_this_process()

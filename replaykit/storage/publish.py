@@ -44,12 +44,12 @@ class Publisher:
         self._pause = pause
         self._number = 0 if card is None else card.parts
         # A resumed session has a log of its own: nothing of it is published.
-        self._keep_from = card.log_through if card is not None and card.state == "open" else 0
+        self._published = card.log_through if card is not None and card.state == "open" else 0
 
     @property
     def offset(self) -> int:
-        """Bytes of the log that were read and published."""
-        return self._reader.offset
+        """Bytes of the log that are published."""
+        return self._published
 
     def publish(self, *, final: bool, fallback: Sealing | None = None) -> bool:
         """
@@ -62,17 +62,26 @@ class Publisher:
             StorageError: The store refuses; the log stays as it is.
         """
         while True:
-            part, is_last = _next_part(self._reader, self._number, self._keep_from, self._pause)
+            part, is_last = _next_part(self._reader, self._number, self._published, self._pause)
             if part is None:
                 return False
             if final and is_last:
                 part = _sealed(part, self._reader, fallback)
-            if not final and not part.actions and not part.gaps:
+            if not final and not (part.actions or part.checkpoints or part.gaps):
                 return False
-            self._store.publish(part)
-            self._number += 1
+            self._publish(part)
             if is_last:
                 return final
+
+    def _publish(self, part: Part) -> None:
+        try:
+            self._store.publish(part)
+        except BaseException:
+            # What was read for this part must be read again by the next attempt.
+            self._reader = LogReader(self._log)
+            raise
+        self._number += 1
+        self._published = part.log_through
 
     def publish_sealing(self, opening: Opening, sealing: Sealing) -> None:
         """Publish a new sealing of a session that is published: its counts have changed."""
