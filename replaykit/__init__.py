@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from replaykit._version import __version__
+from replaykit._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from replaykit import errors as errors
     from replaykit.loading import Recording as Recording
     from replaykit.loading import load as load
     from replaykit.memory.memory import Memory as Memory
-    from replaykit.memory.memory import open_memory as open  # noqa: A004
+    from replaykit.memory.memory import open_memory as open
     from replaykit.model import Answer as Answer
     from replaykit.model import Ask as Ask
     from replaykit.model import Checkpoint as Checkpoint
@@ -64,10 +64,10 @@ if TYPE_CHECKING:
     from replaykit.wrapping import wrap as wrap
 
 _MODEL = (
-    "Answer Ask Checkpoint Checkpointed ComparisonReport ComparisonSummary Delete Divergence DivergenceType Failure "
-    "Find Frame Hit ModelResult Opaque Playable Put PutMany ReplayAction ReplayConfig ReplayManifest ReplayOptions "
-    "ReplayResult ReplaySession SearchResult SessionComparison SessionSummary StateSnapshot Structured ToolCall Update "
-    "Verification"
+    "Answer Ask Checkpoint Checkpointed ComparisonReport ComparisonSummary Delete Divergence "
+    "DivergenceType Failure Find Frame Hit ModelResult Opaque Playable Put PutMany ReplayAction "
+    "ReplayConfig ReplayManifest ReplayOptions ReplayResult ReplaySession SearchResult "
+    "SessionComparison SessionSummary StateSnapshot Structured ToolCall Update Verification"
 )
 _HOMES = {
     "replaykit.loading": "Recording load",
@@ -81,7 +81,59 @@ _HOMES = {
 _WHERE = {name: (module, name) for module, names in _HOMES.items() for name in names.split()}
 _WHERE["open"] = ("replaykit.memory.memory", "open_memory")
 
-__all__ = ["__version__", "errors", *sorted(_WHERE)]
+__all__ = [
+    "Answer",
+    "Ask",
+    "Checkpoint",
+    "Checkpointed",
+    "ComparisonReport",
+    "ComparisonSummary",
+    "Delete",
+    "Divergence",
+    "DivergenceType",
+    "Failure",
+    "Find",
+    "Frame",
+    "Hit",
+    "Memory",
+    "ModelResult",
+    "Opaque",
+    "Operation",
+    "Playable",
+    "Player",
+    "Put",
+    "PutMany",
+    "Recorder",
+    "Recording",
+    "ReplayAction",
+    "ReplayConfig",
+    "ReplayManifest",
+    "ReplayOptions",
+    "ReplayResult",
+    "ReplaySession",
+    "SearchResult",
+    "SessionComparison",
+    "SessionSummary",
+    "StateSnapshot",
+    "Structured",
+    "ToolCall",
+    "Update",
+    "Verification",
+    "__version__",
+    "any_of",
+    "before",
+    "configure",
+    "errors",
+    "every",
+    "load",
+    "on_error",
+    "open",
+    "play",
+    "recorder_of",
+    "records",
+    "session",
+    "wrap",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,9 +16,9 @@ import attrs
 import blake3
 import cbor2
 
+from replaykit.facts import Facts, bare_content, facts_of, view
 from replaykit.format.values import plain, unpack
 from replaykit.model import MAX_BODY_BYTES, MAX_PREVIEW, ZERO_HASH
-from replaykit.operations import Facts, facts_of, view
 
 __all__ = ["Capture", "RawCall", "content_hash", "entry_of", "preview_of"]
 
@@ -26,6 +26,9 @@ Capture = Literal["full", "preview", "hash"]
 
 _KEPT_HEAD_BYTES = 64 * 1024
 """How much of a body over the limit is kept."""
+
+_PACKING_BYTES = 4096
+"""What names and lengths may add to a content of just the limit."""
 
 Hasher = Callable[[bytes], bytes]
 
@@ -76,21 +79,21 @@ def entry_of(call: RawCall, *, capture: Capture = "full", hasher: Hasher = conte
     arguments = plain(unpack(call.arguments), notes=notes) if call.arguments else {}
     output = plain(unpack(call.output), notes=notes) if call.output else None
     error = plain(unpack(call.error), notes=notes) if call.error else None
-    given = unpack(call.facts) if call.facts else None
+    given = plain(unpack(call.facts), notes=set()) if call.facts else None
     facts = facts_of(call.definition, arguments, output, given)
     kind = call.definition["kind"]
-    input_data = _input_data(kind, facts, arguments)
+    input_data, input_text = _input_data(kind, facts, arguments)
     output_data, output_text = _output_data(kind, output)
     entry = _head(call, kind, facts)
     entry["x"] = _own_fields(kind, facts, call.definition, hasher, arguments)
-    _set_digest(entry, "i", input_data, _shown_input(input_data, arguments), hasher)
+    _set_digest(entry, "i", input_data, input_text, hasher)
     _set_digest(entry, "o", output_data, output_text, hasher)
     if error is not None:
         entry["err"] = error
     if call.arguments:
-        entry["in"] = _bounded(arguments, call.arguments, "in_n", entry, notes)
+        entry["in"] = _bounded(arguments, max(len(call.arguments), len(input_data)), "in_n", entry, notes)
     if call.output:
-        entry["out"] = _bounded(output, call.output, "out_n", entry, notes)
+        entry["out"] = _bounded(output, len(output_data), "out_n", entry, notes)
     if notes:
         entry["fl"] = sorted(notes)
     return entry if capture == "full" else _reduced(entry, capture)
@@ -125,30 +128,20 @@ def _storable(text: str) -> str:
 
 def _bare(value: Any) -> bytes | None:
     """Return the bytes of a value that is text or bytes, else None."""
-    if isinstance(value, str):
-        return _utf8(value)
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, dict) and value.get("~t") == "text" and isinstance(value["~v"][0], bytes):
-        return bytes(value["~v"][0])
-    return None
+    content = bare_content(value)
+    return _utf8(content) if isinstance(content, str) else content
 
 
-def _input_data(kind: str, facts: Facts, arguments: Any) -> bytes:
+def _input_data(kind: str, facts: Facts, arguments: Any) -> tuple[bytes, bytes]:
+    """Return what is hashed and what is previewed of an input."""
+    data = None
     if kind in ("find", "ask"):
-        return _utf8(facts.query)
-    if kind in ("put", "update") and facts.content is not None:
-        return facts.content if isinstance(facts.content, bytes) else _utf8(facts.content)
-    if kind in ("put", "update"):
-        for value in arguments.values():
-            if (data := _bare(value)) is not None:
-                return data
-    return cbor2.dumps(arguments) if arguments else b""
-
-
-def _shown_input(data: bytes, arguments: Any) -> bytes:
-    """Return what is previewed of an input: itself, or the arguments where their encoding was hashed."""
-    return _readable(arguments) if arguments and data == cbor2.dumps(arguments) else data
+        data = _utf8(facts.query)
+    elif kind in ("put", "update"):
+        data = _bare(facts.content)
+    if data is not None:
+        return data, data
+    return (cbor2.dumps(arguments), _readable(arguments)) if arguments else (b"", b"")
 
 
 def _output_data(kind: str, output: Any) -> tuple[bytes, bytes]:
@@ -213,10 +206,10 @@ def _own_fields(
 ) -> dict[str, Any]:
     """Return the fields of the action's own type, as the model names them."""
     if kind == "find":
-        shown: dict[str, Any] = {"query": _storable(facts.query), "mode": facts.mode, "result_count": facts.count}
+        shown: dict[str, Any] = {"query": _query(facts), "mode": _storable(facts.mode), "result_count": facts.count}
         return shown if facts.k is None else {**shown, "k": facts.k}
     if kind == "ask":
-        return {"query": _storable(facts.query), "provider": facts.provider, "model": facts.model}
+        return {"query": _query(facts), "provider": _storable(facts.provider), "model": _storable(facts.model)}
     if kind == "put_many":
         return {"frame_ids": list(facts.ids), "count": facts.count}
     if kind == "tool":
@@ -224,15 +217,25 @@ def _own_fields(
     return {"frame_id": facts.ids[0] if facts.ids else None}
 
 
-def _bounded(value: Any, packed: bytes, length_key: str, entry: dict[str, Any], notes: set[str]) -> Any:
+def _query(facts: Facts) -> str:
+    query = facts.query if len(facts.query) <= MAX_BODY_BYTES else facts.query[:_KEPT_HEAD_BYTES]
+    return _storable(query)
+
+
+def _bounded(value: Any, size: int, length_key: str, entry: dict[str, Any], notes: set[str]) -> Any:
     """Return *value*, or its head if it is over the limit: its length and a flag then say so."""
-    if len(packed) <= MAX_BODY_BYTES:
+    if size <= MAX_BODY_BYTES + _PACKING_BYTES and not _holds_too_much(value):
         return value
     notes.update(("cut", "unreplayable"))
-    entry[length_key] = len(packed)
+    entry[length_key] = size
     if isinstance(value, Mapping) and "~t" not in value:
         return {key: _cut(item, MAX_BODY_BYTES // max(1, len(value))) for key, item in value.items()}
     return _cut(value, MAX_BODY_BYTES)
+
+
+def _holds_too_much(value: Any) -> bool:
+    parts = value.values() if isinstance(value, Mapping) else (value,)
+    return any(isinstance(part, (str, bytes)) and len(_bare(part) or b"") > MAX_BODY_BYTES for part in parts)
 
 
 def _cut(value: Any, limit: int) -> Any:
@@ -253,8 +256,8 @@ def _reduced(entry: dict[str, Any], capture: Capture) -> dict[str, Any]:
     if capture == "hash":
         entry.pop("ip", None)
         entry.pop("op", None)
-    if "err" in entry and capture == "hash":
-        entry["err"] = {"~t": "error", "~v": [entry["err"]["~v"][0], "", []]}
-    elif "err" in entry:
-        entry["err"] = {"~t": "error", "~v": [*entry["err"]["~v"][:2], []]}
+    if "err" in entry:
+        name, message = (*entry["err"]["~v"], "", "")[:2]
+        shown = preview_of(_bare(message) or b"") if capture == "preview" else ""
+        entry["err"] = {"~t": "error", "~v": [name, shown, []]}
     return entry

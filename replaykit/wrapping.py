@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
+import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast, overload
 
@@ -67,15 +70,23 @@ class Recorder(SessionSurface):
 
         *operations* maps method names (dotted ones lead through attributes)
         to kinds or `Operation` rows; without it the usual names are taken.
-        Wrapping a proxy of this recorder again gives it back.
+        Wrapping a proxy of this recorder again gives it back; a proxy of
+        another one, or a new map, gives a new proxy of what it stands for.
 
         Raises:
             UsageError: The target has no such method, or none of the usual names.
         """
-        if isinstance(target, RecordedObject) and target._self_recorder is self:
-            return target
-        rows = _rows_for(target, operations)
-        return cast(T, recorded_object(target, self, rows, (_rewrapped, (self._location, self._options))))
+        inner: Any = target
+        if isinstance(target, RecordedObject):
+            if target._self_recorder is self and operations is None:
+                return target
+            # A proxy around a proxy would record each call twice.
+            inner = target.__wrapped__
+            operations = target._self_rows if operations is None else operations
+        rows = _rows_for(inner, operations)
+        return cast(
+            T, recorded_object(inner, self, rows, (_rewrapped, (_absolute(self._location), self._options)))
+        )
 
     @overload
     def records(self, kind: F, /) -> F: ...
@@ -104,10 +115,28 @@ def _rewrapped(target: Any, rows: Mapping[str, Operation], location: str, option
     return wrap(target, store=location, operations=rows, **options)
 
 
+def _absolute(location: str) -> str:
+    # A trailing slash asks for a directory and must survive.
+    return (
+        location
+        if location == ":memory:"
+        else os.path.abspath(location) + ("/" if location.endswith("/") else "")
+    )
+
+
+def _source_of(target: Any) -> str:
+    if isinstance(target, types.ModuleType):
+        return target.__name__
+    cls = target if isinstance(target, type) else type(target)
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
 def _rows_for(target: Any, operations: Operations | None) -> dict[str, Operation]:
-    source = f"{type(target).__module__}.{type(target).__qualname__}"
+    source = _source_of(target)
     if operations is None:
-        operations = {name: kind for name, kind in _USUAL_METHODS.items() if callable(getattr(target, name, None))}
+        operations = {
+            name: kind for name, kind in _USUAL_METHODS.items() if callable(getattr(target, name, None))
+        }
         if not operations:
             raise UsageError(
                 f"{source} has none of the usual methods ({', '.join(_USUAL_METHODS)}). Say what its methods mean: "
@@ -117,6 +146,11 @@ def _rows_for(target: Any, operations: Operations | None) -> dict[str, Operation
     for path, row in operations.items():
         if not callable(_reached(target, path)):
             raise UsageError(f"{source} has no method {path!r}: give names that it has in operations=")
+        if isinstance(target, type) and inspect.isfunction(inspect.getattr_static(target, path, None)):
+            raise UsageError(
+                f"{source} is a class and {path!r} is a method of its instances: wrap an instance, "
+                f'or put @replaykit.records("{row if isinstance(row, str) else row.kind}") above the method'
+            )
         rows[path] = operation_from(row, path, source)
     return rows
 
@@ -140,10 +174,11 @@ class _Defaults:
 
     def recorder(self, store: StorePath | None, options: Mapping[str, Any]) -> Recorder:
         """Return the recorder for this store and these options; the same one for the same request."""
-        location = os.fspath(store if store is not None else self.store if self.store is not None else default_store())
+        location = os.fspath(
+            store if store is not None else self.store if self.store is not None else default_store()
+        )
         merged = {**self.options, **{name: value for name, value in options.items() if value is not None}}
-        # A trailing slash asks for a directory and must survive.
-        absolute = location if location == ":memory:" else os.path.abspath(location) + ("/" if location.endswith("/") else "")
+        absolute = _absolute(location)
         key = (absolute, tuple(sorted((name, repr(value)) for name, value in merged.items())), os.getpid())
         found = self.recorders.get(key)
         if found is None or found._engine._is_closed:
@@ -166,7 +201,9 @@ def configure(*, store: StorePath | None = None, **options: Any) -> None:
     _defaults.options = options
 
 
-def wrap(target: T, *, store: StorePath | None = None, operations: Operations | None = None, **options: Any) -> T:
+def wrap(
+    target: T, *, store: StorePath | None = None, operations: Operations | None = None, **options: Any
+) -> T:
     """
     Return a drop-in proxy of *target* whose memory operations are recorded into *store*.
 
@@ -250,20 +287,42 @@ def _row(kind: str | Operation, places: dict[str, Any]) -> Operation:
     if isinstance(kind, Operation):
         return kind
     if "ignore" in places:
-        places = {**places, "ignore": tuple(places["ignore"])}
+        ignored = places["ignore"]
+        places = {**places, "ignore": (ignored,) if isinstance(ignored, str) else tuple(ignored)}
+    for place in _PLACES.intersection(places):
+        if not (places[place] is None or isinstance(places[place], str) or callable(places[place])):
+            raise UsageError(
+                f"records(): {place}= is a dotted path or a callable, not {type(places[place]).__name__}"
+            )
     try:
         return Operation(kind=kind, **places)
     except TypeError as error:
-        raise UsageError(f"records(): {error}. Places are query, content, ids, k, mode, count") from error
+        raise UsageError(f"records(): {error}. Places are {', '.join(sorted(_PLACES))}") from error
+
+
+_PLACES = frozenset({"content", "count", "ids", "k", "mode", "query"})
 
 
 def _recorded(function: Any, row: Operation, recorder: Recorder | None) -> Any:
-    if isinstance(function, RecordedFunction):
-        return function
     inner = function.__func__ if isinstance(function, (classmethod, staticmethod)) else function
-    name = getattr(inner, "__qualname__", type(inner).__qualname__).rsplit("<locals>.", 1)[-1]
-    source = getattr(inner, "__module__", None) or ""
-    return recorded_function(function, operation_from(row, name, source), recorder)
+    if isinstance(inner, RecordedFunction):
+        return function
+    if not callable(inner):
+        raise UsageError(f"records() takes a function, not {type(inner).__name__}")
+    return recorded_function(function, operation_from(row, _name_of(inner), _module_of(inner)), recorder)
+
+
+def _name_of(function: Any) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    name: str = getattr(function, "__qualname__", type(function).__qualname__)
+    return name.rsplit("<locals>.", 1)[-1]
+
+
+def _module_of(function: Any) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return getattr(function, "__module__", None) or ""
 
 
 def recorder_of(target: Any) -> SessionSurface:
@@ -278,5 +337,3 @@ def recorder_of(target: Any) -> SessionSurface:
     if isinstance(target, SessionSurface):
         return target
     raise UsageError(f"{type(target).__name__} is not recorded: wrap it first with replaykit.wrap(...)")
-
-

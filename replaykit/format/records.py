@@ -125,11 +125,26 @@ class ActionRecord:
         )
 
 
-def sealed(body: bytes) -> bytes:
-    """Return *body* as a whole record, ready to append."""
+def sealed(*pieces: bytes) -> bytes:
+    """Return the body made of *pieces* as a whole record, ready to append."""
+    extend = _checksum or _load_checksum()
+    crc = size = 0
+    for piece in pieces:
+        crc = extend(crc, piece)
+        size += len(piece)
+    return b"".join((PREFIX.pack(MAGIC, size, crc), *pieces))
+
+
+_checksum: Callable[[int, bytes], int] | None = None
+
+
+def _load_checksum() -> Callable[[int, bytes], int]:
+    global _checksum  # noqa: PLW0603 - loaded on first use, so that importing replaykit stays cheap
     import google_crc32c
 
-    return PREFIX.pack(MAGIC, len(body), google_crc32c.value(body)) + body
+    extend: Callable[[int, bytes], int] = google_crc32c.extend
+    _checksum = extend
+    return extend
 
 
 def map_body(what: int, content: dict[str, Any]) -> bytes:
@@ -184,8 +199,7 @@ def read_records(read: Callable[[int, int], bytes], start: int, end: int) -> Ite
 
 
 def _record_at(read: Callable[[int, int], bytes], at: int, end: int) -> Record | None:
-    import google_crc32c
-
+    checksum = _checksum or _load_checksum()
     prefix = read(at, PREFIX.size)
     if len(prefix) < PREFIX.size:
         return None
@@ -194,7 +208,7 @@ def _record_at(read: Callable[[int, int], bytes], at: int, end: int) -> Record |
     if magic != MAGIC or length > MAX_RECORD_BYTES or not 0 < length <= end - body_at:
         return None
     body = read(body_at, length)
-    if len(body) < length or google_crc32c.value(body) != crc:
+    if len(body) < length or checksum(0, body) != crc:
         return None
     what = body[0]
     if what in (INTENT, ACTION) and length < HEAD.size:

@@ -69,14 +69,16 @@ def _datetime(content: list[Any]) -> datetime.datetime:
     import zoneinfo
 
     try:
-        return value.replace(tzinfo=zoneinfo.ZoneInfo(content[1]))
+        zoned = value.replace(tzinfo=zoneinfo.ZoneInfo(content[1]))
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         return value
+    # The hour that a clock change repeats: the offset says which one it was.
+    return zoned if zoned.utcoffset() == value.utcoffset() else zoned.replace(fold=1)
 
 
 def _path(content: list[Any]) -> pathlib.PurePath:
     cls = {"PurePosixPath": pathlib.PurePosixPath, "PureWindowsPath": pathlib.PureWindowsPath}
-    return cls.get(content[0], pathlib.Path)(content[1])
+    return cls.get(content[0], pathlib.Path)(thaw(content[1]))
 
 
 def _enum(content: list[Any]) -> Structured:
@@ -92,7 +94,7 @@ def _struct(content: list[Any]) -> Any:
 
 
 def _error(content: list[Any]) -> Failure:
-    return Failure(type=content[0], message=content[1], args=tuple(_items(content[2])))
+    return Failure(type=content[0], message=thaw(content[1]), args=tuple(_items(content[2])))
 
 
 def _scalar(content: list[Any]) -> Any:

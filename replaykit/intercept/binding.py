@@ -19,8 +19,9 @@ _VAR_KEYWORD = inspect.Parameter.VAR_KEYWORD
 
 def binder_of(function: Any, *, skip_first: bool = False) -> Binder:
     """
-    Return the binder of *function*; with *skip_first* the first parameter (self, cls) is not given and not named.
+    Return the binder of *function*.
 
+    With *skip_first* the first parameter (self, cls) is not given and not named.
     ``**kwargs`` are merged in, ``*args`` are a tuple under their own name.
     In a call whose keywords have the name of a parameter, all of them stay
     together under theirs.  A function without a signature, and a call that
@@ -96,7 +97,7 @@ def _compiled(parameters: Sequence[inspect.Parameter], *, merges: bool) -> Binde
     return bind
 
 
-_STARS = {_VAR_POSITIONAL: "*", _VAR_KEYWORD: "**"}
+_STARS: dict[Any, str] = {_VAR_POSITIONAL: "*", _VAR_KEYWORD: "**"}
 
 
 def _variable(index: int, parameter: inspect.Parameter) -> str:

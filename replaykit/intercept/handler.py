@@ -19,7 +19,8 @@ from replaykit.operations import Operation
 __all__ = ["Answer", "Call", "Handler", "Ticket"]
 
 
-@attrs.frozen
+# Not frozen: one is made per recorded call, and freezing doubles what it costs.
+@attrs.define(eq=False)
 class Call:
     """What is about to run: a row, the arguments by name and the recorder that it is bound to, if any."""
 

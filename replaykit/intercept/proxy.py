@@ -28,7 +28,7 @@ __all__ = ["RecordedFunction", "RecordedObject", "recorded_function", "recorded_
 # -- functions ----------------------------------------------------------------
 
 
-class RecordedMethod(wrapt.BoundFunctionWrapper):  # type: ignore[misc]  # wrapt's C class is untyped
+class RecordedMethod(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]  # generic for checkers only
     """A recorded method of one instance (or class); pickles and copies as Python's own bound methods do."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -45,11 +45,10 @@ class RecordedMethod(wrapt.BoundFunctionWrapper):  # type: ignore[misc]  # wrapt
         return self if owner is None else getattr(copy.deepcopy(owner, memo), self.__wrapped__.__name__)
 
 
-class RecordedFunction(wrapt.FunctionWrapper):  # type: ignore[misc]  # wrapt's C class is untyped
+class RecordedFunction(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # generic for checkers only
     """A function whose calls are recorded; copies of it are itself, pickles name it."""
 
     __bound_function_wrapper__ = RecordedMethod
-    _self_rebuild: tuple[Any, ...] = ()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         if inspect.isroutine(self.__wrapped__) and getattr(self.__wrapped__, "__self__", None) is None:
@@ -92,7 +91,7 @@ def recorded_function(function: Any, operation: Operation, recorder: Any = None)
     def named(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return under_the_name_of(wrapped, wrapper(wrapped, instance, args, kwargs))
 
-    made = RecordedFunction(function, wrapper if shape == "plain" else named)
+    made: Any = RecordedFunction(function, wrapper if shape == "plain" else named)
     made._self_rebuild = (operation, recorder)
     return made
 
@@ -109,7 +108,7 @@ def under_the_name_of(function: Any, stream: Any) -> Any:
 # -- objects ------------------------------------------------------------------
 
 
-class RecordedObject(wrapt.BaseObjectProxy):  # type: ignore[misc]  # wrapt's C class is untyped
+class RecordedObject(wrapt.BaseObjectProxy):  # type: ignore[type-arg]  # generic for checkers only
     """
     A stand-in for an object whose memory operations are recorded.
 
@@ -117,7 +116,9 @@ class RecordedObject(wrapt.BaseObjectProxy):  # type: ignore[misc]  # wrapt's C 
     target's, but for the names of the session surface that it does not have.
     """
 
-    def __init__(self, target: Any, recorder: Any, rows: Mapping[str, Operation], rebuild: Any = None) -> None:
+    def __init__(
+        self, target: Any, recorder: Any, rows: Mapping[str, Operation], rebuild: Any = None
+    ) -> None:
         super().__init__(target)
         self._self_recorder = recorder
         self._self_rows = rows
@@ -128,7 +129,7 @@ class RecordedObject(wrapt.BaseObjectProxy):  # type: ignore[misc]  # wrapt's C 
             if "." not in name and callable(getattr(target, name, None))
         }
         self._self_children = _child_rows(rows)
-        self._self_cache = {}
+        self._self_cache: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -165,7 +166,7 @@ class RecordedObject(wrapt.BaseObjectProxy):  # type: ignore[misc]  # wrapt's C 
         return repr(self.__wrapped__)
 
     def _self_carried(self, name: str, value: Any) -> Any:
-        """Return the recorded form of a callable that the instance carries, not its class; the same one each time."""
+        """Return the recorded form of a callable that the instance carries; the same one each time."""
         cached = self._self_cache.get(name)
         if cached is None or cached.__wrapped__ != value:
             recorded = self._self_recorded[name]
@@ -182,7 +183,8 @@ class RecordedObject(wrapt.BaseObjectProxy):  # type: ignore[misc]  # wrapt's C 
         return cached
 
     def __copy__(self) -> Any:
-        return recorded_object(copy.copy(self.__wrapped__), self._self_recorder, self._self_rows, self._self_rebuild)
+        target = copy.copy(self.__wrapped__)
+        return recorded_object(target, self._self_recorder, self._self_rows, self._self_rebuild)
 
     def __deepcopy__(self, memo: Any) -> Any:
         target = copy.deepcopy(self.__wrapped__, memo)
@@ -222,13 +224,14 @@ def recorded_object(target: Any, recorder: Any, rows: Mapping[str, Operation], r
     *rebuild* is ``(function, arguments)`` for pickle: called with the target,
     the rows and the arguments where the pickle is opened.
     """
-    cls = _proxy_class(type(target), frozenset(name for name in rows if "." not in name))
+    target_type: Any = type(target)
+    cls: Any = _proxy_class(target_type, frozenset(name for name in rows if "." not in name))
     return cls(target, recorder, rows, rebuild)
 
 
 @functools.lru_cache(maxsize=256)
-def _proxy_class(target_type: type, names: frozenset[str]) -> type[RecordedObject]:
-    """Generate the proxy class of a type: recorded methods, fluent methods and the protocols that the type has."""
+def _proxy_class(target_type: Any, names: frozenset[str]) -> type[RecordedObject]:
+    """Make the proxy class of a type: recorded methods, fluent methods and the protocols that it has."""
     members: dict[str, Any] = {}
     for name in dir(target_type):
         attribute = inspect.getattr_static(target_type, name, None)
@@ -238,7 +241,7 @@ def _proxy_class(target_type: type, names: frozenset[str]) -> type[RecordedObjec
             fluent = _fluent_method(name, attribute)
             members.update({name: fluent} if fluent else {})
         elif _is_protocol(target_type, name):
-            members[name] = _async_passing(name) if name in _ASYNC_PROTOCOLS else _passing(name)
+            members[name] = _PASSING.get(name, _passing)(name)
     return type(f"Recorded{target_type.__name__}", (RecordedObject,), members)
 
 
@@ -330,9 +333,21 @@ def _async_passing(name: str) -> Any:
     return method
 
 
-_ASYNC_PROTOCOLS = frozenset({"__aenter__", "__aexit__"})
-_RETURNING_ITSELF = frozenset({"__enter__", "__exit__", *_ASYNC_PROTOCOLS})
-_NEVER_PASSED = frozenset({"__del__", "__getattr__", "__init_subclass__", "__class_getitem__", "__set_name__"})
+def _await_passing(name: str) -> Any:
+    def method(self: Any, /) -> Any:
+        target = self.__wrapped__
+        result = yield from getattr(target, name)()
+        return self if result is target else result
+
+    method.__name__ = name
+    return method
+
+
+_PASSING = {"__aenter__": _async_passing, "__aexit__": _async_passing, "__await__": _await_passing}
+_RETURNING_ITSELF = frozenset({"__enter__", "__exit__", "__aenter__", "__aexit__"})
+_NEVER_PASSED = frozenset(
+    {"__del__", "__getattr__", "__init_subclass__", "__class_getitem__", "__set_name__"}
+)
 
 
 def _is_protocol(target_type: type, name: str) -> bool:

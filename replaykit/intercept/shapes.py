@@ -82,7 +82,11 @@ def run(recorded: Recorded, target: Callable[..., Any], args: tuple[Any, ...], k
         left(ticket.scope, outer)
         ticket.fail(error)
         raise
-    left(ticket.scope, outer)
+    # What `left` does, without the call: this is each recorded call's way.
+    if CURRENT.get() is ticket.scope:
+        CURRENT.set(outer)
+    else:
+        left(ticket.scope, outer)
     if type(result) in _STREAMS:
         return _continued(ticket, result)
     ticket.finish(result)
@@ -120,7 +124,10 @@ async def _awaiting(answer: Answer) -> Any:
 
 
 async def run_coroutine(
-    recorded: Recorded, target: Callable[..., Coroutine[Any, Any, Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    recorded: Recorded,
+    target: Callable[..., Coroutine[Any, Any, Any]],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> Any:
     """Await the coroutine of *target*; the call begins when it is first awaited."""
     ticket = recorded.begin(args, kwargs)

@@ -8,12 +8,12 @@ stood between.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from replaykit.intercept.scope import CURRENT, Scope
 
 __all__ = ["Inside", "in_own_scope", "in_own_scope_async", "left", "relaying"]
-
 
 
 def left(inner: Scope, outer: Scope | None) -> None:
@@ -49,20 +49,20 @@ class Inside:
     def __init__(self, scope: Scope | None) -> None:
         self.scope = scope
 
-    def step(self, step: Callable[..., Any], *args: Any) -> Any:
+    def step(self, step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         outer = CURRENT.get()
         CURRENT.set(self.scope)
         try:
-            return step(*args)
+            return step(*args, **kwargs)
         finally:
             self.scope = CURRENT.get()
             CURRENT.set(outer)
 
-    async def step_async(self, step: Callable[..., Any], *args: Any) -> Any:
+    async def step_async(self, step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         outer = CURRENT.get()
         CURRENT.set(self.scope)
         try:
-            return await step(*args)
+            return await step(*args, **kwargs)
         finally:
             now = CURRENT.get()
             # Closed from a foreign context: that one is not ours to change.
@@ -91,28 +91,36 @@ def in_own_scope(generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any
             step, given = generator.throw, error
 
 
-def relaying(opened: Callable[..., AsyncGenerator[Any, Any]]) -> Callable[..., AsyncGenerator[Any, Any]]:
-    """Return an async generator function that hands on all that happens between its consumer and *opened*."""
+def relaying(
+    opened: Callable[..., AsyncGenerator[Any, Any]],
+    around: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> Callable[..., AsyncGenerator[Any, Any]]:
+    """
+    Return an async generator function that hands on all that happens between its consumer and *opened*.
+
+    It is opened, iterated and closed within a context manager from *around*.
+    """
 
     async def relay(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        stream = opened(*args, **kwargs)
-        step: Callable[..., Any] = stream.asend
-        given: Any = None
-        while True:
-            try:
-                item = await step(given)
-            except StopAsyncIteration:
-                return
-            try:
-                given = yield item
-                step = stream.asend
-            except GeneratorExit:
-                # Leaving early must reach the target's own clean-up at once,
-                # not when the garbage collector comes by.
-                await stream.aclose()
-                raise
-            except BaseException as error:
-                step, given = stream.athrow, error
+        with around():
+            stream = opened(*args, **kwargs)
+            step: Callable[..., Any] = stream.asend
+            given: Any = None
+            while True:
+                try:
+                    item = await step(given)
+                except StopAsyncIteration:
+                    return
+                try:
+                    given = yield item
+                    step = stream.asend
+                except GeneratorExit:
+                    # Leaving early must reach the target's own clean-up at
+                    # once, not when the garbage collector comes by.
+                    await stream.aclose()
+                    raise
+                except BaseException as error:
+                    step, given = stream.athrow, error
 
     return relay
 

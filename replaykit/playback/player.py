@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, cast
 
 import attrs
 import cbor2
 
 from replaykit.errors import NoMatchError, PlaybackError, UsageError
-from replaykit.format.values import describe_error, pack, plain, unpack
+from replaykit.format.thaw import thaw
+from replaykit.format.values import pack, plain, unpack
 from replaykit.intercept import scope
 from replaykit.intercept.handler import Answer, Call
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.model import ReplayAction, ReplaySession
+from replaykit.playback.misses import Miss
 from replaykit.playback.rebuilding import error_of, rebuilt
 from replaykit.redactors import redactor_for
 from replaykit.storage.catalogue import Catalogue, Which
@@ -25,7 +27,14 @@ from replaykit.storage.opening import open_store
 __all__ = ["Player", "play"]
 
 OnRepeat = Literal["error", "last", "cycle"]
-Key = tuple[str, str, bytes]
+Names = frozenset[str]
+Key = tuple[str, str, bytes, Names]
+
+_MATCHABLE = frozenset({"kind", "name", "arguments"})
+
+
+def _names(given: Iterable[str]) -> Names:
+    return frozenset((given,)) if isinstance(given, str) else frozenset(given)
 
 
 @attrs.frozen
@@ -45,6 +54,9 @@ class _PlayedTicket:
         """Nothing ran, nothing is kept."""
 
     def end(self, *, abandoned: bool = False) -> None:
+        """Nothing ran, nothing is kept."""
+
+    def mark_async(self) -> None:
         """Nothing ran, nothing is kept."""
 
 
@@ -75,16 +87,24 @@ class Player:
         if on_repeat not in ("error", "last", "cycle"):
             raise UsageError(f"on_repeat={on_repeat!r}: give error, last or cycle")
         if not session.playable:
-            raise PlaybackError(f"session {session.session_id} cannot be played: {'; '.join(session.playable.reasons)}")
+            raise PlaybackError(
+                f"session {session.session_id} cannot be played: {'; '.join(session.playable.reasons)}"
+            )
         self.session = session
         self.play_count = 0
-        self._match_on = frozenset(match_on)
-        self._ignore = frozenset(ignore)
+        self._match_on = _names(match_on)
+        if not self._match_on <= _MATCHABLE:
+            raise UsageError(
+                f"match_on={sorted(self._match_on)}: give some of {', '.join(sorted(_MATCHABLE))}"
+            )
+        self._ignore = _names(ignore)
         self._on_repeat = on_repeat
-        self._live = frozenset(live)
+        self._live = _names(live)
         self._redactor = redactor_for(session.redaction)
         self._lock = threading.RLock()
-        self._waiting: dict[Key, deque[ReplayAction]] = {}
+        self._answers: list[ReplayAction] = []
+        self._waiting: dict[Names, dict[Key, deque[ReplayAction]]] = {}
+        self._taken: set[int] = set()
         self._answered: dict[Key, list[ReplayAction]] = {}
         self._cycle: dict[Key, int] = {}
         self._unused: dict[int, ReplayAction] = {}
@@ -95,27 +115,48 @@ class Player:
     # -- the recording ------------------------------------------------------------
 
     def _index(self) -> None:
+        run: set[int | None] = {None}
         for action in self.session.actions:
             if action.kind == "checkpoint":
                 continue
+            if action.parent in run and self._is_live(action.kind, action.name):
+                # It will run and make its calls again: those are answered.
+                run.add(action.sequence)
+                continue
             self._unused[action.sequence] = action
-            if action.parent is not None:
-                self._children.setdefault(action.parent, []).append(action.sequence)
+            if action.parent in run:
+                self._answers.append(action)
             else:
-                self._waiting.setdefault(self._key_of(action), deque()).append(action)
+                self._children.setdefault(cast(int, action.parent), []).append(action.sequence)
 
-    def _key_of(self, action: ReplayAction) -> Key:
-        return self._key(action.kind, action.name, action.arguments, ())
+    def _is_live(self, kind: str, name: str) -> bool:
+        return name in self._live or kind in self._live
 
-    def _key(self, kind: str, name: str, arguments: Mapping[str, Any], ignore: Iterable[str]) -> Key:
-        ignored = self._ignore.union(ignore)
+    def _stored(self, arguments: Mapping[str, Any]) -> Any:
+        """Return arguments as they are stored: redacted, as plain values."""
+        return plain(unpack(self._redactor.clean_packed(pack(arguments))), notes=set())
+
+    def _key(self, kind: str, name: str, arguments: Mapping[str, Any], ignored: Names) -> Key:
         kept = {key: value for key, value in arguments.items() if key not in ignored}
-        stored = plain(unpack(self._redactor.clean_packed(pack(kept))), notes=set())
         return (
             kind if "kind" in self._match_on else "",
             name if "name" in self._match_on else "",
-            cbor2.dumps(stored, canonical=True) if "arguments" in self._match_on else b"",
+            cbor2.dumps(self._stored(kept), canonical=True) if "arguments" in self._match_on else b"",
+            ignored,
         )
+
+    def _waiting_for(self, key: Key) -> deque[ReplayAction]:
+        """Return the recordings that answer *key*, those that were taken under other keys among them."""
+        ignored = key[-1]
+        index = self._waiting.get(ignored)
+        if index is None:
+            # Which arguments do not count is the called function's to say:
+            # it is known when the first call comes.
+            index = self._waiting[ignored] = {}
+            for action in self._answers:
+                found = self._key(action.kind, action.name, action.arguments, ignored)
+                index.setdefault(found, deque()).append(action)
+        return index.setdefault(key, deque())
 
     # -- answering ------------------------------------------------------------------
 
@@ -127,9 +168,9 @@ class Player:
             NoMatchError: No recorded call is left that answers it.
         """
         row = call.operation
-        if row.name in self._live or row.kind in self._live:
+        if self._is_live(row.kind, row.name):
             return None
-        key = self._key(row.kind, row.name, call.arguments, row.ignore)
+        key = self._key(row.kind, row.name, call.arguments, self._ignore.union(row.ignore))
         with self._lock:
             action = self._take(key)
             if action is None:
@@ -139,11 +180,13 @@ class Player:
         return _PlayedTicket(_answer(action, call))
 
     def _take(self, key: Key) -> ReplayAction | None:
-        waiting = self._waiting.get(key)
-        if waiting:
+        waiting = self._waiting_for(key)
+        while waiting:
             action = waiting.popleft()
-            self._answered.setdefault(key, []).append(action)
-            return action
+            if action.sequence not in self._taken:
+                self._taken.add(action.sequence)
+                self._answered.setdefault(key, []).append(action)
+                return action
         answered = self._answered.get(key)
         if not answered or self._on_repeat == "error":
             return None
@@ -163,25 +206,8 @@ class Player:
 
     def _no_match(self, call: Call) -> NoMatchError:
         row = call.operation
-        asked = _shown(row.name, call.arguments)
-        same = [action for action in self._all() if action.name == row.name] or [
-            action for action in self._all() if action.kind == row.kind
-        ]
-        ranked = sorted(same, key=lambda action: (-_agreement(action, call), action.sequence))[:3]
-        used_up = any(action.sequence not in self._unused for action in ranked if _agreement(action, call) == 1.0)
-        lines = [f"no recorded {row.kind} answers {asked} in session {self.session.session_id}"]
-        if used_up:
-            lines.append('  this call is recorded, and all its recordings are used up (on_repeat="last" repeats)')
-        lines += [f"  nearest: action {action.sequence} {_difference(action, call)}" for action in ranked]
-        if not ranked:
-            lines.append(f"  the session has no call named {row.name!r} and none of kind {row.kind!r}")
-        return NoMatchError("\n".join(lines), call=asked, nearest=[_shown(item.name, item.arguments) for item in ranked])
-
-    def _all(self) -> Iterator[ReplayAction]:
-        for waiting in self._waiting.values():
-            yield from waiting
-        for answered in self._answered.values():
-            yield from answered
+        miss = Miss(row.kind, row.name, thaw(self._stored(call.arguments)), self._ignore.union(row.ignore))
+        return miss.error(self.session.session_id, self._answers, self._unused.keys())
 
     # -- the block ------------------------------------------------------------------
 
@@ -196,6 +222,8 @@ class Player:
         return not self._unused
 
     def __enter__(self) -> Player:
+        if self._scope is not None:
+            raise UsageError("this play has been entered before: make another one with play(...)")
         self._scope = Scope(self, None, CURRENT.get())
         CURRENT.set(self._scope)
         scope.play_begins(self)
@@ -224,54 +252,10 @@ def _answer(action: ReplayAction, call: Call) -> Answer:
     if "unfinished" in action.flags and error is None:
         error = PlaybackError(f"action {action.sequence} was recorded as unfinished: it has no result")
     value = rebuilt(action.output, call.returns)
+    is_async = "async" in action.flags
     if "stream" in action.flags:
-        return Answer(error=error, items=value if isinstance(value, list) else [])
-    return Answer(value=value, error=error)
-
-
-# -- messages ---------------------------------------------------------------------
-
-
-def _brief(value: Any) -> str:
-    if isinstance(value, str):
-        shown = repr(value)
-    elif isinstance(value, (int, float, bool)) or value is None:
-        shown = repr(value)
-    else:
-        shown = f"<{type(value).__name__}>"
-    return shown if len(shown) <= 60 else shown[:57] + "..."
-
-
-def _shown(name: str, arguments: Mapping[str, Any]) -> str:
-    return f"{name}({', '.join(f'{key}={_brief(value)}' for key, value in arguments.items())})"
-
-
-def _same(recorded: Any, asked: Any) -> bool:
-    try:
-        return bool(recorded == asked)
-    except Exception as error:
-        # Arrays and the like: their comparison is not a truth value.
-        return describe_error(error)[0] == "" or pack(recorded) == pack(asked)
-
-
-def _agreement(action: ReplayAction, call: Call) -> float:
-    names = set(action.arguments) | set(call.arguments)
-    if not names:
-        return 1.0
-    absent = object()
-    equal = [
-        name for name in names if _same(action.arguments.get(name, absent), call.arguments.get(name, absent))
-    ]
-    return len(equal) / len(names)
-
-
-def _difference(action: ReplayAction, call: Call) -> str:
-    shown = _shown(action.name, action.arguments)
-    for name in {**dict(action.arguments), **dict(call.arguments)}:
-        recorded, asked = action.arguments.get(name), call.arguments.get(name)
-        if not _same(recorded, asked):
-            return f"{shown}: {name} was {_brief(recorded)}, asked {_brief(asked)}"
-    return shown
+        return Answer(error=error, items=value if isinstance(value, list) else [], is_async=is_async)
+    return Answer(value=value, error=error, is_async=is_async)
 
 
 # -- opening ----------------------------------------------------------------------

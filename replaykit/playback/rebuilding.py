@@ -40,7 +40,7 @@ def error_of(failure: Failure) -> BaseException:
         return errors.RecordedError(failure)
     # Constructors may demand what was not recorded: an exception is its args.
     error: BaseException = cls.__new__(cls, *failure.args) if home is builtins else cls.__new__(cls)
-    error.args = failure.args or (failure.message,)
+    error.args = failure.args or ((failure.message,) if failure.message else ())
     return error
 
 
@@ -62,7 +62,7 @@ def rebuilt(value: Any, returns: Any) -> Any:
 
 
 def _needs_work(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, set, frozenset)):
         return any(_needs_work(item) for item in value)
     if isinstance(value, dict):
         return any(_needs_work(item) for item in value.values())
@@ -75,15 +75,18 @@ def _as(annotation: Any, value: Any) -> Any:
         return _as_one_of(inner, value)
     if origin is typing.Annotated:
         return _as(inner[0], value)
-    if isinstance(value, list) and inner:
-        return [_as(inner[0], item) for item in value]
+    if isinstance(value, (list, set, frozenset)) and inner:
+        return type(value)(_as(inner[0], item) for item in value)
     if isinstance(value, tuple) and inner:
-        item_types = inner if len(inner) == len(value) and inner[-1] is not Ellipsis else (inner[0],) * len(value)
+        item_types = (
+            inner if len(inner) == len(value) and inner[-1] is not Ellipsis else (inner[0],) * len(value)
+        )
         return tuple(_as(item_type, item) for item_type, item in zip(item_types, value, strict=True))
     if isinstance(value, dict) and len(inner) == 2:
         return {key: _as(inner[1], item) for key, item in value.items()}
-    if isinstance(value, Structured) and isinstance(annotation, type):
-        return _constructed(annotation, value)
+    cls = origin or annotation
+    if isinstance(value, Structured) and isinstance(cls, type):
+        return _constructed(cls, value)
     return value
 
 
@@ -100,7 +103,9 @@ def _constructed(cls: type, value: Structured) -> Any:
         return value
     try:
         if issubclass(cls, enum.Enum):
-            return cls[value.fields["name"]]
+            name = value.fields["name"]
+            # A combination of flags has no name that could be looked up.
+            return cls[name] if name in cls.__members__ else cls(value.fields["value"])
         hints = typing.get_type_hints(cls)
         fields = {name: _as(hints.get(name, Any), item) for name, item in value.fields.items()}
         return _with_fields(cls, fields)

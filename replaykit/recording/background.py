@@ -8,15 +8,20 @@ and the interpreter's exit need no thread at all.
 from __future__ import annotations
 
 import atexit
+import queue
 import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from replaykit.errors import ReplaykitError
+import attrs
+
+from replaykit.errors import ClosedError, ReplaykitError
 from replaykit.format.entries import Card
+from replaykit.intercept import scope
 from replaykit.logs import get_logger
 from replaykit.protocols import Store
 from replaykit.storage.publish import MAX_PART_ACTIONS, MAX_PART_BYTES, Publisher
@@ -36,9 +41,28 @@ _IDLE_SECONDS = 5.0
 
 _SETTLE_SECONDS = 1.0
 _NAP_SECONDS = 0.001
+_RETRY_SECONDS = 5.0
+"""How long a session that could not be published waits for the next attempt, unless a flush asks earlier."""
+
+_AMENDABLE = 256
+"""So many ended sessions are remembered for calls that come late."""
 
 _of_stores: weakref.WeakKeyDictionary[Any, Background] = weakref.WeakKeyDictionary()
 """The backgrounds of the open stores: a store has one, however many recorders name it."""
+
+
+class _Making:
+    """Held while a background is made: two threads must not make two."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        scope.on_fork(self._renew)
+
+    def _renew(self) -> None:
+        self.lock = threading.RLock()
+
+
+_making = _Making()
 
 
 class _Watched:
@@ -48,8 +72,40 @@ class _Watched:
         self.session = session
         self.publisher = Publisher(store, session.live, card=card, pause=pause)
         self.synced = 0
-        self.late = 0
         self.begun = 0
+        self.counts = (0, 0)
+        """What is published of the calls that were lost and late."""
+
+    def publish_end(self) -> bool:
+        """
+        Publish all of an ended session and drop its log; False while a call is still being logged.
+
+        Raises:
+            StorageError, OSError: The store refuses; the log stays.
+        """
+        session = self.session
+        if not _settled(session):
+            return False
+        self.publisher.publish(final=True, fallback=session.sealing)
+        sealing = session.sealing
+        self.counts = (sealing.lost, sealing.late) if sealing is not None else (0, 0)
+        session.live.remove()
+        return True
+
+    def publish_counts(self) -> None:
+        """
+        Publish what was lost or came late since the end.
+
+        Raises:
+            StorageError, OSError: The store refuses.
+        """
+        session = self.session
+        counts = (session.lost, session.late)
+        if counts == self.counts or session.sealing is None:
+            return
+        sealing = attrs.evolve(session.sealing, lost=session.lost, late=session.late)
+        self.publisher.publish_sealing(session.opening, sealing)
+        self.counts = counts
 
 
 class Background:
@@ -61,12 +117,15 @@ class Background:
         self._ended: deque[_Watched] = deque()
         self._failed: list[_Watched] = []
         self._amended: dict[int, _Watched] = {}
-        self._wake = threading.Event()
+        # Putting into it is safe in signal handlers and finalisers, unlike
+        # setting a threading.Event.
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._publishing = threading.RLock()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._is_draining = False
         self._is_exiting = False
+        self._retry_from = 0.0
         self._hurried_by: set[int] = set()
         atexit.register(_at_exit, weakref.ref(self))
 
@@ -83,13 +142,13 @@ class Background:
         if watched is not None:
             self._ended.append(watched)
         self._start()
-        self._wake.set()
+        self._wake.put(None)
 
     def amend(self, session: ActiveSession) -> None:
         """A call came after the session's end: its count has changed."""
         watched = self._amended.get(id(session))
         if watched is not None:
-            self._wake.set()
+            self._wake.put(None)
 
     @property
     def failures(self) -> int:
@@ -122,37 +181,45 @@ class Background:
             time.sleep(_NAP_SECONDS)
 
     def _publish_ended(self) -> None:
+        waiting = []
         while self._ended:
             watched = self._ended.popleft()
-            session = watched.session
-            _settle(session)
             try:
-                watched.publisher.publish(final=True, fallback=session.sealing)
-                watched.late = session.sealing.late if session.sealing else 0
-                session.live.remove()
+                if not watched.publish_end():
+                    waiting.append(watched)
+                    continue
             except (ReplaykitError, OSError) as error:
-                # The live log stays and is read in its place; the next
-                # process that opens the store publishes it.
-                self._failed.append(watched)
-                session.engine.report_unpublished(session, error)
+                self._keep_for_later(watched, error)
                 continue
-            self._amended[id(session)] = watched
-            while len(self._amended) > 256:
+            self._amended[id(watched.session)] = watched
+            while len(self._amended) > _AMENDABLE:
                 self._amended.pop(next(iter(self._amended)))
+        self._ended.extend(waiting)
+
+    def _keep_for_later(self, watched: _Watched, error: Exception) -> None:
+        """The live log stays and is read in the session's place, until a later attempt or process publishes it."""
+        session = watched.session
+        self._failed.append(watched)
+        self._retry_from = time.monotonic() + _RETRY_SECONDS
+        session.engine.report_unpublished(session, error)
+        if session.engine.settings.durability != "os":
+            with suppress(ReplaykitError, OSError):
+                session.live.sync()
+
+    def publish_all(self) -> None:
+        """Publish all ended sessions now, also those that could not be published before."""
+        self._retry_from = time.monotonic() + _RETRY_SECONDS
+        with self._publishing:
+            self._ended.extend(self._failed)
+            self._failed.clear()
+            self.drain()
 
     def _publish_amended(self) -> None:
-        import attrs
-
         for watched in list(self._amended.values()):
-            session = watched.session
-            if session.late == watched.late or session.sealing is None:
-                continue
-            watched.late = session.late
             try:
-                sealing = attrs.evolve(session.sealing, late=session.late)
-                watched.publisher.publish_sealing(session.opening, sealing)
+                watched.publish_counts()
             except (ReplaykitError, OSError) as error:
-                session.engine.report_unpublished(session, error)
+                watched.session.engine.report_unpublished(watched.session, error)
 
     def _publish_parts(self) -> None:
         """Publish parts of open sessions that have grown past a part's size."""
@@ -180,6 +247,9 @@ class Background:
             try:
                 session.live.sync()
                 watched.synced = size
+            except ClosedError:
+                # It ended and was published just now.
+                continue
             except OSError as error:
                 # Reported once by the system; never asked again.
                 watched.synced = 1 << 62
@@ -190,7 +260,7 @@ class Background:
         for watched in list(self._open.values()):
             if watched.session.is_open:
                 watched.session.live.sync()
-        self.drain()
+        self.publish_all()
 
     # -- the thread -------------------------------------------------------------
 
@@ -216,15 +286,16 @@ class Background:
     def _run(self) -> None:
         idle_since = time.monotonic()
         while not self._is_exiting:
-            self._wake.wait(GROUP_SECONDS if self._open else _IDLE_SECONDS)
-            self._wake.clear()
+            self._sleep()
             try:
                 self._sync()
                 self._publish_parts()
+                if self._failed and time.monotonic() >= self._retry_from:
+                    self.publish_all()
                 self.drain()
             except Exception as error:
                 log.error("background_failed", error=f"{type(error).__name__}: {error}")
-            if self._open or self._ended:
+            if self._open or self._ended or self._failed:
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since >= _IDLE_SECONDS:
                 self._thread = None
@@ -232,6 +303,13 @@ class Background:
                     # A session came in between: it saw a living thread.
                     self._start()
                 return
+
+    def _sleep(self) -> None:
+        """Wait to be woken; with open sessions no longer than a sync may wait."""
+        with suppress(queue.Empty):
+            self._wake.get(timeout=GROUP_SECONDS if self._open else _IDLE_SECONDS)
+            while True:
+                self._wake.get_nowait()
 
     def forked(self) -> None:
         """Forget the parent's sessions: this is its child."""
@@ -246,27 +324,31 @@ class Background:
     def stop(self) -> None:
         """Publish what has ended and let the thread go."""
         self._is_exiting = True
-        self._wake.set()
+        self._wake.put(None)
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=30)
-        self.drain()
+        self.publish_all()
         self._is_exiting = False
 
 
-def _settle(session: ActiveSession) -> None:
-    """Wait until calls that were just being logged when the session ended are in its log."""
+def _settled(session: ActiveSession) -> bool:
+    """Wait a moment for calls that were being logged when *session* ended; return whether its log is complete."""
     deadline = time.monotonic() + _SETTLE_SECONDS
-    while session.pending and time.monotonic() < deadline:
+    while session.pending or session.finishing:
+        if time.monotonic() >= deadline:
+            return False
         time.sleep(_NAP_SECONDS)
+    return True
 
 
 def background_of(store: Store) -> Background:
     """Return the background of *store*, the same one for everybody."""
-    found = _of_stores.get(store)
-    if found is None:
-        found = _of_stores[store] = Background(store)
-    return found
+    with _making.lock:
+        found = _of_stores.get(store)
+        if found is None:
+            found = _of_stores[store] = Background(store)
+        return found
 
 
 def _at_exit(reference: weakref.ref[Background]) -> None:

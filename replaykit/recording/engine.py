@@ -89,7 +89,7 @@ class RecordingEngine:
         self._is_closed = False
         self._warned: set[str] = set()
         self._opening = threading.RLock()
-        self._open: list[ActiveSession] = []
+        self._open: dict[UUID, ActiveSession] = {}
         self._started: ActiveSession | None = None
         self._hasher: Callable[[bytes], bytes] | None = None
         scope.on_fork(self._forked)
@@ -147,7 +147,7 @@ class RecordingEngine:
             link = link.outer
         if self._started is not None and self._started.is_open:
             return self._started
-        adopting = [session for session in self._open if session.is_open and session.adopts]
+        adopting = [session for session in list(self._open.values()) if session.is_open and session.adopts]
         return adopting[0] if len(adopting) == 1 else None
 
     def start(self, name: str | None, config: ReplayConfig | None, **options: Any) -> ActiveSession:
@@ -157,7 +157,7 @@ class RecordingEngine:
         Raises:
             SessionActiveError: This recorder has an open session.
         """
-        if any(session.is_open and not session.is_ambient for session in self._open):
+        if any(session.is_open and not session.is_ambient for session in list(self._open.values())):
             raise SessionActiveError
         session = self.open(name, config=config, adopts=True, **options)
         if isinstance(session, ActiveSession):
@@ -245,7 +245,7 @@ class RecordingEngine:
             session.silence()
         else:
             self.background.watch(session)
-        self._open.append(session)
+        self._open[session.session_id] = session
         scope.opened(session)
         return session
 
@@ -285,7 +285,7 @@ class RecordingEngine:
             first_sequence=last, first_checkpoint=len(stored.checkpoints),
         )  # fmt: skip
         self.background.watch(session, attrs.evolve(card, log_through=0))
-        self._open.append(session)
+        self._open[session.session_id] = session
         scope.opened(session)
         self._started = session
         CURRENT.set(Scope(session, None, CURRENT.get()))
@@ -314,7 +314,7 @@ class RecordingEngine:
         scope.closed(session)
         if not session.seal(by=by):
             return
-        self._open = [item for item in self._open if item is not session]
+        self._open.pop(session.session_id, None)
         if self._started is session:
             self._started = None
         self.lost += session.lost
@@ -397,7 +397,7 @@ class RecordingEngine:
             return
 
     def _forked(self) -> None:
-        self._open = []
+        self._open = {}
         self._started = None
         self._opening = threading.RLock()
         if self._store is not None:
@@ -411,8 +411,8 @@ class RecordingEngine:
     def stats(self) -> dict[str, int]:
         """Return counts since the recorder was made: open sessions, lost, late, unscoped and forked calls."""
         return {
-            "open_sessions": len([session for session in self._open if session.is_open]),
-            "lost": self.lost + sum(session.lost for session in self._open if session.is_open),
+            "open_sessions": len([session for session in list(self._open.values()) if session.is_open]),
+            "lost": self.lost + sum(session.lost for session in list(self._open.values()) if session.is_open),
             "unscoped": self.unscoped,
             "forked": self.forked_calls,
             "unpublished": 0 if self._store is None else background_of(self._store).failures,
@@ -425,10 +425,10 @@ class RecordingEngine:
 
     def close(self) -> None:
         """End open sessions, publish them and let go of the store; closing twice is fine."""
-        for session in list(self._open):
+        for session in list(self._open.values()):
             self.end(session, by="close")
         if self._store is not None and not self._is_closed:
-            background_of(self._store).drain()
+            background_of(self._store).publish_all()
             self._store.close()
         self._store = None
         self._is_closed = True

@@ -12,6 +12,7 @@ from replaykit.errors import NoActiveSessionError, UsageError
 from replaykit.intercept import scope
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.intercept.shapes import shape_of
+from replaykit.intercept.steps import in_own_scope, in_own_scope_async, relaying
 from replaykit.model import FrameId, ReplaySession
 from replaykit.operations import Operation
 from replaykit.recording.engine import RecordingEngine, adopts_by_default
@@ -47,7 +48,6 @@ class SessionHandle:
         self._options = options
         self._session: ActiveSession | Unrecorded | None = None
         self._scope: Scope | None = None
-        self._outer: Scope | None = None
 
     # -- the block ----------------------------------------------------------------
 
@@ -55,8 +55,7 @@ class SessionHandle:
         if self._session is not None and self._scope is not None:
             raise UsageError("this session handle is in use: ask for another one with .session(...)")
         self._session = self._opened()
-        self._outer = CURRENT.get()
-        self._scope = Scope(self._session, None, self._outer)
+        self._scope = Scope(self._session, None, CURRENT.get())
         CURRENT.set(self._scope)
         return self
 
@@ -72,7 +71,7 @@ class SessionHandle:
         link, self._scope = self._scope, None
         if link is None:
             return
-        scope.leave(link, self._outer)
+        scope.leave(link, link.outer)
         session = self._session
         if isinstance(session, ActiveSession):
             self._engine.end(session, by="block" if error is None else "exception")
@@ -221,22 +220,21 @@ def _coroutine(again: _Again, function: Callable[..., Any]) -> Callable[..., Any
 
 
 def _generator(again: _Again, function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def in_session(*args: Any, **kwargs: Any) -> Any:
+    def steps(*args: Any, **kwargs: Any) -> Any:
         with again():
             return (yield from function(*args, **kwargs))
+
+    @functools.wraps(function)
+    def in_session(*args: Any, **kwargs: Any) -> Any:
+        # What the consumer calls between two items is not this session's.
+        return (yield from in_own_scope(steps(*args, **kwargs)))
 
     return in_session
 
 
 def _async_generator(again: _Again, function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    async def in_session(*args: Any, **kwargs: Any) -> Any:
-        with again():
-            async for item in function(*args, **kwargs):
-                yield item
-
-    return in_session
+    steps = relaying(function, around=again)
+    return functools.wraps(function)(relaying(lambda *args, **kwargs: in_own_scope_async(steps(*args, **kwargs))))
 
 
 _IN_SESSION = {

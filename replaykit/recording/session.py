@@ -10,26 +10,24 @@ of ours ever reaches the caller.
 from __future__ import annotations
 
 import itertools
-import threading
-import time
-import types
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from replaykit.errors import NoActiveSessionError
+from replaykit.errors import NoActiveSessionError, RedactionError
 from replaykit.format import records
-from replaykit.format.actions import checkpoint_entry
 from replaykit.format.entries import Opening, Sealing
-from replaykit.format.records import ABANDONED, ASYNC, CANCELLED, CUT, FAILED, HEAD, INTENDED, STREAM, UNFINISHED
+from replaykit.format.records import CANCELLED, FAILED, HEAD, INTENDED, NO_NUMBER, STREAM, UNFINISHED, sealed
 from replaykit.format.values import pack
 from replaykit.intercept.handler import Call
 from replaykit.intercept.scope import CURRENT, Scope
-from replaykit.logs import get_logger
-from replaykit.model import ZERO_HASH, Checkpoint, StateSnapshot
+from replaykit.model import Opaque
 from replaykit.operations import Operation, live_facts
 from replaykit.pipeline import RawCall, entry_of
-from replaykit.protocols import Log, PendingCall, Progress
+from replaykit.protocols import Log
+from replaykit.recording.carrying import carried
+from replaykit.recording.checkpoints import Checkpoints
+from replaykit.recording.tickets import ActiveTicket, packed_items
 from replaykit.storage.live_log import encode_opening, encode_sealing
 
 if TYPE_CHECKING:
@@ -37,13 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = ["ActiveSession", "Unrecorded"]
 
-log = get_logger("recording")
-
 _MAX_STREAM_BYTES = 64 * 1024 * 1024
 """Items of a stream beyond this are not kept; the action says ``cut``."""
 
 _CANCELLED_NAMES = frozenset({"CancelledError", "Cancelled"})
-_CHECKPOINT = Operation(kind="tool", name="checkpoint", source="replaykit")
+_DROPPED = Opaque(reason="object", type_name="replaykit.RedactionError")
 
 
 class Unrecorded:
@@ -62,47 +58,19 @@ class Unrecorded:
         """Nothing to count: nobody wanted this."""
 
 
-class ActiveTicket:
-    """One call in flight in an `ActiveSession`."""
-
-    __slots__ = (
-        "abandoned", "arguments", "call", "finishing", "flags", "generation", "item_bytes", "items", "live_arguments",
-        "number", "parent", "scope", "sequence", "session", "started", "time_ns",
-    )  # fmt: skip
-
-    answer = None
-
-    session: ActiveSession
-    call: Call
-    scope: Scope
-    items: list[bytes] | None
-
-    def finish(self, result: Any) -> None:
-        self.session._finish(self, result, None)
-
-    def fail(self, error: BaseException) -> None:
-        self.session._finish(self, None, error)
-
-    def item(self, value: Any) -> None:
-        self.session._take_item(self, value)
-
-    def end(self, *, abandoned: bool = False) -> None:
-        if self.items is None:
-            self.items = []
-        if abandoned:
-            self.flags |= ABANDONED
-        self.session._finish(self, None, None)
-
-    def mark_async(self) -> None:
-        self.flags |= ASYNC
-
-
 class ActiveSession:
     """
     One session that is open in this process.
 
     ``begin`` and the tickets may be used from any thread, a signal handler
     and a finaliser; none of them raises because of the recording.
+
+    Attributes:
+        pending: Calls that run.
+        finishing: Calls and checkpoints that are being logged right now; the
+            log is complete once the session has ended and both are empty.
+        lost: Actions that could not be kept as they were.
+        late: Calls that began after the end.
     """
 
     def __init__(
@@ -132,28 +100,27 @@ class ActiveSession:
         self.loss_reason = ""
         self.sealing: Sealing | None = None
         self.metadata = dict(opening.metadata)
-        self.pending: dict[int, ActiveTicket] = {}
-        self._policy = policy
-        self._limit = None if max_actions is None else first_sequence + max_actions
-        self._is_full_up = False
+        self.pending: set[ActiveTicket] = set()
+        self.finishing: set[object] = set()
+        self.next_sequence = itertools.count(first_sequence).__next__
         self._latest = -1
-        self._last_checkpoint = -1
-        self._next = itertools.count(first_sequence).__next__
-        self._next_checkpoint = itertools.count(first_checkpoint).__next__
         self._next_number = itertools.count().__next__
-        self._numbers: dict[int, tuple[int, Operation]] = {}
-        self._policy_lock = threading.Lock()
-        self._since = [0, time.monotonic(), 0]
+        self._numbers: dict[int, tuple[int, bool, bool, Operation]] = {}
+        limit = None if max_actions is None else first_sequence + max_actions
+        self._checkpoints = Checkpoints(self, policy=policy, limit=limit, first_id=first_checkpoint)
+        self._limit = limit
+        self._policy = policy
         self._started = engine.clock.perf_counter_ns()
         # Bound once: looking these up costs more than the calls themselves.
         self._clean = engine.redactor.clean_packed
+        self._is_clean = engine.redactor.is_clean
         self._append = live.append
         self._time_ns = engine.clock.time_ns
         self._counter_ns = engine.clock.perf_counter_ns
         self._is_full = engine.settings.capture == "full"
         self._intent = engine.settings.intent
         self._sync = live.sync if engine.settings.durability == "always" else None
-        self._append(records.sealed(records.map_body(records.OPEN, encode_opening(opening))))
+        self.write(records.OPEN, encode_opening(opening))
 
     @property
     def session_id(self) -> UUID:
@@ -169,7 +136,13 @@ class ActiveSession:
 
     def begin(self, call: Call) -> ActiveTicket | None:
         """Return the ticket of a call that begins now; None when it is not recorded."""
+        ticket = ActiveTicket()
+        ticket.is_ready = False
+        # First noted, then asked: an end that comes in between sees the
+        # ticket and waits for it.
+        self.pending.add(ticket)
         if not self.is_open:
+            self.pending.discard(ticket)
             self._refuse()
             return None
         outer = CURRENT.get()
@@ -178,113 +151,119 @@ class ActiveSession:
             link = link.outer
         parent = None if link is None else link.parent
         try:
+            operation = call.operation
             if parent is None and self._policy is not None:
-                self._before(call.operation)
-            arguments = self._clean(pack(call.arguments))
-            known = self._numbers.get(id(call.operation))
-            number = known[0] if known is not None else self._define(call.operation)
-            ticket = ActiveTicket()
-            sequence = self._next()
-            if self._limit is not None and sequence >= self._limit:
-                self._is_full_up = True
-                self.late += 1
-                if parent is None:
-                    self.engine.end(self, by="limit")
-                return None
-            self._latest = sequence
+                self._checkpoints.before(operation)
+            known = self._numbers.get(id(operation)) or self._define(operation)
+            ticket.number, is_announced, ticket.wants_facts, _ = known
+            ticket.arguments = pack(call.arguments)
             ticket.session = self
             ticket.call = call
-            ticket.number = number
-            ticket.sequence = sequence
-            ticket.parent = -1 if parent is None else parent
-            ticket.scope = Scope(self, sequence, outer)
-            ticket.arguments = arguments
             ticket.items = None
-            ticket.finishing = False
             ticket.flags = 0
+            ticket.parent = NO_NUMBER if parent is None else parent
+            self._latest = ticket.sequence = sequence = self.next_sequence()
+            if self._limit is not None and sequence >= self._limit:
+                self._turn_away(ticket)
+                return None
+            ticket.scope = Scope(self, sequence, outer)
             ticket.time_ns = self._time_ns()
-            self.pending[sequence] = ticket
-            if self._intent and call.operation.is_announced:
+            if is_announced:
                 self._announce(ticket)
             ticket.started = self._counter_ns()
+            ticket.is_ready = True
         except Exception as error:
-            self._lose(error)
+            self.pending.discard(ticket)
+            self.lose(error)
+            return None
+        except BaseException:
+            # An interrupt: the call does not run, so there is nothing to keep.
+            self.pending.discard(ticket)
+            raise
+        if not self.is_open:
+            self._keep_unfinished(ticket)
             return None
         return ticket
 
+    def _turn_away(self, ticket: ActiveTicket) -> None:
+        """The session is full: end it at the next boundary."""
+        self.pending.discard(ticket)
+        self._checkpoints.is_full = True
+        self.late += 1
+        if ticket.parent == NO_NUMBER:
+            self.engine.end(self, by="limit")
+
     def _announce(self, ticket: ActiveTicket) -> None:
         """Log that a call is about to run, so that the one in flight at a crash is known."""
+        ticket.arguments = arguments = self._cleaned(ticket.arguments, is_map=True)
         head = HEAD.pack(
             records.INTENT, 0, ticket.number, ticket.sequence, ticket.parent, ticket.time_ns, 0, -1,
-            len(ticket.arguments) if self._is_full else 0, 0,
+            len(arguments) if self._is_full else 0, 0,
         )  # fmt: skip
-        self._append(records.sealed(head + ticket.arguments if self._is_full else head))
+        self._append(sealed(head, arguments) if self._is_full else sealed(head))
         ticket.flags |= INTENDED
 
-    def _finish(self, ticket: ActiveTicket, result: Any, error: BaseException | None) -> None:
+    def finish(self, ticket: ActiveTicket, result: Any, error: BaseException | None) -> None:
+        """Keep a call that is over; nothing happens if the session's end has kept it as unfinished."""
         ended = self._counter_ns()
-        sequence = ticket.sequence
-        if sequence not in self.pending:
-            # The session ended first: the call is kept there as unfinished.
-            return
-        ticket.finishing = True
-        failed = False
+        self.finishing.add(ticket)
         try:
-            flags = ticket.flags
+            self.pending.remove(ticket)
+        except KeyError:
+            self.finishing.discard(ticket)
+            return
+        try:
             call = ticket.call
-            if error is not None:
-                failed = True
-                flags |= FAILED | (CANCELLED if type(error).__name__ in _CANCELLED_NAMES else 0)
-                packed = self._clean(pack(error))
-                if ticket.items is not None:
-                    flags |= STREAM
-            elif ticket.items is not None:
-                flags |= STREAM
-                packed = _packed_items(ticket.items)
+            facts = b""
+            if error is None and ticket.items is None:
+                packed = b"" if result is None else pack(result)
             else:
-                packed = b"" if result is None else self._clean(pack(result))
-            generation = -1 if call.generation is None else call.generation()
-            if error is None:
-                facts = self._facts(call, result)
-            else:
-                # A failed call has no facts of its own; a failed stream has items.
-                facts = b"" if ticket.items is None else _packed_items(ticket.items)
-            self._keep(ticket, flags, ended - ticket.started, generation, packed, facts)
+                packed, facts = _unusual(ticket, error)
+            generation = NO_NUMBER if call.generation is None else call.generation()
+            if ticket.wants_facts and error is None:
+                found = live_facts(call.operation, call.arguments, result)
+                facts = b"" if found is None else pack(found)
+            self._keep(ticket, ended - ticket.started, generation, packed, facts)
         except Exception as problem:
-            self._lose(problem)
+            self.lose(problem)
+        except BaseException as interrupt:
+            self.lose(interrupt)
+            raise
         finally:
-            self.pending.pop(sequence, None)
+            self.finishing.discard(ticket)
         if ticket.parent < 0 and (self._policy is not None or self._limit is not None):
-            self._after(ticket, failed)
+            self._checkpoints.after(ticket, failed=error is not None)
 
-    def _facts(self, call: Call, result: Any) -> bytes:
-        found = live_facts(call.operation, call.arguments, result)
-        return b"" if found is None else self._clean(pack(found))
-
-    def _keep(
-        self, ticket: ActiveTicket, flags: int, duration_ns: int, generation: int, packed: bytes, facts: bytes
-    ) -> None:
-        """Append the record of a call that is over."""
-        if not self._is_full:
-            body = self._described(ticket, flags, duration_ns, generation, packed, facts)
-        else:
-            arguments = b"" if flags & INTENDED else ticket.arguments
+    def _keep(self, ticket: ActiveTicket, duration_ns: int, generation: int, packed: bytes, facts: bytes) -> None:
+        """Append the record of a call that is over; secrets are taken out here, in one scan where there are none."""
+        flags = ticket.flags
+        arguments = b"" if flags & INTENDED and self._is_full else ticket.arguments
+        body = arguments + packed
+        if not self._is_clean(body):
+            arguments = self._cleaned(arguments, is_map=True)
+            packed = self._cleaned(packed)
+            body = arguments + packed
+        if facts:
+            facts = self._cleaned(facts, is_map=not flags & FAILED)
+        if self._is_full:
             head = HEAD.pack(
                 records.ACTION, flags, ticket.number, ticket.sequence, ticket.parent, ticket.time_ns, duration_ns,
                 generation, len(arguments), len(packed),
             )  # fmt: skip
-            body = b"".join((head, arguments, packed, facts))
-        if len(body) > records.MAX_RECORD_BYTES:
-            raise ValueError(f"the call holds {len(body)} bytes; at most {records.MAX_RECORD_BYTES} are kept")
-        self._append(records.sealed(body))
+            record = sealed(head, body, facts) if facts else sealed(head, body)
+        else:
+            record = self._described(ticket, duration_ns, generation, arguments, packed, facts)
+        if len(record) > records.MAX_RECORD_BYTES:
+            raise ValueError(f"the call holds {len(record)} bytes; at most {records.MAX_RECORD_BYTES} are kept")
+        self._append(record)
         if self._sync is not None:
             self._sync()
 
     def _described(
-        self, ticket: ActiveTicket, flags: int, duration_ns: int, generation: int, packed: bytes, facts: bytes
+        self, ticket: ActiveTicket, duration_ns: int, generation: int, arguments: bytes, packed: bytes, facts: bytes
     ) -> bytes:
         """Return a record without bodies: with ``capture="preview"`` or ``"hash"`` none may reach the disk."""
-        failed = bool(flags & FAILED)
+        failed = bool(ticket.flags & FAILED)
         call = RawCall(
             sequence=ticket.sequence,
             definition=ticket.call.operation.definition(),
@@ -292,47 +271,70 @@ class ActiveSession:
             duration_ns=duration_ns,
             parent=None if ticket.parent < 0 else ticket.parent,
             generation=None if generation < 0 else generation,
-            arguments=ticket.arguments,
+            arguments=arguments,
             output=facts if failed else packed,
             error=packed if failed else b"",
             facts=b"" if failed else facts,
-            flags=frozenset(name for bit, name in records.FLAG_NAMES.items() if flags & bit),
+            flags=frozenset(name for bit, name in records.FLAG_NAMES.items() if ticket.flags & bit),
         )
         entry = entry_of(call, capture=self.engine.settings.capture, hasher=self.engine.hasher)
-        return records.map_body(records.ENTRY, entry)
+        return sealed(records.map_body(records.ENTRY, entry))
 
-    def _take_item(self, ticket: ActiveTicket, value: Any) -> None:
+    def _cleaned(self, packed: bytes, *, is_map: bool = False) -> bytes:
+        """Return *packed* without secrets; a redactor that fails costs the whole payload, which then counts as lost."""
+        if not packed:
+            return packed
+        try:
+            return self._clean(packed)
+        except RedactionError as error:
+            self.lose(error)
+            return pack({"dropped": _DROPPED} if is_map else _DROPPED)
+
+    def take_item(self, ticket: ActiveTicket, value: Any) -> None:
+        """Keep one item of a stream until the stream is over."""
         if ticket.items is None:
             ticket.items = []
             ticket.item_bytes = 0
-        if ticket.flags & CUT:
+        if ticket.flags & records.CUT:
             return
         try:
-            packed = self._clean(pack(value))
+            packed = pack(value)
         except Exception as error:
-            self._lose(error)
+            self.lose(error)
             return
         ticket.item_bytes += len(packed)
         if ticket.item_bytes > _MAX_STREAM_BYTES:
-            ticket.flags |= CUT
+            ticket.flags |= records.CUT
             return
         ticket.items.append(packed)
 
-    def _define(self, operation: Operation) -> int:
+    def _define(self, operation: Operation) -> tuple[int, bool, bool, Operation]:
         number = self._next_number()
-        row = operation.definition()
-        self._append(records.sealed(records.map_body(records.DEFINE, {"n": number, "row": row})))
+        self.write(records.DEFINE, {"n": number, "row": operation.definition()})
+        known = (number, self._intent and operation.is_announced, operation.has_callables, operation)
         # The row is kept beside its number: an id may be reused once its object is gone.
-        self._numbers[id(operation)] = (number, operation)
-        return number
+        self._numbers[id(operation)] = known
+        return known
+
+    def write(self, what: int, content: dict[str, Any]) -> None:
+        """
+        Append a record that holds one map.
+
+        Raises:
+            OSError: It is not kept.
+        """
+        self._append(sealed(records.map_body(what, content)))
 
     # -- what goes wrong ----------------------------------------------------
 
-    def _lose(self, error: BaseException) -> None:
+    def lose(self, error: BaseException) -> None:
+        """Count an action that could not be kept, or not as it was; the first reason is logged."""
         self.lost += 1
         if not self.loss_reason:
             self.loss_reason = f"{type(error).__name__}: {error}"
             self.engine.report_loss(self, error)
+        if not self.is_open:
+            self.engine.amend(self)
 
     def _refuse(self) -> None:
         if self.is_forked:
@@ -355,51 +357,12 @@ class ActiveSession:
         """Let go of everything without a trace: this is a forked child, the session is the parent's."""
         self.is_open = False
         self.is_forked = True
+        # Calls that were running at the fork finish in the child as well;
+        # they are the parent's to keep.
+        self.pending = set()
         getattr(self.live, "abandon", lambda: None)()
 
-    # -- checkpoints --------------------------------------------------------
-
-    def _before(self, operation: Operation) -> None:
-        if self._policy.before(PendingCall(kind=operation.kind, name=operation.name)):
-            self._checkpoint_quietly()
-
-    def _after(self, ticket: ActiveTicket, failed: bool) -> None:
-        """Ask the policies and the limit; a thread that finds another one asking leaves it to that one."""
-        self._since[0] += 1
-        if self._policy is not None and not self._limit_is_reached(ticket.sequence):
-            if self._policy_lock.acquire(blocking=False):
-                try:
-                    self._ask_policy(ticket.call.operation.kind, failed)
-                finally:
-                    self._policy_lock.release()
-        if self.is_open and self._limit_is_reached(max(ticket.sequence, self._last_checkpoint)):
-            self.engine.end(self, by="limit")
-
-    def _limit_is_reached(self, sequence: int) -> bool:
-        return self._limit is not None and (self._is_full_up or sequence + 1 >= self._limit)
-
-    def _ask_policy(self, kind: str, failed: bool) -> None:
-        actions, since, size = self._since
-        progress = Progress(
-            actions=int(actions),
-            seconds=time.monotonic() - since,
-            bytes=self.live.size - int(size),
-            kind=kind,
-            failed=failed,
-        )
-        try:
-            due = self._policy.after(progress)
-        except Exception as error:
-            self.engine.report_loss(self, error)
-            return
-        if due:
-            self._checkpoint_quietly()
-
-    def _checkpoint_quietly(self) -> None:
-        try:
-            self.checkpoint()
-        except Exception as error:
-            self._lose(error)
+    # -- by hand, and the end -------------------------------------------------
 
     def checkpoint(self) -> int:
         """
@@ -408,37 +371,7 @@ class ActiveSession:
         Raises:
             NoActiveSessionError: The session has ended.
         """
-        if not self.is_open:
-            raise NoActiveSessionError("for checkpoint")
-        started = self._counter_ns()
-        snapshot, state_hash = self._snapshot()
-        sequence, identity, now = self._next(), self._next_checkpoint(), self._time_ns()
-        made = Checkpoint(
-            id=identity,
-            session_id=self.session_id,
-            at_sequence=max(0, sequence - 1),
-            timestamp_ns=now,
-            state_hash=state_hash,
-            snapshot=snapshot,
-        )
-        entry = checkpoint_entry(made, with_ids=self.engine.stores_ids)
-        self._append(records.sealed(records.map_body(records.CHECKPOINT, entry)))
-        action = {
-            "i": sequence, "k": "checkpoint", "nm": "checkpoint", "src": "replaykit", "t": now,
-            "d": self._counter_ns() - started, "g": snapshot.generation, "x": {"checkpoint_id": identity},
-        }  # fmt: skip
-        self._append(records.sealed(records.map_body(records.ENTRY, action)))
-        self._since = [0, time.monotonic(), self.live.size]
-        self._last_checkpoint = sequence
-        return identity
-
-    def _snapshot(self) -> tuple[StateSnapshot, bytes]:
-        source = self.engine.state_source
-        if source is None:
-            return StateSnapshot(), ZERO_HASH
-        return source.snapshot(with_ids=self.engine.stores_ids)
-
-    # -- by hand, and the end -------------------------------------------------
+        return self._checkpoints.make()
 
     def record(
         self,
@@ -466,7 +399,7 @@ class ActiveSession:
 
         cleaned = clean_metadata(metadata, self.engine.redactor)
         self.metadata.update(cleaned)
-        self._append(records.sealed(records.map_body(records.NOTE, cleaned)))
+        self.write(records.NOTE, cleaned)
 
     def seal(self, *, by: str, state: str = "sealed") -> bool:
         """
@@ -478,9 +411,8 @@ class ActiveSession:
         if not self.is_open:
             return False
         self.is_open = False
-        for ticket in list(self.pending.values()):
-            if not ticket.finishing:
-                self._keep_unfinished(ticket)
+        for ticket in sorted((ticket for ticket in list(self.pending) if ticket.is_ready), key=_sequence_of):
+            self._keep_unfinished(ticket)
         self.sealing = Sealing(
             state=state,
             ended_ns=self._time_ns(),
@@ -491,20 +423,25 @@ class ActiveSession:
             metadata=dict(self.metadata),
         )
         try:
-            self._append(records.sealed(records.map_body(records.END, encode_sealing(self.sealing))))
+            self.write(records.END, encode_sealing(self.sealing))
         except Exception as error:
-            self._lose(error)
+            self.lose(error)
         return True
 
     def _keep_unfinished(self, ticket: ActiveTicket) -> None:
-        if self.pending.pop(ticket.sequence, None) is None:
-            return
+        self.finishing.add(ticket)
         try:
-            flags = ticket.flags | UNFINISHED | (STREAM if ticket.items is not None else 0)
-            packed = b"" if ticket.items is None else _packed_items(ticket.items)
-            self._keep(ticket, flags, self._counter_ns() - ticket.started, -1, packed, b"")
+            self.pending.remove(ticket)
+            packed = b"" if ticket.items is None else packed_items(ticket.items)
+            ticket.flags |= UNFINISHED | (STREAM if ticket.items is not None else 0)
+            self._keep(ticket, self._counter_ns() - ticket.started, NO_NUMBER, packed, b"")
+        except KeyError:
+            # Its own thread is just keeping it.
+            return
         except Exception as error:
-            self._lose(error)
+            self.lose(error)
+        finally:
+            self.finishing.discard(ticket)
 
     def carry(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return *function* so that, in whatever thread it runs, its calls are this session's."""
@@ -512,25 +449,19 @@ class ActiveSession:
         link = scope
         while link is not None and link.session is not self:
             link = link.outer
-        carried = scope if link is not None else Scope(self, None, scope)
-
-        def carrying(*args: Any, **kwargs: Any) -> Any:
-            outer = CURRENT.get()
-            CURRENT.set(carried)
-            try:
-                return function(*args, **kwargs)
-            finally:
-                if CURRENT.get() is carried:
-                    CURRENT.set(outer)
-
-        if isinstance(function, types.FunctionType):
-            carrying.__name__ = function.__name__
-            carrying.__doc__ = function.__doc__
-        return carrying
+        return carried(function, Scope(self, None, scope) if scope is None or link is None else scope)
 
 
-def _packed_items(items: list[bytes]) -> bytes:
-    """Return packed items as one packed list: an array header and the items behind it."""
-    count = len(items)
-    header = bytes((0x90 | count,)) if count < 16 else b"\xdd" + count.to_bytes(4, "big")
-    return header + b"".join(items)
+def _sequence_of(ticket: ActiveTicket) -> int:
+    return ticket.sequence
+
+
+def _unusual(ticket: ActiveTicket, error: BaseException | None) -> tuple[bytes, bytes]:
+    """Flag a call that failed or streamed; return its packed error or items, and the items of a failed stream."""
+    items = b"" if ticket.items is None else packed_items(ticket.items)
+    if ticket.items is not None:
+        ticket.flags |= STREAM
+    if error is None:
+        return items, b""
+    ticket.flags |= FAILED | (CANCELLED if type(error).__name__ in _CANCELLED_NAMES else 0)
+    return pack(error), items

@@ -19,6 +19,7 @@ from replaykit.model import Checkpoint, FrameId, Playable, ReplayAction, ReplayS
 from replaykit.protocols import Log, Store, StoredSession
 from replaykit.storage.live_log import LogReader
 from replaykit.storage.publish import collect
+from replaykit.storage.recovery import is_published
 
 __all__ = ["Catalogue", "Which"]
 
@@ -57,14 +58,16 @@ class Catalogue:
     def cards(self) -> list[Card]:
         """Return one card per session: ended ones in order of ending, then open ones."""
         self._settle()
+        # Logs first: what is published and removed from now on is in the cards.
+        logs = self._store.logs()
         found = {card.session_id: card for card in self._store.cards()}
-        for log in self._store.logs():
-            live = self._live(log, found.get(log.session_id))
-            if live is None:
-                continue
-            # Taken out and put back: what ends later stands later.
-            found.pop(live.card.session_id, None)
-            found[live.card.session_id] = live.card
+        for log in logs:
+            stored, live = self._both(log.session_id, log)
+            card = live.card if live is not None else stored.card if stored is not None else None
+            if card is not None and card != found.get(log.session_id):
+                # Taken out and put back: what ends later stands later.
+                found.pop(log.session_id, None)
+                found[log.session_id] = card
         cards = list(found.values())
         return [card for card in cards if card.state != "open"] + [card for card in cards if card.state == "open"]
 
@@ -95,7 +98,7 @@ class Catalogue:
             and (state is None or card.state == state)
             and (earliest is None or card.created_ns / 1e9 >= earliest)
             and (latest is None or card.created_ns / 1e9 <= latest)
-            and matches(thaw(dict(card.metadata)))
+            and matches(card)
         ]
 
     def resolve(self, which: Which, *, unique: bool = False) -> UUID:
@@ -124,11 +127,9 @@ class Catalogue:
         """
         session_id = self.resolve(which)
         self._settle()
-        stored = self._stored(session_id)
-        live = None
-        for log in self._store.logs():
-            if log.session_id == session_id:
-                live = self._live(log, None if stored is None else stored.card)
+        # Logs first: what is published and removed from now on is in the store.
+        log = next((log for log in self._store.logs() if log.session_id == session_id), None)
+        stored, live = self._both(session_id, log)
         if stored is None and live is None:
             raise SessionNotFoundError(which if not isinstance(which, (SessionSummary, ReplaySession)) else session_id)
         return self._session(stored, live)
@@ -154,15 +155,16 @@ class Catalogue:
         except SessionNotFoundError:
             return None
 
-    def _live(self, log: Log, card: Card | None) -> _Live | None:
-        """Return what the log adds to the published *card*, None if nothing."""
-        if card is not None and card.state != "open" and card.log_through >= log.size:
-            return None
-        try:
-            return _read_live(log, card)
-        except (FileNotFoundError, StorageError):
-            # Published and removed since the directory was read.
-            return None
+    def _both(self, session_id: UUID, log: Log | None) -> tuple[StoredSession | None, _Live | None]:
+        """Return what is published of a session and what its *log* adds to that, None each if nothing."""
+        stored = self._stored(session_id)
+        if log is None:
+            return stored, None
+        live = _live(log, stored)
+        if live is None and (stored is None or stored.card.state == "open"):
+            # It was published and removed while we looked.
+            stored = self._stored(session_id)
+        return stored, live
 
     def _session(self, stored: StoredSession | None, live: _Live | None) -> ReplaySession:
         card = live.card if live is not None else stored.card  # type: ignore[union-attr]  # one of both is there
@@ -203,6 +205,16 @@ def _playable(card: Card, capture: str) -> Playable:
     if card.state == "open":
         reasons.append("still open")
     return Playable("partly" if reasons else "yes", tuple(reasons))
+
+
+def _live(log: Log, stored: StoredSession | None) -> _Live | None:
+    try:
+        if stored is not None and is_published(stored, log):
+            return None
+        return _read_live(log, None if stored is None else stored.card)
+    except (FileNotFoundError, StorageError):
+        # Published and removed since the directory was read.
+        return None
 
 
 def _read_live(log: Log, card: Card | None) -> _Live | None:
@@ -279,13 +291,16 @@ def _chosen(which: str, cards: Sequence[Card], *, unique: bool) -> UUID:
     return fits[0]
 
 
-def _metadata_test(where: Any) -> Callable[[Mapping[str, Any]], bool]:
+def _metadata_test(where: Any) -> Callable[[Card], bool]:
+    # Metadata are thawed only where somebody looks at them: a listing has
+    # thousands of cards.
     if where is None:
-        return lambda _metadata: True
+        return lambda _card: True
     if callable(where):
-        return lambda metadata: bool(where(metadata))
+        return lambda card: bool(where(thaw(dict(card.metadata))))
     if isinstance(where, Mapping):
-        return lambda metadata: all(metadata.get(key) == value for key, value in where.items())
+        wanted = dict(where)
+        return lambda card: {**thaw(dict(card.metadata)), **wanted} == thaw(dict(card.metadata))
     raise UsageError(f"where= is a dict or a callable, not {type(where).__name__}")
 
 

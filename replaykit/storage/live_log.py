@@ -21,7 +21,7 @@ from replaykit.format.records import ActionRecord, Damage, Record
 from replaykit.pipeline import RawCall
 from replaykit.protocols import Log
 
-__all__ = ["Item", "LogReader", "encode_opening", "encode_sealing"]
+__all__ = ["Item", "LogReader", "encode_opening", "encode_sealing", "sequences_in"]
 
 
 class Item(enum.Enum):
@@ -181,3 +181,14 @@ class LogReader:
             if record.operation in self._definitions:
                 yield self._call(attrs.evolve(record, flags=record.flags | records.UNFINISHED))
         self.announced.clear()
+
+
+def sequences_in(log: Log) -> set[int]:
+    """Return the sequences of all calls that *log* tells of, whether they ended or not."""
+    reader = LogReader(log)
+    found = {
+        item.sequence if what is Item.CALL else item["i"]
+        for what, item in reader.items()
+        if what in (Item.CALL, Item.ENTRY)
+    }
+    return found | set(reader.announced)

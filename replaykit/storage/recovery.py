@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from replaykit.errors import SessionNotFoundError, StorageError
-from replaykit.format.entries import Card
 from replaykit.logs import get_logger
-from replaykit.protocols import Log, Store
+from replaykit.protocols import Log, Store, StoredSession
+from replaykit.storage.live_log import sequences_in
 from replaykit.storage.publish import Publisher
 
-__all__ = ["published_card", "recover"]
+__all__ = ["is_published", "recover"]
 
 log = get_logger("storage")
 
@@ -30,9 +30,9 @@ def recover(store: Store) -> int:
 
 def _recover_one(store: Store, live: Log) -> int:
     try:
-        card = published_card(store, live)
-        if card is None or card.state == "open" or not _covers(card, live):
-            Publisher(store, live, card=card).publish(final=True)
+        stored = _published(store, live)
+        if stored is None or not is_published(stored, live):
+            Publisher(store, live, card=None if stored is None else stored.card).publish(final=True)
         live.remove()
     except StorageError as error:
         log.error("recovery_failed", session=str(live.session_id), error=str(error))
@@ -42,15 +42,18 @@ def _recover_one(store: Store, live: Log) -> int:
     return 1
 
 
-def _covers(card: Card, live: Log) -> bool:
-    """Whether the parts hold all of this very log: its writer died between publishing and removing it."""
-    return card.state != "open" and card.log_through == live.size
-
-
-def published_card(store: Store, live: Log) -> Card | None:
-    """Return the card of a log's session, None if nothing of it is published."""
+def _published(store: Store, live: Log) -> StoredSession | None:
     try:
-        card: Card = store.read(live.session_id).card
+        return store.read(live.session_id)
     except SessionNotFoundError:
         return None
-    return card
+
+
+def is_published(stored: StoredSession, live: Log) -> bool:
+    """Return whether the parts hold all of this very log: its writer died between publishing and removing it."""
+    if stored.card.state == "open" or stored.card.log_through != live.size:
+        return False
+    # A resumed session has a second log, which may well be as long as the
+    # first one was: only what is in it tells them apart.
+    sequences = set(stored.sequences)
+    return all(sequence in sequences for sequence in sequences_in(live))

@@ -1,0 +1,341 @@
+"""
+What a stored call was about: its query, content, frame ids, k, mode and count.
+
+Looked for where the operation's row says, else under the usual names and in
+the usual shapes.  Works on values as they are stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeGuard
+from uuid import UUID
+
+import attrs
+
+from replaykit.model import FrameId
+
+__all__ = ["PLACES", "Facts", "bare_content", "facts_of", "view"]
+
+PLACES = ("query", "content", "ids", "k", "mode", "count")
+"""What a row may say the place of."""
+
+_RESULT_PLACES = frozenset({"ids", "count"})
+
+
+# -- looking into stored values ----------------------------------------------
+
+
+def view(value: Any) -> Any:
+    """Return a stored value with its outermost type taken off: fields of objects as a map, items as a list."""
+    if not isinstance(value, Mapping) or "~t" not in value:
+        return value
+    name, content = value["~t"], value.get("~v")
+    if not isinstance(content, list):
+        return None
+    if name in ("tuple", "set", "frozenset"):
+        return content
+    if name == "struct" or name == "object":
+        return content[1] if len(content) > 1 else {}
+    if name == "enum":
+        return content[2] if len(content) > 2 else None
+    if name == "dict":
+        pairs = [pair for pair in content if isinstance(pair, list) and len(pair) == 2]
+        return {key: item for key, item in pairs if isinstance(key, (str, int))}
+    return value
+
+
+def _select(path: str, value: Any) -> Iterator[Any]:
+    """Yield what *path* leads to; ``*`` fans out, a step that leads nowhere yields nothing."""
+    found = [value]
+    for step in path.replace("[*]", ".*").replace("[]", ".*").split("."):
+        found = [item for parent in found for item in _step(step, view(parent))]
+    yield from found
+
+
+def _step(step: str, value: Any) -> Iterable[Any]:
+    if step == "*":
+        return value if isinstance(value, list) else value.values() if isinstance(value, Mapping) else ()
+    if isinstance(value, Mapping):
+        return (value[step],) if step in value else ()
+    if isinstance(value, list) and step.lstrip("-").isdigit() and -len(value) <= int(step) < len(value):
+        return (value[int(step)],)
+    return ()
+
+
+# -- facts --------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Facts:
+    """What a call was about; None and empty where it is not known."""
+
+    query: str = ""
+    content: str | bytes | None = None
+    k: int | None = None
+    mode: str = ""
+    count: int = 0
+    ids: tuple[FrameId, ...] = ()
+    provider: str = ""
+    model: str = ""
+
+
+_QUERY_NAMES = ("query", "question", "q", "text", "prompt", "query_text", "query_texts", "input")
+_CONTENT_NAMES = ("content", "text", "document", "data", "documents", "texts", "items", "value")
+_K_NAMES = ("k", "top_k", "limit", "n", "n_results", "num_results", "similarity_top_k")
+_MODE_NAMES = ("mode", "search_type")
+_ID_NAMES = ("frame_id", "frame_ids", "ids", "id", "doc_id", "document_id", "memory_id", "key")
+_HIT_LISTS = ("hits", "results", "matches", "points", "documents", "sources")
+_ID_LISTS = ("frame_ids", "ids")
+_MAX_ID_CHARS = 512
+"""A longer text is no id: it would carry content into recordings that keep none."""
+
+
+def facts_of(
+    definition: Mapping[str, Any],
+    arguments: Mapping[str, Any],
+    output: Any,
+    given: Mapping[str, Any] | None = None,
+) -> Facts:
+    """
+    Return what a stored call was about.
+
+    *given* are facts that callables found when the call was made; paths of
+    the *definition* come next, guesses last.  Values are as stored.
+    """
+    kind = definition["kind"]
+    found = dict(given or {})
+    for place in PLACES:
+        if place in definition and place not in found:
+            found[place] = _at_path(definition[place], place, arguments, output)
+    reader = _READERS.get(kind, _tool_facts)
+    return reader(definition, arguments, output, found)
+
+
+def _at_path(path: str, place: str, arguments: Mapping[str, Any], output: Any) -> Any:
+    root, _, rest = path.partition(".")
+    if root == "arguments" and rest:
+        path, start = rest, arguments
+    elif root == "result" and rest:
+        path, start = rest, output
+    elif root == "result":
+        return output
+    else:
+        start = output if place in _RESULT_PLACES else arguments
+    values = list(_select(path, start))
+    return values if "*" in path or "[" in path or len(values) != 1 else values[0]
+
+
+def _find_facts(definition: Mapping[str, Any], arguments: Mapping[str, Any], output: Any, found: dict[str, Any]) -> Facts:
+    if definition.get("by_id"):
+        return _id_facts(arguments, output, found)
+    ids = tuple(_ids(found["ids"])) if "ids" in found else tuple(_result_ids(output))
+    count = _integer(found.get("count"))
+    return Facts(
+        query=_text(found["query"]) if "query" in found else _guess_text(arguments, _QUERY_NAMES),
+        k=_integer(found["k"]) if "k" in found else _integer(_first(arguments, _K_NAMES)),
+        mode=_text(found["mode"]) if "mode" in found else _text(_first(arguments, _MODE_NAMES) or _member(output, "mode")),
+        count=max(len(ids), _length(output)) if count is None else count,
+        ids=ids,
+    )
+
+
+def _id_facts(arguments: Mapping[str, Any], output: Any, found: dict[str, Any]) -> Facts:
+    asked = tuple(_ids(found["ids"])) if "ids" in found else tuple(_argument_ids(arguments))
+    missing = output is None or view(output) == []
+    return Facts(
+        query=", ".join(str(item) for item in asked),
+        mode="id",
+        count=0 if missing else len(asked),
+        ids=() if missing else asked,
+    )
+
+
+def _ask_facts(definition: Mapping[str, Any], arguments: Mapping[str, Any], output: Any, found: dict[str, Any]) -> Facts:
+    base = _find_facts(definition, arguments, output, found)
+    model = _text(_member(output, "model")) or _text(arguments.get("model"))
+    provider = _text(_member(output, "provider")) or _text(arguments.get("provider")) or _text(arguments.get("model"))
+    return attrs.evolve(base, model=model, provider=provider)
+
+
+def _write_facts(definition: Mapping[str, Any], arguments: Mapping[str, Any], output: Any, found: dict[str, Any]) -> Facts:
+    kind = definition["kind"]
+    content = found["content"] if "content" in found else _guess_content(arguments)
+    if "ids" in found:
+        ids = tuple(_ids(found["ids"]))
+    elif kind in ("put", "put_many"):
+        ids = tuple(_written_ids(output)) or tuple(_argument_ids(arguments, guess_first=False))
+    else:
+        ids = tuple(_argument_ids(arguments))
+    count = _integer(found.get("count"))
+    if count is None:
+        count = len(ids) or (len(content) if isinstance(content, list) and kind == "put_many" else 0)
+    return Facts(content=bare_content(content), ids=ids, count=count)
+
+
+def _guess_content(arguments: Mapping[str, Any]) -> Any:
+    named = _first(arguments, _CONTENT_NAMES)
+    if named is not None:
+        return named
+    return next((item for item in arguments.values() if bare_content(item) is not None), None)
+
+
+def bare_content(value: Any) -> str | bytes | None:
+    """Return text, also one with lone surrogates, or bytes; None for anything else."""
+    if isinstance(value, Mapping) and value.get("~t") == "text":
+        return _text(value)
+    return value if isinstance(value, (str, bytes)) else None
+
+
+def _tool_facts(definition: Mapping[str, Any], arguments: Mapping[str, Any], output: Any, found: dict[str, Any]) -> Facts:
+    return Facts(ids=tuple(_ids(found.get("ids"))))
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any], Any, dict[str, Any]], Facts]] = {
+    "find": _find_facts,
+    "ask": _ask_facts,
+    "put": _write_facts,
+    "put_many": _write_facts,
+    "update": _write_facts,
+    "delete": _write_facts,
+}
+
+
+def _first(arguments: Mapping[str, Any], names: Iterable[str]) -> Any:
+    return next((arguments[name] for name in names if arguments.get(name) is not None), None)
+
+
+def _guess_text(arguments: Mapping[str, Any], names: Iterable[str]) -> str:
+    given = [arguments[name] for name in names if name in arguments]
+    for value in given:
+        if text := _text(value):
+            return text
+    if any(isinstance(value, str) for value in given):
+        return ""
+    return next((_text(item) for item in arguments.values() if bare_content(item) is not None), "")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping) and value.get("~t") == "text":
+        return bytes(value["~v"][0]).decode("utf-8", "surrogatepass")
+    value = view(value)
+    if isinstance(value, list):
+        return "\n".join(item for item in value if isinstance(item, str))
+    return value if isinstance(value, str) else ""
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _member(value: Any, name: str) -> Any:
+    fields = view(value)
+    return fields.get(name) if isinstance(fields, Mapping) and "~t" not in fields else None
+
+
+def _length(output: Any) -> int:
+    items = _hit_list(view(output))
+    return len(items) if items is not None else 0
+
+
+def _hit_list(value: Any) -> list[Any] | None:
+    if isinstance(value, list):
+        return value
+    if isinstance(value, Mapping) and "~t" not in value:
+        lists = [items for name in (*_HIT_LISTS, *_ID_LISTS) if isinstance(items := view(value.get(name)), list)]
+        return max(lists, key=len, default=None)
+    return None
+
+
+def _is_id(value: Any) -> TypeGuard[FrameId]:
+    if isinstance(value, str):
+        return len(value) <= _MAX_ID_CHARS
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _ids(value: Any) -> Iterator[FrameId]:
+    """Yield the ids in a value that is an id or nested lists of ids."""
+    value = view(value)
+    if _is_id(value):
+        yield value
+    elif isinstance(value, Mapping) and value.get("~t") == "uuid":
+        yield from _uuid_text(value)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _ids(item)
+
+
+def _uuid_text(value: Mapping[str, Any]) -> Iterator[FrameId]:
+    content = value.get("~v")
+    if isinstance(content, list) and content and isinstance(content[0], bytes) and len(content[0]) == 16:
+        yield str(UUID(bytes=content[0]))
+
+
+def _written_ids(output: Any) -> Iterator[FrameId]:
+    """Yield the ids that a write gave back: plain ones, or those of the frames that it shows."""
+    value = view(output)
+    if _is_id(value):
+        yield value
+    elif isinstance(value, list) and value and all(_is_id(view(item)) for item in value):
+        yield from _ids(value)
+    elif isinstance(value, Mapping) and value.get("~t") == "uuid":
+        yield from _uuid_text(value)
+    else:
+        yield from _result_ids(output)
+
+
+def _result_ids(output: Any) -> Iterator[FrameId]:
+    """Yield the frame ids in a result of one of the usual shapes; plain text in it is content, not an id."""
+    value = view(output)
+    if isinstance(value, list):
+        for item in value:
+            yield from _hit_ids(item)
+    elif isinstance(value, Mapping) and "~t" not in value:
+        yield from _member_ids(value)
+
+
+def _member_ids(fields: Mapping[Any, Any]) -> Iterator[FrameId]:
+    """Yield the ids of the first member that has some: the hits, else bare ids, else the one frame's own."""
+    for name in _HIT_LISTS:
+        items = view(fields.get(name))
+        found = [frame for item in items for frame in _hit_ids(item)] if isinstance(items, list) else []
+        if found:
+            yield from found
+            return
+    for name in _ID_LISTS:
+        found = list(_ids(fields.get(name)))
+        if found:
+            yield from found
+            return
+    yield from _own_id(fields)
+
+
+def _hit_ids(item: Any) -> Iterator[FrameId]:
+    fields = view(item)
+    if _is_id(fields) and not isinstance(fields, str):
+        yield fields
+    elif isinstance(fields, Mapping):
+        yield from _own_id(fields)
+    elif isinstance(fields, list):
+        # (document, score) pairs name the document; a score is no id.
+        first = view(fields[0]) if fields else None
+        for part in fields[:1] if isinstance(first, Mapping) else fields:
+            yield from _hit_ids(part)
+
+
+def _own_id(fields: Mapping[Any, Any]) -> Iterator[FrameId]:
+    if fields.get("~t") == "uuid":
+        yield from _uuid_text(fields)
+        return
+    for name in ("frame_id", "id"):
+        found = next(_ids(fields.get(name)), None)
+        if found is not None:
+            yield found
+            return
+
+
+def _argument_ids(arguments: Mapping[str, Any], *, guess_first: bool = True) -> Iterator[FrameId]:
+    named = _first(arguments, _ID_NAMES)
+    if named is None and guess_first:
+        named = next(iter(arguments.values()), None)
+    yield from _ids(named)

@@ -1,0 +1,282 @@
+"""
+One Python value -> its stored form, by the table in `format.values`.
+
+Nothing here looks inside containers; the encoder and the walker do that.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import enum
+import pathlib
+import sys
+import types
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+
+from replaykit.model import Failure, Opaque, Structured
+
+__all__ = ["Marker", "NeedsWalking", "describe_error", "exact_text", "stored_form", "type_name", "typed"]
+
+_TYPES = (
+    "tuple set frozenset int complex decimal uuid date time datetime timedelta enum path struct error scalar array "
+    "text object deep cycle dict"
+).split()
+_CODES = {name: code for code, name in enumerate(_TYPES, 1)}
+_NAMES = dict(enumerate(_TYPES, 1))
+
+
+@attrs.frozen
+class Marker:
+    """The first item of an array that stands for a typed value."""
+
+    code: int
+
+    @property
+    def name(self) -> str:
+        """The type's name in the table; ``object`` for a code that is not in it."""
+        return _NAMES.get(self.code, "object")
+
+
+class NeedsWalking(Exception):
+    """The value is taken apart by the walker, which has a depth limit."""
+
+
+def type_name(value: object) -> str:
+    """Return the qualified name of *value*'s class, without touching the value."""
+    cls = type(value)
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def typed(name: str, *content: Any) -> list[Any]:
+    """Return the packed form of a typed value."""
+    import ormsgpack
+
+    return [ormsgpack.Ext(_CODES[name], b""), *content]
+
+
+def stored_form(value: Any) -> Any:
+    """
+    Turn one value that the encoder does not know into pieces that it may know.
+
+    Raises:
+        NeedsWalking: A set holds more than plain scalars.
+    """
+    try:
+        freeze = _FREEZERS.get(type(value))
+        return freeze(value) if freeze is not None else _inexact_form(value)
+    except NeedsWalking:
+        raise
+    except Exception:
+        # A class with hostile or broken internals must not cost the call.
+        return _bare_object_form(value)
+
+
+def _bare_object_form(value: Any) -> list[Any]:
+    try:
+        return _object_form(value)
+    except Exception:
+        return typed("object", "unknown", {})
+
+
+def _inexact_form(value: Any) -> Any:
+    cls = type(value)
+    for base, freeze in _SUBCLASS_FREEZERS:
+        if issubclass(cls, base):
+            return freeze(value)
+    if cls.__module__ == "numpy":
+        return _numpy_form(value)
+    names = _field_names(cls)
+    if names is not None:
+        return typed("struct", type_name(value), dict(_own_fields(value, names)))
+    return _object_form(value)
+
+
+def _object_form(value: Any) -> list[Any]:
+    identity: dict[str, Any] = {}
+    for name, item in _own_fields(value, ("frame_id", "id")):
+        if type(item) is str or (type(item) is int and -(2**63) <= item < 2**64):
+            identity[name] = item
+    return typed("object", type_name(value), identity)
+
+
+def _field_names(cls: type) -> tuple[str, ...] | None:
+    # From the classes' own dictionaries: getattr() would ask a metaclass.
+    for attribute in ("__dataclass_fields__", "__pydantic_fields__"):
+        fields = _class_attribute(cls, attribute)
+        if isinstance(fields, dict):
+            return tuple(fields)
+    fields = _class_attribute(cls, "__attrs_attrs__")
+    if isinstance(fields, tuple):
+        return tuple(field.name for field in fields)
+    return None
+
+
+def _class_attribute(cls: type, name: str) -> Any:
+    return next((base.__dict__[name] for base in type.mro(cls) if name in base.__dict__), None)
+
+
+def _own_fields(value: Any, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    """Yield the named fields that live in the instance's dictionary or slots; others are left out."""
+    own = _own_dict(value)
+    for name in names:
+        if dict.__contains__(own, name):
+            yield name, dict.__getitem__(own, name)
+            continue
+        slot = _class_attribute(type(value), name)
+        if isinstance(slot, types.MemberDescriptorType):
+            try:
+                yield name, slot.__get__(value)
+            except AttributeError:
+                continue
+
+
+def _own_dict(value: Any) -> dict[str, Any]:
+    holder = _class_attribute(type(value), "__dict__")
+    # A property of this name would be the class's own code.
+    own = holder.__get__(value) if isinstance(holder, types.GetSetDescriptorType) else {}
+    return own if isinstance(own, dict) else {}
+
+
+_SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
+
+
+def _set_form(name: str, items: list[Any]) -> list[Any]:
+    # Iteration order of a set changes from run to run; hashes must not.
+    if not all(type(item) in _SCALARS for item in items):
+        raise NeedsWalking
+    import ormsgpack
+
+    try:
+        return typed(name, *sorted(items, key=ormsgpack.packb))
+    except TypeError:
+        # Texts with surrogates, integers beyond 64 bits.
+        raise NeedsWalking from None
+
+
+def _datetime_form(value: datetime.datetime) -> list[Any]:
+    zone = getattr(value.tzinfo, "key", None)
+    return typed("datetime", datetime.datetime.isoformat(value), zone if isinstance(zone, str) else None)
+
+
+def _enum_form(value: enum.Enum) -> list[Any]:
+    return typed("enum", type_name(value), value._name_, value._value_)
+
+
+def _tuple_form(value: tuple[Any, ...]) -> list[Any]:
+    names = _class_attribute(type(value), "_fields")
+    items = tuple.__getitem__(value, slice(None))
+    if isinstance(names, tuple) and len(names) == len(items):
+        return typed("struct", type_name(value), dict(zip(names, items, strict=True)))
+    return typed("tuple", *items)
+
+
+_ERROR_ARGS: Any = BaseException.__dict__["args"]
+
+
+def _error_form(value: BaseException) -> list[Any]:
+    return typed("error", *describe_error(value), list(_ERROR_ARGS.__get__(value)))
+
+
+def _numpy_form(value: Any) -> Any:
+    numpy = sys.modules["numpy"]
+    cls = type(value)
+    is_array, is_scalar = issubclass(cls, numpy.ndarray), issubclass(cls, numpy.generic)
+    # A structured dtype is more than its ``str``, which is all that is kept.
+    if not (is_array or is_scalar) or value.dtype.hasobject or value.dtype.fields is not None:
+        return _object_form(value)
+    if is_array:
+        return typed("array", value.dtype.str, list(value.shape), value.tobytes())
+    return typed("scalar", value.dtype.str, value.tobytes())
+
+
+def describe_error(error: BaseException) -> tuple[str, str]:
+    """Return class name and message of *error*; a ``__str__`` that raises gives an empty message."""
+    cls = type(error)
+    name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    try:
+        return name, str(error)
+    except Exception:
+        return name, ""
+
+
+def _number_form(value: Any) -> Any:
+    """Keep a subclass of int or float as its base, a numpy scalar as itself."""
+    if type(value).__module__ == "numpy":
+        return _numpy_form(value)
+    if isinstance(value, int):
+        exact = int.__int__(value)
+        return exact if -(2**63) <= exact < 2**64 else typed("int", hex(exact))
+    return float.__float__(value)
+
+
+def exact_text(value: str) -> Any:
+    """Return a text as it is, or typed when it has lone surrogates."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return typed("text", value.encode("utf-8", "surrogatepass"))
+    return value
+
+
+# Stand-ins keep the form that they stand for, so that what was played can be
+# recorded, and matched, again.
+
+
+def _structured_form(value: Structured) -> list[Any]:
+    if value.is_enum:
+        return typed("enum", value.type_name, *value.fields.values())
+    return typed("struct", value.type_name, dict(value.fields))
+
+
+def _opaque_form(value: Opaque) -> list[Any]:
+    identity = [dict(value.identity)] if value.reason == "object" else []
+    return typed(value.reason, value.type_name, *identity)
+
+
+def _marker_form(value: Marker) -> Any:
+    import ormsgpack
+
+    return ormsgpack.Ext(value.code, b"")
+
+
+_FREEZERS: dict[type, Callable[[Any], Any]] = {
+    Marker: _marker_form,
+    tuple: lambda value: typed("tuple", *value),
+    set: lambda value: _set_form("set", list(value)),
+    frozenset: lambda value: _set_form("frozenset", list(value)),
+    int: lambda value: typed("int", hex(value)),
+    complex: lambda value: typed("complex", value.real, value.imag),
+    decimal.Decimal: lambda value: typed("decimal", str(value)),
+    uuid.UUID: lambda value: typed("uuid", value.bytes),
+    datetime.datetime: _datetime_form,
+    datetime.date: lambda value: typed("date", value.isoformat()),
+    datetime.time: lambda value: typed("time", value.isoformat()),
+    datetime.timedelta: lambda value: typed("timedelta", value.days, value.seconds, value.microseconds),
+    memoryview: bytes,
+    Structured: _structured_form,
+    Opaque: _opaque_form,
+    Failure: lambda value: typed("error", value.type, value.message, list(value.args)),
+}
+
+_SUBCLASS_FREEZERS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (enum.Enum, _enum_form),
+    (BaseException, _error_form),
+    (pathlib.PurePath, lambda value: typed("path", type(value).__name__, str(value))),
+    (str, lambda value: exact_text(str.__str__(value))),
+    (bool, bool),
+    (tuple, _tuple_form),
+    (list, lambda value: list(list.__iter__(value))),
+    (dict, lambda value: dict(dict.items(value))),
+    (bytes, lambda value: bytes.__getitem__(value, slice(None))),
+    (bytearray, lambda value: bytes(bytearray.__getitem__(value, slice(None)))),
+    (set, lambda value: _set_form("set", list(set.__iter__(value)))),
+    (frozenset, lambda value: _set_form("frozenset", list(frozenset.__iter__(value)))),
+    (datetime.datetime, _datetime_form),
+    (int, _number_form),
+    (float, _number_form),
+)

@@ -1,0 +1,77 @@
+"""One call in flight: what a session remembers of it between its beginning and its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from replaykit.format.records import ABANDONED, ASYNC
+from replaykit.intercept.handler import Call
+from replaykit.intercept.scope import Scope
+
+if TYPE_CHECKING:
+    from replaykit.recording.session import ActiveSession
+
+__all__ = ["ActiveTicket", "packed_items"]
+
+
+class ActiveTicket:
+    """
+    One call in flight in an `ActiveSession`.
+
+    ``arguments`` are packed before the call runs, and free of secrets once
+    they are written.  ``is_ready`` says that all fields are set, so that a
+    session which ends meanwhile can keep the call as unfinished.
+    """
+
+    __slots__ = (
+        "arguments", "call", "flags", "is_ready", "item_bytes", "items", "number", "parent", "scope", "sequence",
+        "session", "started", "time_ns", "wants_facts",
+    )  # fmt: skip
+
+    answer = None
+
+    arguments: bytes
+    call: Call
+    flags: int
+    is_ready: bool
+    item_bytes: int
+    items: list[bytes] | None
+    number: int
+    parent: int
+    scope: Scope
+    sequence: int
+    session: ActiveSession
+    started: int
+    time_ns: int
+    wants_facts: bool
+
+    def finish(self, result: Any) -> None:
+        """The call returned; never raises because of the recording."""
+        self.session.finish(self, result, None)
+
+    def fail(self, error: BaseException) -> None:
+        """The call raised; never raises because of the recording."""
+        self.session.finish(self, None, error)
+
+    def item(self, value: Any) -> None:
+        """A stream gave one item."""
+        self.session.take_item(self, value)
+
+    def end(self, *, abandoned: bool = False) -> None:
+        """A stream is over; *abandoned* if its consumer left early."""
+        if self.items is None:
+            self.items = []
+        if abandoned:
+            self.flags |= ABANDONED
+        self.session.finish(self, None, None)
+
+    def mark_async(self) -> None:
+        """A plain function handed out a coroutine or an async generator; the call goes on until that is over."""
+        self.flags |= ASYNC
+
+
+def packed_items(items: list[bytes]) -> bytes:
+    """Return packed items as one packed list: an array header and the items behind it."""
+    count = len(items)
+    header = bytes((0x90 | count,)) if count < 16 else b"\xdd" + count.to_bytes(4, "big")
+    return header + b"".join(items)
