@@ -74,8 +74,14 @@ class Recorder(SessionSurface):
         another one, or a new map, gives a new proxy of what it stands for.
 
         Raises:
-            UsageError: The target has no such method, or none of the usual names.
+            UsageError: The target has no such method, none of the usual names, or
+                records by itself.
         """
+        if isinstance(target, SessionSurface):
+            raise UsageError(
+                f"a {type(target).__name__} records its calls itself. To keep them elsewhere: "
+                "replaykit.open(path, store='runs.rpk')"
+            )
         inner: Any = target
         if isinstance(target, RecordedObject):
             if target._self_recorder is self and operations is None:
@@ -208,13 +214,14 @@ def wrap(
     Return a drop-in proxy of *target* whose memory operations are recorded into *store*.
 
     It keeps identity, ``isinstance`` and signatures, and has the session
-    surface besides its own names: ``with wrapped.session("name"): ...``.
+    surface besides its own names: ``with wrapped.session("name"): ...``.  What
+    records already comes back as it is.
 
     Raises:
         UsageError: The target has no such method, or an option is wrong.
     """
-    if isinstance(target, RecordedObject) and store is None and operations is None and not options:
-        return target
+    if isinstance(target, (RecordedObject, SessionSurface)) and store is None and operations is None and not options:
+        return cast(T, target)
     location = store if store is not None else _defaults.store
     return Recorder(location, **{**_defaults.options, **options}).wrap(target, operations)
 

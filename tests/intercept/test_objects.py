@@ -757,3 +757,11 @@ def test_a_module_may_be_wrapped() -> None:
     assert asyncio.iscoroutinefunction(proxy.ask)
     assert proxy.find is proxy.find
     assert isinstance(proxy, types.ModuleType)
+
+
+def test_a_memory_needs_no_wrapping() -> None:
+    """It records its calls itself; a second recording around it would keep each of them twice."""
+    with replaykit.open(":memory:") as memory:
+        assert replaykit.wrap(memory) is memory
+        with pytest.raises(replaykit.errors.UsageError, match="records its calls itself"):
+            replaykit.wrap(memory, store="other.rpk")
