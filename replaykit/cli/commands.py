@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import click
 
 from replaykit._version import __version__
 from replaykit.errors import PlaybackError, ReplaykitError, StorageError
+from replaykit.model import ReplayAction, ReplaySession
 from replaykit.settings import default_store
 
 __all__ = ["program"]
@@ -135,25 +137,24 @@ def show(words: tuple[str, ...], limit: int, as_json: bool) -> None:
     target = target_of(words)
     with load(target.store) as recording:
         session = recording.get_session(target.session)
-        shown = session if target.number is None else _action(session, target.number)
+        action = None if target.number is None else _action(session, target.number)
         if as_json:
             from replaykit.cli.as_json import dump
 
-            click.echo(dump(shown))
+            click.echo(dump(action or session))
             return
         from replaykit.cli.render import console, show_action, show_session
 
-        if target.number is None:
+        if action is None:
             show_session(console(), session, limit)
         else:
-            show_action(console(), shown)
+            show_action(console(), action)
 
 
-def _action(session: Any, number: int) -> Any:
-    for action in session.actions[number : number + 1]:
-        if action.sequence == number:
-            return action
-    for action in session.actions:
+def _action(session: ReplaySession, number: int) -> ReplayAction:
+    # A sealed session has no holes: the number is the place.
+    near = session.actions[number : number + 1]
+    for action in itertools.chain(near, session.actions):
         if action.sequence == number:
             return action
     raise click.UsageError(f"session {session.session_id} has no action {number}; it has {len(session.actions)}")
