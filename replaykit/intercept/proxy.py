@@ -85,7 +85,13 @@ def recorded_function(function: Any, operation: Operation, recorder: Any = None)
     # A bound method's signature has no self any more.
     bound = free if getattr(inner, "__self__", None) is not None else recorded(True)
 
+    takes_class = _takes_class(inner)
+
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if instance is None and takes_class and args and isinstance(args[0], type):
+            # Since Python 3.13 a classmethod above us does not bind: it hands
+            # over its class as the first argument.
+            return runner(bound, functools.partial(wrapped, args[0]), args[1:], kwargs)
         return runner(free if instance is None else bound, wrapped, args, kwargs)
 
     def named(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -94,6 +100,13 @@ def recorded_function(function: Any, operation: Operation, recorder: Any = None)
     made: Any = RecordedFunction(function, wrapper if shape == "plain" else named)
     made._self_rebuild = (operation, recorder)
     return made
+
+
+def _takes_class(function: Any) -> bool:
+    """Return whether *function* is written in a class body with ``cls`` as its first parameter."""
+    code = getattr(function, "__code__", None)
+    name = getattr(function, "__qualname__", "").rpartition("<locals>.")[2]
+    return code is not None and "." in name and code.co_varnames[:1] == ("cls",)
 
 
 def under_the_name_of(function: Any, stream: Any) -> Any:

@@ -19,6 +19,7 @@ def _checked(*command: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.libraries
 def test_mypy_agrees(tmp_path: Path) -> None:
     """Strictly, on what users see; the library's own modules have a check of their own."""
     code, output = _checked("mypy", "--strict", "--follow-imports=silent", f"--cache-dir={tmp_path}")
