@@ -27,8 +27,9 @@ _RESULT_PLACES = frozenset({"ids", "count"})
 
 
 def view(value: Any) -> Any:
-    """Return a stored value with its outermost type taken off: fields of objects as a map, items as a list."""
-    if not isinstance(value, Mapping) or "~t" not in value:
+    """Return a stored value without its outermost type: fields of objects as a map, items as a list."""
+    # Stored maps are exact dicts; asking an abstract class costs ten times more.
+    if type(value) is not dict or "~t" not in value:
         return value
     name, content = value["~t"], value.get("~v")
     if not isinstance(content, list):
@@ -126,7 +127,9 @@ def _at_path(path: str, place: str, arguments: Mapping[str, Any], output: Any) -
     return values if "*" in path or "[" in path or len(values) != 1 else values[0]
 
 
-def _find_facts(definition: Mapping[str, Any], arguments: Mapping[str, Any], output: Any, found: dict[str, Any]) -> Facts:
+def _find_facts(
+    definition: Mapping[str, Any], arguments: Mapping[str, Any], output: Any, found: dict[str, Any]
+) -> Facts:
     if definition.get("by_id"):
         return _id_facts(arguments, output, found)
     ids = tuple(_ids(found["ids"])) if "ids" in found else tuple(_result_ids(output))
@@ -134,7 +137,9 @@ def _find_facts(definition: Mapping[str, Any], arguments: Mapping[str, Any], out
     return Facts(
         query=_text(found["query"]) if "query" in found else _guess_text(arguments, _QUERY_NAMES),
         k=_integer(found["k"]) if "k" in found else _integer(_first(arguments, _K_NAMES)),
-        mode=_text(found["mode"]) if "mode" in found else _text(_first(arguments, _MODE_NAMES) or _member(output, "mode")),
+        mode=_text(found["mode"])
+        if "mode" in found
+        else _text(_first(arguments, _MODE_NAMES) or _member(output, "mode")),
         count=max(len(ids), _length(output)) if count is None else count,
         ids=ids,
     )
@@ -151,14 +156,22 @@ def _id_facts(arguments: Mapping[str, Any], output: Any, found: dict[str, Any]) 
     )
 
 
-def _ask_facts(definition: Mapping[str, Any], arguments: Mapping[str, Any], output: Any, found: dict[str, Any]) -> Facts:
+def _ask_facts(
+    definition: Mapping[str, Any], arguments: Mapping[str, Any], output: Any, found: dict[str, Any]
+) -> Facts:
     base = _find_facts(definition, arguments, output, found)
     model = _text(_member(output, "model")) or _text(arguments.get("model"))
-    provider = _text(_member(output, "provider")) or _text(arguments.get("provider")) or _text(arguments.get("model"))
+    provider = (
+        _text(_member(output, "provider"))
+        or _text(arguments.get("provider"))
+        or _text(arguments.get("model"))
+    )
     return attrs.evolve(base, model=model, provider=provider)
 
 
-def _write_facts(definition: Mapping[str, Any], arguments: Mapping[str, Any], output: Any, found: dict[str, Any]) -> Facts:
+def _write_facts(
+    definition: Mapping[str, Any], arguments: Mapping[str, Any], output: Any, found: dict[str, Any]
+) -> Facts:
     kind = definition["kind"]
     content = found["content"] if "content" in found else _guess_content(arguments)
     if "ids" in found:
@@ -187,7 +200,9 @@ def bare_content(value: Any) -> str | bytes | None:
     return value if isinstance(value, (str, bytes)) else None
 
 
-def _tool_facts(definition: Mapping[str, Any], arguments: Mapping[str, Any], output: Any, found: dict[str, Any]) -> Facts:
+def _tool_facts(
+    definition: Mapping[str, Any], arguments: Mapping[str, Any], output: Any, found: dict[str, Any]
+) -> Facts:
     return Facts(ids=tuple(_ids(found.get("ids"))))
 
 
@@ -242,7 +257,9 @@ def _hit_list(value: Any) -> list[Any] | None:
     if isinstance(value, list):
         return value
     if isinstance(value, Mapping) and "~t" not in value:
-        lists = [items for name in (*_HIT_LISTS, *_ID_LISTS) if isinstance(items := view(value.get(name)), list)]
+        lists = [
+            items for name in (*_HIT_LISTS, *_ID_LISTS) if isinstance(items := view(value.get(name)), list)
+        ]
         return max(lists, key=len, default=None)
     return None
 
@@ -289,7 +306,11 @@ def _result_ids(output: Any) -> Iterator[FrameId]:
     value = view(output)
     if isinstance(value, list):
         for item in value:
-            yield from _hit_ids(item)
+            # Nearly every hit is a map with a plain id: no generators for it.
+            if type(item) is dict and type(item.get("frame_id")) is int:
+                yield item["frame_id"]
+            else:
+                yield from _hit_ids(item)
     elif isinstance(value, Mapping) and "~t" not in value:
         yield from _member_ids(value)
 
@@ -337,5 +358,6 @@ def _own_id(fields: Mapping[Any, Any]) -> Iterator[FrameId]:
 def _argument_ids(arguments: Mapping[str, Any], *, guess_first: bool = True) -> Iterator[FrameId]:
     named = _first(arguments, _ID_NAMES)
     if named is None and guess_first:
-        named = next(iter(arguments.values()), None)
+        name, value = next(iter(arguments.items()), ("", None))
+        named = None if name in _CONTENT_NAMES else value
     yield from _ids(named)

@@ -7,6 +7,7 @@ Runs where nobody waits for it (the background, a recovery), but for
 
 from __future__ import annotations
 
+import itertools
 import json
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -157,39 +158,59 @@ def _output_data(kind: str, output: Any) -> tuple[bytes, bytes]:
         for name in ("text", "answer"):
             if (text := _bare(fields.get(name))) is not None:
                 return stored, text
+    if len(stored) <= _SMALL_BYTES and _TYPED not in stored:
+        # Most results: the whole of it is encoded faster than a part is chosen.
+        return stored, _as_json(output)
     return stored, _readable(output)
 
 
 def _readable(value: Any) -> bytes:
     """Return the beginning of a structured value as compact JSON, for people."""
-    text = json.dumps(_shortened(value, [MAX_PREVIEW]), ensure_ascii=False, default=_placeholder)
-    return _utf8(text[: 2 * MAX_PREVIEW])
+    return _as_json(_shortened(value, [MAX_PREVIEW]))
+
+
+def _as_json(value: Any) -> bytes:
+    return _utf8(_JSON.encode(value)[: 2 * MAX_PREVIEW])
 
 
 def _shortened(value: Any, room: list[int]) -> Any:
     """Return as much of *value* as *room* characters hold; a preview needs no more."""
-    if room[0] <= 0:
-        return "..."
-    value = view(value)
-    if isinstance(value, str):
+    kind = type(value)
+    if kind is str:
         room[0] -= len(value) + 2
         return value[:MAX_PREVIEW]
-    if isinstance(value, list):
+    if kind is list:
         return [_shortened(item, room) for item in value[:64] if room[0] > 0]
-    if isinstance(value, Mapping):
-        shown = {}
-        for key, item in list(value.items())[:64]:
-            if room[0] <= 0:
-                break
-            room[0] -= len(str(key)) + 4
-            shown[str(key)] = _shortened(item, room)
-        return shown
+    if kind is dict and "~t" in value:
+        return _shortened_typed(value, room)
+    if kind is dict:
+        return _shortened_map(value, room)
     room[0] -= 8
     return value
 
 
+def _shortened_typed(value: dict[str, Any], room: list[int]) -> Any:
+    inside = view(value)
+    return "..." if inside is value else _shortened(inside, room)
+
+
+def _shortened_map(value: dict[Any, Any], room: list[int]) -> dict[str, Any]:
+    shown = {}
+    for key, item in itertools.islice(value.items(), 64):
+        if room[0] <= 0:
+            break
+        room[0] -= len(str(key)) + 4
+        shown[str(key)] = _shortened(item, room)
+    return shown
+
+
 def _placeholder(value: Any) -> str:
     return f"<{len(value)} bytes>" if isinstance(value, bytes) else "<value>"
+
+
+_JSON = json.JSONEncoder(ensure_ascii=False, default=_placeholder)
+_SMALL_BYTES = 4096
+_TYPED = cbor2.dumps("~t")
 
 
 def _set_digest(entry: dict[str, Any], side: str, data: bytes, shown: bytes, hasher: Hasher) -> None:
@@ -206,14 +227,25 @@ def _own_fields(
 ) -> dict[str, Any]:
     """Return the fields of the action's own type, as the model names them."""
     if kind == "find":
-        shown: dict[str, Any] = {"query": _query(facts), "mode": _storable(facts.mode), "result_count": facts.count}
+        shown: dict[str, Any] = {
+            "query": _query(facts),
+            "mode": _storable(facts.mode),
+            "result_count": facts.count,
+        }
         return shown if facts.k is None else {**shown, "k": facts.k}
     if kind == "ask":
-        return {"query": _query(facts), "provider": _storable(facts.provider), "model": _storable(facts.model)}
+        return {
+            "query": _query(facts),
+            "provider": _storable(facts.provider),
+            "model": _storable(facts.model),
+        }
     if kind == "put_many":
         return {"frame_ids": list(facts.ids), "count": facts.count}
     if kind == "tool":
-        return {"tool": definition["name"], "args_hash": hasher(cbor2.dumps(arguments)) if arguments else ZERO_HASH}
+        return {
+            "tool": definition["name"],
+            "args_hash": hasher(cbor2.dumps(arguments)) if arguments else ZERO_HASH,
+        }
     return {"frame_id": facts.ids[0] if facts.ids else None}
 
 

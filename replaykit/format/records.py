@@ -181,6 +181,7 @@ def read_records(read: Callable[[int, int], bytes], start: int, end: int) -> Ite
     a `Damage` too.  A record of another thread may follow a torn one, so the
     search goes on from the next magic.
     """
+    read = _Window(read)
     at = start
     damaged_from: int | None = None
     while at < end:
@@ -196,6 +197,27 @@ def read_records(read: Callable[[int, int], bytes], start: int, end: int) -> Ite
         at = record.end
     if damaged_from is not None:
         yield Damage(damaged_from, end, read(damaged_from, end - damaged_from))
+
+
+class _Window:
+    """Reads ahead, so that a record costs no system call of its own."""
+
+    def __init__(self, read: Callable[[int, int], bytes]) -> None:
+        self._read = read
+        self._offset = 0
+        self._data = b""
+
+    def __call__(self, offset: int, size: int) -> bytes:
+        begin = offset - self._offset
+        if 0 <= begin and begin + size <= len(self._data):
+            return self._data[begin : begin + size]
+        if size >= _WINDOW_BYTES:
+            return self._read(offset, size)
+        self._offset, self._data = offset, self._read(offset, _WINDOW_BYTES)
+        return self._data[:size]
+
+
+_WINDOW_BYTES = 256 * 1024
 
 
 def _record_at(read: Callable[[int, int], bytes], at: int, end: int) -> Record | None:
