@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import urllib.parse
 from typing import TYPE_CHECKING
 
 from replaykit.errors import NotAStoreError, ReadOnlyError, StorageError, StoreNotFoundError
@@ -46,9 +47,8 @@ def open_database(path: str, *, create: bool = True, read_only: bool = False) ->
     if path == MEMORY:
         return _configured(apsw.Connection(MEMORY), fresh=True, read_only=False)
     fresh = _prepare(path, create=create, read_only=read_only)
-    flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
     try:
-        connection = apsw.Connection(path, flags=flags | apsw.SQLITE_OPEN_NOFOLLOW)
+        connection = _opened_for_reading(path) if read_only else _opened(path, apsw.SQLITE_OPEN_READWRITE)
     except apsw.Error as error:
         raise StorageError(f"Cannot open {path}: {error}", path=path) from error
     try:
@@ -59,6 +59,35 @@ def open_database(path: str, *, create: bool = True, read_only: bool = False) ->
     except apsw.Error as error:
         connection.close()
         raise StorageError(f"Cannot use {path}: {error}", path=path) from error
+
+
+def _opened(path: str, flags: int) -> apsw.Connection:
+    import apsw
+
+    return apsw.Connection(path, flags=flags | apsw.SQLITE_OPEN_NOFOLLOW)
+
+
+def _opened_for_reading(path: str) -> apsw.Connection:
+    """
+    Open *path* so that nothing beside it is left behind.
+
+    A read-only connection would make SQLite's -wal and -shm files and could
+    not remove them again.
+    """
+    import apsw
+
+    log = f"{path}-wal"
+    if os.path.exists(log) and os.path.getsize(log) > 0:
+        # A writer is at work, or was killed: what it wrote is in there, and
+        # its files are there already.
+        return _opened(path, apsw.SQLITE_OPEN_READONLY)
+    if os.access(path, os.W_OK) and os.access(os.path.dirname(path) or ".", os.W_OK):
+        # The last to close such a connection removes both files; that nothing
+        # is written is seen to by query_only.
+        return _opened(path, apsw.SQLITE_OPEN_READWRITE)
+    # Nobody can write here, so nothing can change while we read.
+    location = f"file:{urllib.parse.quote(os.path.abspath(path))}?immutable=1"
+    return _opened(location, apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
 
 
 def _prepare(path: str, *, create: bool, read_only: bool) -> bool:
@@ -113,6 +142,7 @@ def _configured(connection: apsw.Connection, *, fresh: bool, read_only: bool) ->
     for pragma in ("cell_size_check=ON", "mmap_size=0", "synchronous=NORMAL", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
     if read_only:
+        connection.execute("PRAGMA query_only=ON")
         _demand_ours(connection)
         return connection
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").get

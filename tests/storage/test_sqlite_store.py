@@ -199,3 +199,30 @@ def test_large_parts_are_read_in_pieces(path: Path) -> None:
     store.publish(part)
     assert make_action(4999) == store.read(session_id).action(4999)
     store.close()
+
+
+def test_reading_leaves_nothing_beside_the_file(tmp_path: Path) -> None:
+    """SQLite's -wal and -shm files are gone when the reader is, and the file has not changed by a byte."""
+    path = tmp_path / "notes.mv"
+    SqliteStore(path).close()
+    before = path.read_bytes()
+
+    reader = SqliteStore(path, read_only=True)
+    assert reader.cards() == []
+    reader.close()
+
+    assert [item.name for item in tmp_path.iterdir()] == ["notes.mv"]
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_nobody_can_write_is_read_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a read-only disk there is no place for files beside it."""
+    path = tmp_path / "notes.mv"
+    SqliteStore(path).close()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+
+    reader = SqliteStore(path, read_only=True)
+
+    assert reader.cards() == []
+    assert [item.name for item in tmp_path.iterdir()] == ["notes.mv"]
+    reader.close()
