@@ -78,12 +78,17 @@ class Operation:
         """Return the row as plain values, callables left out: what a recording keeps of it."""
         return {
             "kind": self.kind,
-            "name": self.name,
-            "source": self.source,
+            "name": _storable(self.name),
+            "source": _storable(self.source),
             "by_id": self.by_id,
-            "ignore": list(self.ignore),
-            **{place: path for place in PLACES if isinstance(path := getattr(self, place), str)},
+            "ignore": [_storable(name) for name in self.ignore],
+            **{place: _storable(path) for place in PLACES if isinstance(path := getattr(self, place), str)},
         }
+
+
+def _storable(text: str) -> str:
+    # Lone surrogates have no place in CBOR text.
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def operation_from(row: str | Operation, name: str, source: str) -> Operation:

@@ -14,7 +14,7 @@ from replaykit.errors import UsageError
 from replaykit.model import KINDS
 from replaykit.protocols import CheckpointPolicy, PendingCall, Progress
 
-__all__ = ["any_of", "before", "every", "on_error"]
+__all__ = ["any_of", "before", "every", "is_policy", "on_error"]
 
 
 @attrs.frozen
@@ -65,7 +65,9 @@ class _AnyOf:
         return any(policy.after(progress) for policy in self.policies)
 
 
-def every(*, actions: int | None = None, seconds: float | None = None, bytes: int | None = None) -> CheckpointPolicy:
+def every(
+    *, actions: int | None = None, seconds: float | None = None, bytes: int | None = None
+) -> CheckpointPolicy:
     """
     Checkpoint after so many completed top-level actions, seconds or logged bytes since the last one.
 
@@ -76,9 +78,13 @@ def every(*, actions: int | None = None, seconds: float | None = None, bytes: in
         UsageError: Nothing is given, or something that is not positive.
     """
     given = [value for value in (actions, seconds, bytes) if value is not None]
-    if not given or any(value <= 0 for value in given):
-        raise UsageError("every() takes actions=, seconds= or bytes=, each above 0")
+    if not given or not all(_is_positive(value) for value in given):
+        raise UsageError("every() takes actions=, seconds= or bytes=, each a number above 0")
     return _Every(actions, seconds, bytes)
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0
 
 
 def on_error() -> CheckpointPolicy:
@@ -93,12 +99,29 @@ def before(*kinds: str) -> CheckpointPolicy:
     Raises:
         UsageError: A kind is unknown, or none is given.
     """
-    unknown = [kind for kind in kinds if kind not in KINDS]
+    unknown = [repr(kind) for kind in kinds if not isinstance(kind, str) or kind not in KINDS]
     if unknown or not kinds:
-        raise UsageError(f"before() takes kinds out of {', '.join(KINDS)}; got {', '.join(unknown) or 'none'}")
+        raise UsageError(
+            f"before() takes kinds out of {', '.join(KINDS)}; got {', '.join(unknown) or 'none'}"
+        )
     return _Before(frozenset(kinds))
 
 
 def any_of(*policies: CheckpointPolicy) -> CheckpointPolicy:
-    """Checkpoint when any of these says so."""
+    """
+    Checkpoint when any of these says so.
+
+    Raises:
+        UsageError: One of them is no policy.
+    """
+    for policy in policies:
+        if not is_policy(policy):
+            raise UsageError(f"any_of() takes policies such as every(actions=3), not {type(policy).__name__}")
     return _AnyOf(policies)
+
+
+def is_policy(value: object) -> bool:
+    """Return whether *value* has what a policy needs: ``before(call)`` and ``after(progress)``."""
+    return not isinstance(value, type) and all(
+        callable(getattr(value, name, None)) for name in ("before", "after")
+    )

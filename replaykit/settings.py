@@ -9,7 +9,7 @@ stricter of argument and environment wins: ``REPLAYKIT_DISABLED``,
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, cast
 
 import attrs
@@ -17,10 +17,19 @@ import attrs
 from replaykit.errors import UsageError
 from replaykit.model import ReplayConfig
 from replaykit.pipeline import Capture
-from replaykit.policies import any_of, every
+from replaykit.policies import any_of, every, is_policy
 from replaykit.protocols import CheckpointPolicy
 
-__all__ = ["DEFAULT_DIRECTORY", "Durability", "OnLoss", "Redact", "Settings", "default_store", "is_disabled", "policy_of"]
+__all__ = [
+    "DEFAULT_DIRECTORY",
+    "Durability",
+    "OnLoss",
+    "Redact",
+    "Settings",
+    "default_store",
+    "is_disabled",
+    "policy_of",
+]
 
 Durability = Literal["always", "group", "os"]
 OnLoss = Literal["warn", "raise", "ignore"]
@@ -46,16 +55,24 @@ def _share(_settings: Any, attribute: Any, value: Any) -> None:
         raise UsageError(f"{attribute.name}={value!r}: give a share between 0.0 and 1.0")
 
 
+def _mapping(_settings: Any, attribute: Any, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{attribute.name}= is a dict with text keys, not {type(value).__name__}")
+
+
 def _stricter_capture(asked: str) -> str:
     wanted = os.environ.get("REPLAYKIT_CAPTURE", "").strip().lower()
     if not wanted:
         return asked
     if wanted not in _CAPTURES:
         raise UsageError(f"REPLAYKIT_CAPTURE={wanted!r}: give one of {', '.join(_CAPTURES)}")
-    return max(asked, wanted, key=lambda name: _CAPTURES.index(name) if name in _CAPTURES else 0)
+    # What is no capture at all goes on to the validator.
+    return asked if asked not in _CAPTURES else max(asked, wanted, key=_CAPTURES.index)
 
 
 def _stricter_redact(asked: Any) -> tuple[Any, ...]:
+    if not (asked is None or isinstance(asked, (str, Iterable)) or callable(asked)):
+        raise UsageError(f"redact={asked!r}: give names of rule sets and callables, or () for none")
     rules = (asked,) if isinstance(asked, str) or callable(asked) else tuple(asked or ())
     wanted = os.environ.get("REPLAYKIT_REDACT", "")
     named = [name.strip() for name in wanted.split(",") if name.strip()]
@@ -81,15 +98,13 @@ class Settings:
     """
 
     durability: Durability = attrs.field(default="group", validator=_one_of("always", "group", "os"))
-    capture: Capture = attrs.field(
-        default="full", converter=_stricter_capture, validator=_one_of(*_CAPTURES)  # type: ignore[arg-type,misc]  # str narrows in the validator
-    )
+    capture: Capture = attrs.field(default="full", converter=_stricter_capture, validator=_one_of(*_CAPTURES))
     redact: tuple[Any, ...] = attrs.field(default=("secrets",), converter=_stricter_redact)
     on_loss: OnLoss = attrs.field(default="warn", validator=_one_of("warn", "raise", "ignore"))
     intent: bool = True
     sample_rate: float = attrs.field(default=1.0, validator=_share)
     auto_checkpoint: CheckpointPolicy | None = None
-    metadata: Mapping[str, Any] = attrs.field(factory=dict)
+    metadata: Mapping[str, Any] = attrs.field(factory=dict, validator=_mapping)
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:
@@ -116,19 +131,20 @@ def policy_of(asked: Any) -> CheckpointPolicy | None:
     Raises:
         UsageError: It is something else.
     """
-    if asked is None or asked == 0:
+    if asked is None:
         return None
     if isinstance(asked, ReplayConfig):
         return policy_of(asked.auto_checkpoint_interval)
-    if isinstance(asked, int) and not isinstance(asked, bool):
-        return every(actions=asked)
+    if isinstance(asked, int) and not isinstance(asked, bool) and asked >= 0:
+        return every(actions=asked) if asked else None
     if isinstance(asked, (list, tuple)):
         parts = [policy for item in asked if (policy := policy_of(item)) is not None]
         return any_of(*parts) if parts else None
-    if callable(getattr(asked, "before", None)) and callable(getattr(asked, "after", None)):
+    if is_policy(asked):
         return cast(CheckpointPolicy, asked)
     raise UsageError(
-        f"auto_checkpoint={asked!r}: give a number of actions, a policy (replaykit.every(actions=3)) or a list of them"
+        f"auto_checkpoint={asked!r}: give a number of actions, a policy (replaykit.every(actions=3)) "
+        "or a list of them"
     )
 
 

@@ -8,9 +8,13 @@ operations, sequence numbers and checkpoints.  A test whose docstring says
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +23,13 @@ import blake3
 import pytest
 
 import replaykit
-from replaykit.errors import ClosedError, NoActiveSessionError, SessionActiveError, SessionNotFoundError, UsageError
+from replaykit.errors import (
+    ClosedError,
+    NoActiveSessionError,
+    SessionActiveError,
+    SessionNotFoundError,
+    UsageError,
+)
 from replaykit.model import KINDS, MAX_BODY_BYTES, ZERO_HASH
 
 NS = 1_000_000_000
@@ -30,6 +40,8 @@ def mv(request: pytest.FixtureRequest) -> Iterator[replaykit.Memory]:
     """A memory in RAM and one in a file: every row holds for both."""
     with replaykit.open(request.param) as memory:
         yield memory
+        if memory.is_recording:
+            memory.end_session()
 
 
 @pytest.fixture
@@ -82,7 +94,12 @@ def test_times_are_whole_seconds_of_the_wall_clock(mv: replaykit.Memory) -> None
     after = int(time.time())
 
     result = session.result
-    shown = [result.created_secs, result.ended_secs, result.actions[0].timestamp_secs, result.checkpoints[0].timestamp_secs]
+    shown = [
+        result.created_secs,
+        result.ended_secs,
+        result.actions[0].timestamp_secs,
+        result.checkpoints[0].timestamp_secs,
+    ]
     assert all(type(seconds) is int and before <= seconds <= after for seconds in shown)
     assert result.actions[0].timestamp_ns // NS == result.actions[0].timestamp_secs
 
@@ -113,7 +130,7 @@ def test_the_eight_action_types_have_their_names_and_fields() -> None:
 
 
 def test_a_bare_action_is_empty(mv: replaykit.Memory) -> None:
-    """Both hashes zero, both previews empty, no frames, duration 0: a checkpoint's action says nothing more."""
+    """Hashes zero, previews empty, no frames, duration 0: a checkpoint's action says nothing more."""
     with mv.session() as session:
         session.checkpoint()
 
@@ -391,7 +408,9 @@ def test_a_find_that_finds_nothing_is_recorded(mv: replaykit.Memory) -> None:
 
 def test_repeated_frames_are_kept(ram: replaykit.Memory) -> None:
     """In the order of the hits."""
-    action = recorded(ram, "find", arguments={"query": "q"}, output=[{"frame_id": 3}, {"frame_id": 1}, {"frame_id": 3}])
+    action = recorded(
+        ram, "find", arguments={"query": "q"}, output=[{"frame_id": 3}, {"frame_id": 1}, {"frame_id": 3}]
+    )
 
     assert action.affected_frames == (3, 1, 3)
 
@@ -703,3 +722,76 @@ def test_an_empty_session_is_kept(mv: replaykit.Memory) -> None:
 
     result = mv.get_session(session.id)
     assert (len(result.actions), len(result.checkpoints), result.state) == (0, 0, "sealed")
+
+
+# -- the active session on disk ------------------------------------------------------------
+
+_DIES = """
+import os, replaykit
+memory = replaykit.open("notes.mv")
+memory.start_session("cut short")
+memory.put("x")
+memory.create_checkpoint()
+memory.put("y")
+os._exit(9)
+"""
+
+
+def _die_while_recording() -> None:
+    ended = subprocess.run([sys.executable, "-c", _DIES], check=False, env=_without_settings())
+    assert ended.returncode == 9
+
+
+def _without_settings() -> dict[str, str]:
+    root = str(Path(replaykit.__file__).parent.parent)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
+
+
+def test_an_active_session_survives_its_process() -> None:
+    """Differs: memvid's Python product loses it; its command line rewrites a side file in place."""
+    _die_while_recording()
+
+    with replaykit.open("notes.mv") as memory:
+        session = memory.get_session("cut short")
+        assert (session.state, names(session)) == ("interrupted", ["PUT", "CHECKPOINT", "PUT"])
+        assert [item.state for item in memory.list_sessions()] == ["interrupted"]
+        assert not memory.is_recording
+
+
+def test_an_interrupted_session_goes_on_when_asked() -> None:
+    """Sequences and checkpoint ids continue; nothing is continued by itself."""
+    _die_while_recording()
+
+    with replaykit.open("notes.mv") as memory:
+        session_id = memory.resume_session("cut short")
+        memory.put("z")
+        assert memory.create_checkpoint() == 1
+        ended = memory.end_session()
+
+        assert (ended.session_id, ended.state) == (session_id, "sealed")
+        assert [action.sequence for action in ended.actions] == [0, 1, 2, 3, 4]
+
+
+def test_an_interrupted_session_can_be_deleted() -> None:
+    """memvid clears its side file; nothing of it is left, also beside the memory."""
+    _die_while_recording()
+
+    with replaykit.open("notes.mv") as memory:
+        memory.delete_session("cut short")
+        assert memory.list_sessions() == []
+    assert [path.name for path in Path(".").iterdir() if path.suffix == ".live"] == []
+
+
+# -- the table for those who come from memvid ------------------------------------------------
+
+
+def test_each_test_of_the_table_exists() -> None:
+    """docs/explanation/from-memvid.md has all 18 operations and names tests that are there."""
+    root = Path(__file__).parent.parent
+    page = (root / "docs" / "explanation" / "from-memvid.md").read_text()
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+
+    assert len(re.findall(r"^\| \d+ \|", page, re.MULTILINE)) == 18
+    assert named
+    for path, name in named:
+        assert f"def {name}(" in (root / path).read_text(), f"{path}::{name}"

@@ -23,9 +23,10 @@ from replaykit.model import Failure, Opaque, Structured
 __all__ = ["Marker", "NeedsWalking", "describe_error", "exact_text", "stored_form", "type_name", "typed"]
 
 _TYPES = (
-    "tuple set frozenset int complex decimal uuid date time datetime timedelta enum path struct error scalar array "
-    "text object deep cycle dict"
-).split()
+    *("tuple", "set", "frozenset", "int", "complex", "decimal", "uuid", "date", "time", "datetime"),
+    *("timedelta", "enum", "path", "struct", "error", "scalar", "array", "text", "object", "deep"),
+    *("cycle", "dict"),
+)
 _CODES = {name: code for code, name in enumerate(_TYPES, 1)}
 _NAMES = dict(enumerate(_TYPES, 1))
 

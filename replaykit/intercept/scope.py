@@ -22,7 +22,6 @@ __all__ = [
     "CURRENT",
     "Scope",
     "closed",
-    "current_session",
     "handler_for",
     "is_playing",
     "leave",
@@ -109,15 +108,20 @@ def leave(scope: Scope, outer: Scope | None) -> None:
         CURRENT.set(outer)
 
 
-def current_session(recorder: Any) -> Any:
+def handler_for(recorder: Any) -> Any:
     """
-    Return what takes a call of *recorder* in this context, None if nothing does.
+    Return what takes a call of *recorder* that begins now in this context, None to let it run unobserved.
 
     *recorder* is None for a function that is bound to no recorder.
     """
+    if _process.players:
+        return _player_here()
     scope = CURRENT.get()
     if scope is None:
-        return _adopter_of()
+        adopter, sessions = _process.adopter, _process.open
+        if adopter is None and sessions:
+            sessions[0].count_unscoped()
+        return adopter
     if recorder is None or scope.session.recorder is recorder:
         return scope.session
     link: Scope | None = scope
@@ -126,25 +130,6 @@ def current_session(recorder: Any) -> Any:
             return link.session
         link = link.outer
     return scope.session
-
-
-def _adopter_of() -> Any:
-    adopter = _process.adopter
-    if adopter is not None:
-        return adopter
-    for session in _process.open:
-        session.count_unscoped()
-        break
-    return None
-
-
-def handler_for(recorder: Any) -> Any:
-    """Return the handler of a call that begins now, None to let it run unobserved."""
-    if _process.players:
-        return _player_here()
-    if not _process.open and CURRENT.get() is None:
-        return None
-    return current_session(recorder)
 
 
 def _player_here() -> Any:
@@ -172,7 +157,8 @@ def _after_fork_in_child() -> None:
     for session in _process.open:
         session.abandon()
     _process.open = ()
-    _process.adopter = None
+    # The adopter stays until the child opens a session: it counts the calls
+    # that it would have taken.
     for reference in _process.forked:
         method = reference()
         if method is not None:

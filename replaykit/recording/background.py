@@ -218,6 +218,10 @@ class Background:
         for watched in list(self._amended.values()):
             try:
                 watched.publish_counts()
+            except ClosedError:
+                # The session is published; only a count that came after the
+                # store was closed has no place any more.
+                self._amended.pop(id(watched.session), None)
             except (ReplaykitError, OSError) as error:
                 watched.session.engine.report_unpublished(watched.session, error)
 

@@ -45,7 +45,12 @@ class Checkpoints:
 
     def before(self, operation: Operation) -> None:
         """Make a checkpoint before a call if the policy wants one."""
-        if self.policy.before(PendingCall(kind=operation.kind, name=operation.name)):
+        try:
+            is_due = self.policy.before(PendingCall(kind=operation.kind, name=operation.name))
+        except Exception as error:
+            self._session.engine.report_loss(self._session, error)
+            return
+        if is_due:
             self._make_quietly()
 
     def after(self, ticket: ActiveTicket, *, failed: bool) -> None:

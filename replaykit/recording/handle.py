@@ -9,10 +9,9 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from replaykit.errors import NoActiveSessionError, UsageError
-from replaykit.intercept import scope
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.intercept.shapes import shape_of
-from replaykit.intercept.steps import in_own_scope, in_own_scope_async, relaying
+from replaykit.intercept.steps import in_own_scope, in_own_scope_async, left, relaying
 from replaykit.model import FrameId, ReplaySession
 from replaykit.operations import Operation
 from replaykit.recording.engine import RecordingEngine, adopts_by_default
@@ -71,7 +70,7 @@ class SessionHandle:
         link, self._scope = self._scope, None
         if link is None:
             return
-        scope.leave(link, link.outer)
+        left(link, link.outer)
         session = self._session
         if isinstance(session, ActiveSession):
             self._engine.end(session, by="block" if error is None else "exception")

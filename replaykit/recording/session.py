@@ -176,9 +176,11 @@ class ActiveSession:
             self.pending.discard(ticket)
             self.lose(error)
             return None
-        except BaseException:
-            # An interrupt: the call does not run, so there is nothing to keep.
+        except BaseException as interrupt:
+            # The call does not run; what is missing is its number, if it had one.
             self.pending.discard(ticket)
+            if hasattr(ticket, "sequence"):
+                self.lose(interrupt)
             raise
         if not self.is_open:
             self._keep_unfinished(ticket)
@@ -226,8 +228,12 @@ class ActiveSession:
             self._keep(ticket, ended - ticket.started, generation, packed, facts)
         except Exception as problem:
             self.lose(problem)
-        except BaseException as interrupt:
-            self.lose(interrupt)
+        except BaseException:
+            # An interrupt in our own code: the call is kept as unfinished,
+            # at the session's end or, where that has passed, now.
+            self.pending.add(ticket)
+            if not self.is_open:
+                self._keep_unfinished(ticket)
             raise
         finally:
             self.finishing.discard(ticket)

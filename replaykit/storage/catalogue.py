@@ -69,7 +69,8 @@ class Catalogue:
                 found.pop(log.session_id, None)
                 found[log.session_id] = card
         cards = list(found.values())
-        return [card for card in cards if card.state != "open"] + [card for card in cards if card.state == "open"]
+        ended = [card for card in cards if card.state != "open"]
+        return _by_ending(ended) + [card for card in cards if card.state == "open"]
 
     def list_sessions(
         self,
@@ -192,6 +193,25 @@ class Catalogue:
 
     def _checkpoint(self, entry: Entry, session_id: UUID) -> Checkpoint:
         return checkpoint_from_entry(entry, session_id, self._frames_at)
+
+
+def _by_ending(cards: Sequence[Card]) -> list[Card]:
+    """
+    Return ended cards, given in order of publishing, in order of ending.
+
+    That is the same order, whatever the clock did, but for a session that was
+    recovered, or published again to say what was lost or late: those go where
+    their time of ending puts them.
+    """
+    latest, keyed = 0, []
+    for card in cards:
+        ended = card.ended_ns or 0
+        if card.state == "interrupted" or card.lost or card.late:
+            keyed.append((ended, card))
+            continue
+        latest = max(latest, ended)
+        keyed.append((latest, card))
+    return [card for _, card in sorted(keyed, key=lambda each: each[0])]
 
 
 def _playable(card: Card, capture: str) -> Playable:

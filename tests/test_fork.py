@@ -1,0 +1,222 @@
+"""After a fork the child's calls run and are counted; the parent's session is its own."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import replaykit
+from replaykit.errors import LockedError
+
+
+@replaykit.records("find")
+def look(query: str) -> list[str]:
+    return [query.upper()]
+
+
+def in_child(work: Callable[[], Any]) -> Any:
+    """Return what *work* returns in a forked child."""
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        # Newer Pythons warn about a fork while threads run, as one does here.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        answer: Any = {"failed": "nothing came back"}
+        try:
+            answer = {"result": work()}
+        except BaseException:
+            answer = {"failed": traceback.format_exc()}
+        finally:
+            os.write(writer, json.dumps(answer).encode())
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        answer = json.loads(pipe.read())
+    os.waitpid(child, 0)
+    assert "failed" not in answer, answer["failed"]
+    return answer["result"]
+
+
+def queries(session: Any) -> list[str]:
+    return [action.arguments["query"] for action in session.actions]
+
+
+@pytest.mark.parametrize("store", ["runs.rpk", "runs/", "notes.mv", ":memory:"])
+def test_a_forked_childs_calls_run_are_counted_and_warned_about_once(store: str) -> None:
+    with replaykit.Recorder(store) as recorder:
+
+        def work() -> Any:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                results = [look("in the child") for _ in range(3)]
+            return [results, recorder.stats()["forked"], [str(each.message) for each in caught], recorder.is_recording]
+
+        with recorder.session() as session:
+            look("before")
+            results, counted, messages, is_recording = in_child(work)
+            look("after")
+        assert results == [["IN THE CHILD"]] * 3
+        assert (counted, len(messages), is_recording) == (3, 1, False)
+        assert "directory store" in messages[0]
+        assert queries(session.result) == ["before", "after"]
+        assert (session.result.state, session.result.lost, session.result.late) == ("sealed", 0, 0)
+        assert recorder.stats()["forked"] == 0
+
+
+def test_a_child_of_an_adopted_thread_is_counted_too() -> None:
+    """The thread has no context of its own; its calls were adopted, and so the child's are missed."""
+    import threading
+
+    with replaykit.Recorder("runs.rpk") as recorder:
+        counted = []
+
+        def work() -> Any:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                look("in the child")
+            return recorder.stats()["forked"]
+
+        with recorder.session():
+            thread = threading.Thread(target=lambda: counted.append(in_child(work)))
+            thread.start()
+            thread.join()
+        assert counted == [1]
+
+
+def test_a_call_that_ran_at_the_fork_is_finished_by_the_parent_only() -> None:
+    with replaykit.Recorder("runs.rpk", on_loss="raise") as recorder:
+
+        @replaykit.records("tool")
+        def forks() -> str:
+            child = os.fork()
+            if child == 0:
+                return "child"
+            os.waitpid(child, 0)
+            return "parent"
+
+        with recorder.session() as session, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if forks() == "child":
+                os._exit(0)
+        [action] = session.result.actions
+        assert (action.output, action.flags) == ("parent", frozenset())
+
+
+def test_a_directory_store_gives_the_child_a_file_of_its_own() -> None:
+    with replaykit.Recorder("runs/") as recorder:
+        with recorder.session("parent") as session:
+            look("parent")
+
+            def work() -> Any:
+                with recorder.session("child") as inside:
+                    look("child")
+                assert inside.result is not None
+                seen = [summary.name for summary in recorder.list_sessions(state="sealed")]
+                return [queries(inside.result), seen]
+
+            assert in_child(work) == [["child"], ["child"]]
+        assert [summary.name for summary in recorder.list_sessions()] == ["child", "parent"]
+        assert queries(recorder.get_session("parent")) == ["parent"]
+        assert session.result.state == "sealed"
+    assert len(list(Path("runs").glob("*.rpk"))) == 2
+
+
+def test_a_memory_file_takes_sessions_of_a_child() -> None:
+    with replaykit.open("notes.mv") as memory:
+        memory.put("one")
+
+        def work() -> Any:
+            with replaykit.open("notes.mv") as own, own.session("child"):
+                own.find("one")
+            return True
+
+        with memory.session("parent"):
+            memory.put("two")
+            assert in_child(work)
+            memory.put("three")
+        assert [summary.name for summary in memory.list_sessions()] == ["child", "parent"]
+        assert [action.kind for action in memory.get_session("parent").actions] == ["put", "put"]
+
+
+def test_a_store_file_tells_the_child_what_to_do() -> None:
+    """One writing process per file: the error names the process that has it and the way out."""
+    with replaykit.Recorder("runs.rpk") as recorder:
+        with recorder.session() as session:
+            look("parent")
+
+            def work() -> Any:
+                try:
+                    recorder.start_session("child")
+                except LockedError as error:
+                    return str(error)
+
+            message = in_child(work)
+        assert "runs.rpk" in message and "directory" in message
+        assert queries(session.result) == ["parent"]
+
+
+def test_a_child_that_ends_normally_leaves_the_parents_session_open() -> None:
+    """Exit handlers run in a child of multiprocessing as well: they must not seal what is the parent's."""
+    with replaykit.Recorder("runs/") as recorder, recorder.session() as session:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for method in ("fork", "spawn"):
+                context = multiprocessing.get_context(method)
+                child = context.Process(target=_child_of_multiprocessing)
+                child.start()
+                child.join()
+                assert child.exitcode == 0
+        assert recorder.is_recording
+        look("parent")
+        assert recorder.get_session(session.id).state == "open"
+    assert queries(replaykit.load("runs/").get_session("last")) == ["parent"]
+    by_name = {summary.name: summary for summary in replaykit.load("runs/").list_sessions(name="own")}
+    assert by_name["own"].action_count == 1
+
+
+def _child_of_multiprocessing() -> None:
+    assert look("child") == ["CHILD"]
+    with replaykit.session("own", store="runs/"):
+        look("own")
+
+
+def test_a_fork_while_threads_record_hurts_neither_side() -> None:
+    """Other threads may hold any lock of ours at the moment of the fork; the child starts with fresh ones."""
+    import threading
+
+    stop, calls = threading.Event(), threading.Semaphore(0)
+
+    def work() -> Any:
+        with replaykit.session("child", store="runs/") as inside:
+            look("child")
+        assert inside.result is not None
+        return queries(inside.result)
+
+    def record() -> None:
+        while not stop.is_set():
+            look("parent")
+            calls.release()
+
+    with replaykit.Recorder("runs/", on_loss="raise") as recorder:
+        with recorder.session() as session:
+            threads = [threading.Thread(target=record) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            for _ in range(10):
+                calls.acquire()
+                assert in_child(work) == ["child"]
+            stop.set()
+            for thread in threads:
+                thread.join()
+        assert set(queries(session.result)) == {"parent"}
+        sequences = [action.sequence for action in session.result.actions]
+        assert sequences == list(range(len(sequences)))
