@@ -58,3 +58,17 @@ def test_every_verb_has_help() -> None:
 
         assert shown.exit_code == 0
         assert len(shown.output.splitlines()) > 3
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_tests_that_a_page_names_exist(page: Path) -> None:
+    """``tests/file.py::name`` in a page is a test that can be run."""
+    for file, name in re.findall(r"(tests/[\w/]+\.py)::(\w+)", page.read_text()):
+        assert f"def {name}(" in (ROOT / file).read_text(), f"{file}::{name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    """A relative link is a file of this project."""
+    for target in re.findall(r"\]\(([^)#:]+?)\)", page.read_text()):
+        assert (page.parent / target).exists(), target
