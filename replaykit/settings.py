@@ -50,6 +50,11 @@ def _one_of(*allowed: str) -> Any:
     return check
 
 
+def _a_config(_settings: Any, _attribute: Any, value: Any) -> None:
+    if value is not None and not isinstance(value, ReplayConfig):
+        raise UsageError(f"config= is a ReplayConfig, not {type(value).__name__}")
+
+
 def _share(_settings: Any, attribute: Any, value: Any) -> None:
     if not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
         raise UsageError(f"{attribute.name}={value!r}: give a share between 0.0 and 1.0")
@@ -91,6 +96,8 @@ class Settings:
         redact: Rule sets and callables; ``()`` switches redaction off.
         on_loss: What a session's end does when actions were lost.
         intent: Log a call before it runs if it may change something.
+        config: What sessions follow that are given no config of their own;
+            with ``auto_record`` the first one starts at once.
         sample_rate: The share of ``with`` blocks that are recorded, 0.0 to 1.0.
 
     Raises:
@@ -104,6 +111,7 @@ class Settings:
     intent: bool = True
     sample_rate: float = attrs.field(default=1.0, validator=_share)
     auto_checkpoint: CheckpointPolicy | None = None
+    config: ReplayConfig | None = attrs.field(default=None, validator=_a_config)
     metadata: Mapping[str, Any] = attrs.field(factory=dict, validator=_mapping)
 
     @classmethod

@@ -58,6 +58,7 @@ class Recorder(SessionSurface):
         self._options = options
         self._engine = RecordingEngine(self._location, Settings.of(options))
         self._engine.identity = self
+        self._engine.start_if_asked()
 
     @property
     def store(self) -> Store:

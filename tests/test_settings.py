@@ -211,3 +211,27 @@ def test_a_list_fires_when_one_of_it_does() -> None:
     assert policy.after(progress(5))
     assert policy.after(progress(1, failed=True))
     assert not policy.after(progress(1))
+
+
+def test_a_config_given_at_open_holds_for_every_session() -> None:
+    """A session with a config of its own follows that one."""
+    with replaykit.open(":memory:", config=replaykit.ReplayConfig(auto_checkpoint_interval=1)) as memory:
+        with memory.session("as opened") as first:
+            memory.put("a")
+        with memory.session("own", config=replaykit.ReplayConfig()) as second:
+            memory.put("b")
+
+        assert [len(session.result.checkpoints) for session in (first, second)] == [1, 0]
+
+
+def test_a_recorder_may_record_from_the_start(tmp_path: Path) -> None:
+    """``auto_record`` starts an ambient session: an explicit one inside is its child."""
+    recorder = replaykit.Recorder(tmp_path / "runs.rpk", config=replaykit.ReplayConfig(auto_record=True))
+    with recorder.session("inside") as inside:
+        pass
+    recorder.close()
+
+    with replaykit.load(tmp_path / "runs.rpk") as recording:
+        child, ambient = (recording.get_session(item) for item in recording.list_sessions())
+    assert child.session_id == inside.id
+    assert child.parent_session == ambient.session_id

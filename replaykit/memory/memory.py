@@ -228,7 +228,7 @@ def open_memory(
         StorageError: The system refuses the file.
         UsageError: An option is unknown or wrong.
     """
-    settings = Settings.of(options)
+    settings = Settings.of({"config": config, **options})
     engine = Engine(os.fspath(path), create=create, read_only=read_only)
     recording = RecordingEngine(
         os.fspath(path) if store is None else store,
@@ -241,8 +241,7 @@ def open_memory(
         read_only=read_only and store is None,
     )
     memory = Memory(engine, recording)
-    if config is not None and config.auto_record:
-        recording.start(None, config, is_ambient=True)
+    recording.start_if_asked()
     return memory
 
 

@@ -223,7 +223,7 @@ class RecordingEngine:
     def _opened(
         self, opening: Opening, config: ReplayConfig | None, auto_checkpoint: Any, **options: Any
     ) -> ActiveSession:
-        config = config if config is not None else ReplayConfig()
+        config = config or self.settings.config or ReplayConfig()
         if not isinstance(config, ReplayConfig):
             raise UsageError(f"config= is a ReplayConfig, not {type(config).__name__}")
         policies = [
@@ -290,6 +290,12 @@ class RecordingEngine:
         self._started = session
         CURRENT.set(Scope(session, None, CURRENT.get()))
         return session
+
+    def start_if_asked(self) -> None:
+        """Start an ambient session if the settings say ``auto_record``."""
+        config = self.settings.config
+        if config is not None and config.auto_record:
+            self.start(None, config, is_ambient=True)
 
     def end_started(self) -> ReplaySession:
         """
