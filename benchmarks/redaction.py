@@ -19,9 +19,9 @@ from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from replaykit.format.values import pack  # noqa: E402 - the checkout comes first
-from replaykit.redactors import make_redactor  # noqa: E402
-from replaykit.redactors.rules import KEY_SCAN, RULES  # noqa: E402
+from replaykit.format.values import pack
+from replaykit.redactors import make_redactor
+from replaykit.redactors.rules import KEY_SCAN, RULES
 
 SENTENCE = "The quick brown fox jumps over the lazy dog and walks home along the river. "
 KEY = "sk-" + "a1B2" * 8

@@ -110,9 +110,7 @@ class AmbiguousSessionError(UsageError):
         self.candidates = tuple(candidates)
         listed = ", ".join(str(item) for item in self.candidates[:5])
         more = ", ..." if len(self.candidates) > 5 else ""
-        super().__init__(
-            f"{len(self.candidates)} sessions match {which!r}: {listed}{more}. Give one of these ids."
-        )
+        super().__init__(f"{len(self.candidates)} sessions match {which!r}: {listed}{more}. Give one of these ids.")
 
 
 class CheckpointNotFoundError(UsageError, LookupError):
@@ -180,9 +178,7 @@ class StoreNotFoundError(StorageError, FileNotFoundError):
     """There is no store at this path."""
 
     def __init__(self, path: object) -> None:
-        super().__init__(
-            f"No store at {path}. Record one first (replaykit demo), or check the path.", path=path
-        )
+        super().__init__(f"No store at {path}. Record one first (replaykit demo), or check the path.", path=path)
 
 
 class NotAStoreError(StorageError):

@@ -161,11 +161,7 @@ def _ask_facts(
 ) -> Facts:
     base = _find_facts(definition, arguments, output, found)
     model = _text(_member(output, "model")) or _text(arguments.get("model"))
-    provider = (
-        _text(_member(output, "provider"))
-        or _text(arguments.get("provider"))
-        or _text(arguments.get("model"))
-    )
+    provider = _text(_member(output, "provider")) or _text(arguments.get("provider")) or _text(arguments.get("model"))
     return attrs.evolve(base, model=model, provider=provider)
 
 
@@ -257,9 +253,7 @@ def _hit_list(value: Any) -> list[Any] | None:
     if isinstance(value, list):
         return value
     if isinstance(value, Mapping) and "~t" not in value:
-        lists = [
-            items for name in (*_HIT_LISTS, *_ID_LISTS) if isinstance(items := view(value.get(name)), list)
-        ]
+        lists = [items for name in (*_HIT_LISTS, *_ID_LISTS) if isinstance(items := view(value.get(name)), list)]
         return max(lists, key=len, default=None)
     return None
 

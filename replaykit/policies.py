@@ -65,9 +65,7 @@ class _AnyOf:
         return any(policy.after(progress) for policy in self.policies)
 
 
-def every(
-    *, actions: int | None = None, seconds: float | None = None, bytes: int | None = None
-) -> CheckpointPolicy:
+def every(*, actions: int | None = None, seconds: float | None = None, bytes: int | None = None) -> CheckpointPolicy:
     """
     Checkpoint after so many completed top-level actions, seconds or logged bytes since the last one.
 
@@ -101,9 +99,7 @@ def before(*kinds: str) -> CheckpointPolicy:
     """
     unknown = [repr(kind) for kind in kinds if not isinstance(kind, str) or kind not in KINDS]
     if unknown or not kinds:
-        raise UsageError(
-            f"before() takes kinds out of {', '.join(KINDS)}; got {', '.join(unknown) or 'none'}"
-        )
+        raise UsageError(f"before() takes kinds out of {', '.join(KINDS)}; got {', '.join(unknown) or 'none'}")
     return _Before(frozenset(kinds))
 
 
@@ -122,6 +118,4 @@ def any_of(*policies: CheckpointPolicy) -> CheckpointPolicy:
 
 def is_policy(value: object) -> bool:
     """Return whether *value* has what a policy needs: ``before(call)`` and ``after(progress)``."""
-    return not isinstance(value, type) and all(
-        callable(getattr(value, name, None)) for name in ("before", "after")
-    )
+    return not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in ("before", "after"))

@@ -238,5 +238,3 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of files and locks; closing twice is fine."""
-
-

@@ -151,8 +151,7 @@ def policy_of(asked: Any) -> CheckpointPolicy | None:
     if is_policy(asked):
         return cast(CheckpointPolicy, asked)
     raise UsageError(
-        f"auto_checkpoint={asked!r}: give a number of actions, a policy (replaykit.every(actions=3)) "
-        "or a list of them"
+        f"auto_checkpoint={asked!r}: give a number of actions, a policy (replaykit.every(actions=3)) or a list of them"
     )
 
 

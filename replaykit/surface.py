@@ -108,9 +108,7 @@ class SessionSurface:
         *since* and *until* bound the time of creation; *where* is metadata
         that must be equal, or a callable on the metadata.
         """
-        return self._engine.catalogue.list_sessions(
-            name=name, state=state, since=since, until=until, where=where
-        )
+        return self._engine.catalogue.list_sessions(name=name, state=state, since=since, until=until, where=where)
 
     def get_session(self, which: Which) -> ReplaySession:
         """

@@ -91,9 +91,7 @@ class Recorder(SessionSurface):
             inner = target.__wrapped__
             operations = target._self_rows if operations is None else operations
         rows = _rows_for(inner, operations)
-        return cast(
-            T, recorded_object(inner, self, rows, (_rewrapped, (_absolute(self._location), self._options)))
-        )
+        return cast(T, recorded_object(inner, self, rows, (_rewrapped, (_absolute(self._location), self._options))))
 
     @overload
     def records(self, kind: F, /) -> F: ...
@@ -124,11 +122,7 @@ def _rewrapped(target: Any, rows: Mapping[str, Operation], location: str, option
 
 def _absolute(location: str) -> str:
     # A trailing slash asks for a directory and must survive.
-    return (
-        location
-        if location == ":memory:"
-        else os.path.abspath(location) + ("/" if location.endswith("/") else "")
-    )
+    return location if location == ":memory:" else os.path.abspath(location) + ("/" if location.endswith("/") else "")
 
 
 def _source_of(target: Any) -> str:
@@ -141,9 +135,7 @@ def _source_of(target: Any) -> str:
 def _rows_for(target: Any, operations: Operations | None) -> dict[str, Operation]:
     source = _source_of(target)
     if operations is None:
-        operations = {
-            name: kind for name, kind in _USUAL_METHODS.items() if callable(getattr(target, name, None))
-        }
+        operations = {name: kind for name, kind in _USUAL_METHODS.items() if callable(getattr(target, name, None))}
         if not operations:
             raise UsageError(
                 f"{source} has none of the usual methods ({', '.join(_USUAL_METHODS)}). Say what its methods mean: "
@@ -181,9 +173,7 @@ class _Defaults:
 
     def recorder(self, store: StorePath | None, options: Mapping[str, Any]) -> Recorder:
         """Return the recorder for this store and these options; the same one for the same request."""
-        location = os.fspath(
-            store if store is not None else self.store if self.store is not None else default_store()
-        )
+        location = os.fspath(store if store is not None else self.store if self.store is not None else default_store())
         merged = {**self.options, **{name: value for name, value in options.items() if value is not None}}
         absolute = _absolute(location)
         key = (absolute, tuple(sorted((name, repr(value)) for name, value in merged.items())), os.getpid())
@@ -208,9 +198,7 @@ def configure(*, store: StorePath | None = None, **options: Any) -> None:
     _defaults.options = options
 
 
-def wrap(
-    target: T, *, store: StorePath | None = None, operations: Operations | None = None, **options: Any
-) -> T:
+def wrap(target: T, *, store: StorePath | None = None, operations: Operations | None = None, **options: Any) -> T:
     """
     Return a drop-in proxy of *target* whose memory operations are recorded into *store*.
 
@@ -299,9 +287,7 @@ def _row(kind: str | Operation, places: dict[str, Any]) -> Operation:
         places = {**places, "ignore": (ignored,) if isinstance(ignored, str) else tuple(ignored)}
     for place in _PLACES.intersection(places):
         if not (places[place] is None or isinstance(places[place], str) or callable(places[place])):
-            raise UsageError(
-                f"records(): {place}= is a dotted path or a callable, not {type(places[place]).__name__}"
-            )
+            raise UsageError(f"records(): {place}= is a dotted path or a callable, not {type(places[place]).__name__}")
     try:
         return Operation(kind=kind, **places)
     except TypeError as error:

@@ -30,9 +30,7 @@ class Found:
         self.__dict__.update(fields)
 
 
-def by_hand(
-    memory: replaykit.Memory, kind: Any, arguments: dict[str, Any], output: Any = None, **how: Any
-) -> Any:
+def by_hand(memory: replaykit.Memory, kind: Any, arguments: dict[str, Any], output: Any = None, **how: Any) -> Any:
     with memory.session() as session:
         session.record(kind, name="f", arguments=arguments, output=output, **how)
     assert session.result is not None
@@ -309,17 +307,13 @@ def test_put_many_counts_its_frames(mv: replaykit.Memory) -> None:
     assert by_hand(mv, "put_many", {"items": ["x", "y"]}, [1, 2]).action_type == replaykit.PutMany(
         frame_ids=(1, 2), count=2
     )
-    assert by_hand(mv, "put_many", {"items": ["x", "y"]}).action_type == replaykit.PutMany(
-        frame_ids=(), count=2
-    )
+    assert by_hand(mv, "put_many", {"items": ["x", "y"]}).action_type == replaykit.PutMany(frame_ids=(), count=2)
 
 
 def test_a_tool_has_no_frames_unless_told(mv: replaykit.Memory) -> None:
     """What a tool returns is not guessed about."""
     assert by_hand(mv, "tool", {}, [{"id": 1}]).affected_frames == ()
-    assert by_hand(
-        mv, replaykit.Operation(kind="tool", ids="result.*.id"), {}, [{"id": 1}]
-    ).affected_frames == (1,)
+    assert by_hand(mv, replaykit.Operation(kind="tool", ids="result.*.id"), {}, [{"id": 1}]).affected_frames == (1,)
 
 
 def test_frames_given_by_hand_win(mv: replaykit.Memory) -> None:
@@ -550,9 +544,7 @@ def _record_all_kinds(recorder: replaykit.Recorder) -> Any:
     with recorder.session("capture") as session:
         for kind in ("put", "put_many", "find", "ask", "update", "delete", "tool"):
             session.record(kind, name="f", arguments={"text": body, "items": [body]}, output=answer)
-            session.record(
-                kind, name="f", arguments={"key": body, "id": body}, output=[answer, {"text": answer}]
-            )
+            session.record(kind, name="f", arguments={"key": body, "id": body}, output=[answer, {"text": answer}])
         list(stream(body))
         with pytest.raises(RuntimeError):
             fail(body)

@@ -141,9 +141,7 @@ def test_a_request_that_is_not_recorded_stays_out_of_the_others(recorder: Any) -
 
     async def main() -> list[Any]:
         first, second = asyncio.Event(), asyncio.Event()
-        return await asyncio.gather(
-            request("kept", True, first, second), request("silent", False, second, first)
-        )
+        return await asyncio.gather(request("kept", True, first, second), request("silent", False, second, first))
 
     kept, silent = asyncio.run(main())
     assert silent is None
@@ -478,9 +476,7 @@ def test_the_scope_of_an_async_generator_never_leaks_into_its_consumer(recorder:
                 await look_async(f"consumer {word}")
         return session.result
 
-    actions = {
-        next(iter(action.arguments.values()), "stream"): action for action in asyncio.run(main()).actions
-    }
+    actions = {next(iter(action.arguments.values()), "stream"): action for action in asyncio.run(main()).actions}
     assert actions["inside b"].parent == actions["stream"].sequence
     assert actions["consumer b"].parent is None
 

@@ -29,9 +29,7 @@ _LAYERS = [
     "__main__",
 ]
 _LAYER_OF = {name: level for level, names in enumerate(_LAYERS) for name in names.split()}
-_MODULES = sorted(
-    path for path in _PACKAGE.rglob("*.py") if path.parent != _PACKAGE or path.stem != "__init__"
-)
+_MODULES = sorted(path for path in _PACKAGE.rglob("*.py") if path.parent != _PACKAGE or path.stem != "__init__")
 
 
 def _part(path: Path) -> str:
@@ -61,9 +59,7 @@ def test_a_module_imports_from_the_layers_before_it(path: Path) -> None:
             continue
         other = (name.split(".") + [""])[1]
         assert other in _LAYER_OF, f"{path}:{line}: {name} is not a module: import it from its home"
-        assert other == part or _LAYER_OF[other] < _LAYER_OF[part], (
-            f"{path}:{line}: {part} may not import {other}"
-        )
+        assert other == part or _LAYER_OF[other] < _LAYER_OF[part], f"{path}:{line}: {part} may not import {other}"
 
 
 def test_there_is_no_drawer_for_everything() -> None:

@@ -175,9 +175,7 @@ def test_before_fires_before_calls_of_its_kinds(mv: replaykit.Memory) -> None:
         mv.ask("y")
 
     assert letters(session) == "PCDCA"
-    assert (
-        frame_id in session.result.checkpoints[0].snapshot.frame_ids or len(session.result.checkpoints) == 2
-    )
+    assert frame_id in session.result.checkpoints[0].snapshot.frame_ids or len(session.result.checkpoints) == 2
     assert [point.snapshot.frame_count for point in session.result.checkpoints] == [2, 1]
 
 
@@ -193,10 +191,7 @@ def test_any_of_fires_when_one_does(mv: replaykit.Memory) -> None:
                 mv.delete(frame_id + 1000)
             mv.put("z")
         assert letters(session) == "PPCDP"
-    assert (
-        puts(mv, 3, config=ReplayConfig(auto_checkpoint_interval=2), auto_checkpoint=every(actions=2))
-        == "PPCP"
-    )
+    assert puts(mv, 3, config=ReplayConfig(auto_checkpoint_interval=2), auto_checkpoint=every(actions=2)) == "PPCP"
 
 
 class Mine:
@@ -308,9 +303,7 @@ def test_the_limits_are_positive() -> None:
 
 def test_auto_record_starts_a_session_at_open() -> None:
     """It lasts until the memory is closed; memvid stores the setting and never reads it."""
-    with replaykit.open(
-        "notes.mv", config=ReplayConfig(auto_record=True, auto_checkpoint_interval=1)
-    ) as memory:
+    with replaykit.open("notes.mv", config=ReplayConfig(auto_record=True, auto_checkpoint_interval=1)) as memory:
         assert memory.is_recording
         memory.put("x")
 

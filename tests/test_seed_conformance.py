@@ -408,9 +408,7 @@ def test_a_find_that_finds_nothing_is_recorded(mv: replaykit.Memory) -> None:
 
 def test_repeated_frames_are_kept(ram: replaykit.Memory) -> None:
     """In the order of the hits."""
-    action = recorded(
-        ram, "find", arguments={"query": "q"}, output=[{"frame_id": 3}, {"frame_id": 1}, {"frame_id": 3}]
-    )
+    action = recorded(ram, "find", arguments={"query": "q"}, output=[{"frame_id": 3}, {"frame_id": 1}, {"frame_id": 3}])
 
     assert action.affected_frames == (3, 1, 3)
 

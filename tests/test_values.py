@@ -93,13 +93,9 @@ keyable = (
     | st.text("ab/.", min_size=1, max_size=8).map(pathlib.PurePosixPath)
     | st.complex_numbers(allow_nan=False)
 )
-keys = st.recursive(
-    keyable, lambda inner: st.tuples(inner, inner) | st.frozensets(inner, max_size=3), max_leaves=4
-)
+keys = st.recursive(keyable, lambda inner: st.tuples(inner, inner) | st.frozensets(inner, max_size=3), max_leaves=4)
 leaves = keyable | st.floats() | st.sets(keys, max_size=4) | st.frozensets(keys, max_size=4)
-markers = st.fixed_dictionaries(
-    {"~t": st.sampled_from(["tuple", "uuid", "dict", "int", "x"])}, optional={"~v": leaves}
-)
+markers = st.fixed_dictionaries({"~t": st.sampled_from(["tuple", "uuid", "dict", "int", "x"])}, optional={"~v": leaves})
 trees = st.recursive(
     leaves | markers,
     lambda inner: (
@@ -282,9 +278,7 @@ def test_subclasses_are_kept_as_their_base(mv: replaykit.Memory, value: Any, kep
 
 def test_exceptions_are_values_too(mv: replaykit.Memory) -> None:
     """Class, message and arguments."""
-    assert returned(mv, KeyError("k", 1)).output == Failure(
-        type="KeyError", message="('k', 1)", args=("k", 1)
-    )
+    assert returned(mv, KeyError("k", 1)).output == Failure(type="KeyError", message="('k', 1)", args=("k", 1))
 
 
 def test_our_own_results_come_back_as_themselves(mv: replaykit.Memory) -> None:
@@ -413,9 +407,7 @@ def test_ten_thousand_levels_are_cut(mv: replaykit.Memory, kind: str) -> None:
         value = value.pop() if isinstance(value, list) else value.popitem()[1]
 
 
-@given(
-    depth=st.integers(1, 3 * MAX_DEPTH), kind=st.sampled_from(["list", "dict", "tuple", "keys", "dataclass"])
-)
+@given(depth=st.integers(1, 3 * MAX_DEPTH), kind=st.sampled_from(["list", "dict", "tuple", "keys", "dataclass"]))
 def test_what_is_kept_has_at_most_64_levels(depth: int, kind: str) -> None:
     """As stored, whatever mix it is: the strict reader's limit is never met."""
 
@@ -450,9 +442,7 @@ def test_cycles_are_cut(mv: replaykit.Memory) -> None:
         action = returned(mv, value)
         assert {"cycle", "unreplayable"} <= action.flags
         kept = action.output
-        assert (
-            kept[0] if isinstance(kept, list) else kept["a"] if isinstance(kept, dict) else kept.x
-        ) == first
+        assert (kept[0] if isinstance(kept, list) else kept["a"] if isinstance(kept, dict) else kept.x) == first
 
 
 def test_a_value_that_appears_twice_is_no_cycle(mv: replaykit.Memory) -> None:
@@ -598,9 +588,7 @@ def test_an_exception_whose_text_fails_is_kept(mv: replaykit.Memory) -> None:
         def __str__(self) -> str:
             raise RuntimeError("no text")
 
-    assert returned(mv, Mute("x")).output == Failure(
-        type=f"{__name__}.{Mute.__qualname__}", message="", args=("x",)
-    )
+    assert returned(mv, Mute("x")).output == Failure(type=f"{__name__}.{Mute.__qualname__}", message="", args=("x",))
 
 
 # -- time and size ---------------------------------------------------------------------------
@@ -643,9 +631,7 @@ def test_a_text_of_50_megabytes_is_cut(mv: replaykit.Memory) -> None:
     assert action.output_preview == text[:512]
     assert {"cut", "unreplayable"} <= action.flags
     assert 512 <= len(action.output) < 1_000_000 and text.startswith(action.output)
-    call = RawCall(
-        sequence=0, definition={"kind": "tool", "name": "f", "source": ""}, time_ns=0, output=pack(text)
-    )
+    call = RawCall(sequence=0, definition={"kind": "tool", "name": "f", "source": ""}, time_ns=0, output=pack(text))
     assert entry_of(call)["out_n"] == 50_000_000
 
 

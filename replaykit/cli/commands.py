@@ -183,7 +183,8 @@ def info(store: str | None, as_json: bool) -> None:
 
 def _facts(location: str, summaries: Any) -> dict[str, Any]:
     files = _files(Path(location))
-    by_state = {state: sum(1 for item in summaries if item.state == state) for state in ("sealed", "open", "interrupted")}
+    states = ("sealed", "open", "interrupted")
+    by_state = {state: sum(1 for item in summaries if item.state == state) for state in states}
     return {
         "store": location,
         "files": len(files),

@@ -23,7 +23,9 @@ from replaykit.policies import every
 
 __all__ = ["docstrings", "run_demo"]
 
-_SKIPPED = frozenset({"test", "tests", "idlelib", "lib2to3", "site-packages", "dist-packages", "__pycache__", "turtledemo"})
+_SKIPPED = frozenset(
+    {"test", "tests", "idlelib", "lib2to3", "site-packages", "dist-packages", "__pycache__", "turtledemo"}
+)
 
 _QUESTIONS = (
     ("find", "parse a date from text"),
@@ -109,8 +111,8 @@ def _work(memory: Memory, session: Any) -> None:
 def _next_commands(out: Console, path: str) -> None:
     store = shlex.quote(printable(path))
     out.print("\nTry next:")
-    for words in (f"list {store}", f"show {store} last", f"show {store} last 2", f"info {store}", f"show {store} last --json"):
-        out.print(f"  {_program()} {words}")
+    for words in ("list {}", "show {} last", "show {} last 2", "info {}", "show {} last --json"):
+        out.print(f"  {_program()} {words.format(store)}")
 
 
 def _program() -> str:
@@ -120,4 +122,6 @@ def _program() -> str:
         return f"{shlex.quote(sys.executable)} -m replaykit"
     found = shutil.which("replaykit")
     is_on_path = found is not None and os.path.exists(called) and os.path.samefile(found, called)
-    return "replaykit" if is_on_path or os.path.basename(called) != "replaykit" else shlex.quote(os.path.relpath(called))
+    if is_on_path or os.path.basename(called) != "replaykit":
+        return "replaykit"
+    return shlex.quote(os.path.relpath(called))

@@ -17,7 +17,14 @@ from replaykit.model import Ask, Checkpointed, Find, ReplayAction, ReplaySession
 __all__ = ["console", "show_action", "show_info", "show_list", "show_session"]
 
 _STATE_STYLES = {"sealed": "green", "open": "yellow", "interrupted": "red"}
-_KIND_STYLES = {"PUT": "blue", "PUT_MANY": "blue", "FIND": "cyan", "ASK": "magenta", "DELETE": "red", "CHECKPOINT": "dim"}
+_KIND_STYLES = {
+    "PUT": "blue",
+    "PUT_MANY": "blue",
+    "FIND": "cyan",
+    "ASK": "magenta",
+    "DELETE": "red",
+    "CHECKPOINT": "dim",
+}
 
 
 def console(*, err: bool = False) -> Console:

@@ -137,9 +137,7 @@ def block_digest(raw: bytes) -> bytes:
 # -- writing ------------------------------------------------------------------
 
 
-def encode_block(
-    kind: int, body: bytes, *, sync: bytes, offset: int, watermark: int, previous: bytes
-) -> bytes:
+def encode_block(kind: int, body: bytes, *, sync: bytes, offset: int, watermark: int, previous: bytes) -> bytes:
     """
     Return the bytes of a block that stands at *offset*.
 
@@ -227,9 +225,7 @@ def block_size(data: bytes, at: int = 0) -> int | None:
         return None
 
 
-def read_block(
-    data: bytes, at: int = 0, *, sync: bytes | None = None, base: int = 0, path: str = ""
-) -> Block | None:
+def read_block(data: bytes, at: int = 0, *, sync: bytes | None = None, base: int = 0, path: str = "") -> Block | None:
     """
     Return the block at *at*, or None if *data* ends inside it.
 
@@ -269,9 +265,7 @@ def read_tail(data: bytes, at: int, *, sync: bytes, base: int = 0) -> Tail | Non
     raw = data[at : at + TAIL_BYTES]
     if len(raw) < TAIL_BYTES or raw[:2] != _PREVIOUS or raw[2:10] != sync:
         return None
-    tail = Tail(
-        catalog=int.from_bytes(raw[10:18], "big"), offset=int.from_bytes(raw[18:26], "big"), check=raw[26:30]
-    )
+    tail = Tail(catalog=int.from_bytes(raw[10:18], "big"), offset=int.from_bytes(raw[18:26], "big"), check=raw[26:30])
     agrees = zlib.crc32(raw[:30]) == int.from_bytes(raw[30:], "big")
     return tail if agrees and tail.offset == base + at and tail.catalog < tail.offset else None
 

@@ -48,9 +48,7 @@ _CARD_FIELDS: dict[str, tuple[type, ...]] = {
 }
 # What a card may leave out: anything but its session and its state.
 _CARD_DEFAULTS: dict[str, object] = {
-    key: None if _NONE in kinds else kinds[0]()
-    for key, kinds in _CARD_FIELDS.items()
-    if key not in ("s", "st")
+    key: None if _NONE in kinds else kinds[0]() for key, kinds in _CARD_FIELDS.items() if key not in ("s", "st")
 }
 _card_values = itemgetter(*_CARD_FIELDS)
 _CARD_SHAPES = frozenset(product(*_CARD_FIELDS.values()))

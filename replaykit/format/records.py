@@ -114,14 +114,22 @@ class ActionRecord:
     @classmethod
     def read(cls, body: memoryview) -> ActionRecord:
         """Take apart the body of an INTENT or ACTION record."""
-        head = HEAD.unpack_from(body)
-        arguments_end = HEAD.size + head[8]
-        result_end = arguments_end + head[9]
+        _, flags, operation, sequence, parent, time_ns, duration_ns, generation, arguments, result = HEAD.unpack_from(
+            body
+        )
+        arguments_end = HEAD.size + arguments
+        result_end = arguments_end + result
         return cls(
-            *head[1:8],
-            bytes(body[HEAD.size : arguments_end]),
-            bytes(body[arguments_end:result_end]),
-            bytes(body[result_end:]),
+            flags=flags,
+            operation=operation,
+            sequence=sequence,
+            parent=parent,
+            time_ns=time_ns,
+            duration_ns=duration_ns,
+            generation=generation,
+            arguments=bytes(body[HEAD.size : arguments_end]),
+            result=bytes(body[arguments_end:result_end]),
+            facts=bytes(body[result_end:]),
         )
 
 
@@ -209,7 +217,7 @@ class _Window:
 
     def __call__(self, offset: int, size: int) -> bytes:
         begin = offset - self._offset
-        if 0 <= begin and begin + size <= len(self._data):
+        if begin >= 0 and begin + size <= len(self._data):
             return self._data[begin : begin + size]
         if size >= _WINDOW_BYTES:
             return self._read(offset, size)

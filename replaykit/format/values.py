@@ -130,9 +130,7 @@ def _walked_map(value: dict[Any, Any], depth: int, inside: tuple[int, ...]) -> A
     pairs = [(_exact_key(key), item) for key, item in list(value.items())]
     if all(type(key) is str for key, _ in pairs):
         return {key: _walked(item, depth + 1, inside) for key, item in pairs}
-    return typed(
-        "dict", *([_walked(key, depth + 2, inside), _walked(item, depth + 2, inside)] for key, item in pairs)
-    )
+    return typed("dict", *([_walked(key, depth + 2, inside), _walked(item, depth + 2, inside)] for key, item in pairs))
 
 
 def _exact_key(key: Any) -> Any:
@@ -226,9 +224,7 @@ def _plain_list(tree: list[Any], notes: set[str], depth: int) -> Any:
     if depth >= MAX_DEPTH:
         return _too_deep(tree, notes)
     if not tree or type(tree[0]) is not Marker:
-        return [
-            item if type(item) in _SCALARS else plain(item, notes=notes, depth=depth + 1) for item in tree
-        ]
+        return [item if type(item) in _SCALARS else plain(item, notes=notes, depth=depth + 1) for item in tree]
     name = tree[0].name
     if name in _UNREPLAYABLE:
         notes.add("unreplayable")

@@ -129,9 +129,7 @@ class RecordedObject(wrapt.BaseObjectProxy):  # type: ignore[type-arg]  # generi
     target's, but for the names of the session surface that it does not have.
     """
 
-    def __init__(
-        self, target: Any, recorder: Any, rows: Mapping[str, Operation], rebuild: Any = None
-    ) -> None:
+    def __init__(self, target: Any, recorder: Any, rows: Mapping[str, Operation], rebuild: Any = None) -> None:
         super().__init__(target)
         self._self_recorder = recorder
         self._self_rows = rows
@@ -358,9 +356,7 @@ def _await_passing(name: str) -> Any:
 
 _PASSING = {"__aenter__": _async_passing, "__aexit__": _async_passing, "__await__": _await_passing}
 _RETURNING_ITSELF = frozenset({"__enter__", "__exit__", "__aenter__", "__aexit__"})
-_NEVER_PASSED = frozenset(
-    {"__del__", "__getattr__", "__init_subclass__", "__class_getitem__", "__set_name__"}
-)
+_NEVER_PASSED = frozenset({"__del__", "__getattr__", "__init_subclass__", "__class_getitem__", "__set_name__"})
 
 
 def _is_protocol(target_type: type, name: str) -> bool:

@@ -51,9 +51,7 @@ class Memory(SessionSurface):
         self._engine = recording
         recording.identity = self
         self._recorded = {
-            name: Recorded(
-                operation, _given(binder_of(getattr(engine, name))), self, engine.last_generation
-            )
+            name: Recorded(operation, _given(binder_of(getattr(engine, name))), self, engine.last_generation)
             for name, operation in _OPERATIONS.items()
         }
 
@@ -243,5 +241,3 @@ def open_memory(
     memory = Memory(engine, recording)
     recording.start_if_asked()
     return memory
-
-

@@ -144,8 +144,7 @@ def load_state(connection: apsw.Connection) -> State:
 def save_state(connection: apsw.Connection, state: State) -> None:
     """Replace the stored state; part of the caller's transaction."""
     connection.execute(
-        "UPDATE memory_state "
-        "SET generation = ?, next_id = ?, frame_count = ?, frames_hash = ?, index_hash = ?",
+        "UPDATE memory_state SET generation = ?, next_id = ?, frame_count = ?, frames_hash = ?, index_hash = ?",
         (
             state.generation,
             state.next_id,

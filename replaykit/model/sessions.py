@@ -132,7 +132,7 @@ class SessionSummary:
 
 def _timestamp(seconds: int) -> str:
     try:
-        return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat()
+        return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()
     except (ValueError, OverflowError, OSError):
         return str(seconds)
 

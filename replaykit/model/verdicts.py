@@ -96,7 +96,8 @@ class ReplayResult:
         return self.is_success
 
     def __repr__(self) -> str:
-        return f"<ReplayResult {self.matched_actions}/{self.total_actions} matched, {len(self.divergences)} divergences>"
+        matched = f"{self.matched_actions}/{self.total_actions} matched"
+        return f"<ReplayResult {matched}, {len(self.divergences)} divergences>"
 
 
 @attrs.frozen(kw_only=True, repr=False)

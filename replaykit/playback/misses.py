@@ -51,9 +51,7 @@ class Miss:
     def _differing(self, action: ReplayAction) -> list[str]:
         names = [name for name in {**action.arguments, **self.arguments} if name not in self.ignored]
         return [
-            name
-            for name in names
-            if not _same(action.arguments.get(name, _ABSENT), self.arguments.get(name, _ABSENT))
+            name for name in names if not _same(action.arguments.get(name, _ABSENT), self.arguments.get(name, _ABSENT))
         ]
 
     def _agreement(self, action: ReplayAction) -> float:

@@ -87,16 +87,12 @@ class Player:
         if on_repeat not in ("error", "last", "cycle"):
             raise UsageError(f"on_repeat={on_repeat!r}: give error, last or cycle")
         if not session.playable:
-            raise PlaybackError(
-                f"session {session.session_id} cannot be played: {'; '.join(session.playable.reasons)}"
-            )
+            raise PlaybackError(f"session {session.session_id} cannot be played: {'; '.join(session.playable.reasons)}")
         self.session = session
         self.play_count = 0
         self._match_on = _names(match_on)
         if not self._match_on <= _MATCHABLE:
-            raise UsageError(
-                f"match_on={sorted(self._match_on)}: give some of {', '.join(sorted(_MATCHABLE))}"
-            )
+            raise UsageError(f"match_on={sorted(self._match_on)}: give some of {', '.join(sorted(_MATCHABLE))}")
         self._ignore = _names(ignore)
         self._on_repeat = on_repeat
         self._live = _names(live)

@@ -78,9 +78,7 @@ def _as(annotation: Any, value: Any) -> Any:
     if isinstance(value, (list, set, frozenset)) and inner:
         return type(value)(_as(inner[0], item) for item in value)
     if isinstance(value, tuple) and inner:
-        item_types = (
-            inner if len(inner) == len(value) and inner[-1] is not Ellipsis else (inner[0],) * len(value)
-        )
+        item_types = inner if len(inner) == len(value) and inner[-1] is not Ellipsis else (inner[0],) * len(value)
         return tuple(_as(item_type, item) for item_type, item in zip(item_types, value, strict=True))
     if isinstance(value, dict) and len(inner) == 2:
         return {key: _as(inner[1], item) for key, item in value.items()}

@@ -41,6 +41,9 @@ _IDLE_SECONDS = 5.0
 
 _SETTLE_SECONDS = 1.0
 _NAP_SECONDS = 0.001
+_SLICE_SECONDS = 0.00025
+_REST = 3
+_LONGEST_REST_SECONDS = 0.01
 _RETRY_SECONDS = 5.0
 """How long a session that could not be published waits for the next attempt, unless a flush asks earlier."""
 
@@ -126,6 +129,7 @@ class Background:
         self._is_draining = False
         self._is_exiting = False
         self._retry_from = 0.0
+        self._slice_began = 0.0
         self._hurried_by: set[int] = set()
         atexit.register(_at_exit, weakref.ref(self))
 
@@ -176,9 +180,20 @@ class Background:
             self._hurried_by.discard(here)
 
     def _pause(self) -> None:
-        """Let go of the GIL for a moment, unless a reader waits; only the background thread has the time."""
-        if threading.current_thread() is self._thread and not self._hurried_by:
-            time.sleep(_NAP_SECONDS)
+        """
+        Let go of the GIL for a while, unless a reader waits; only the background thread has the time.
+
+        An agent whose call lets go of the GIL gets it back only once this
+        thread rests, so it works for a moment and rests for three.
+        """
+        if threading.current_thread() is not self._thread or self._hurried_by:
+            return
+        worked = time.perf_counter() - self._slice_began
+        if worked >= _SLICE_SECONDS:
+            # Time in which there was nothing to do counts as work here: a
+            # rest of three times that could be hours.
+            time.sleep(min(max(_NAP_SECONDS, _REST * worked), _LONGEST_REST_SECONDS))
+            self._slice_began = time.perf_counter()
 
     def _publish_ended(self) -> None:
         waiting = []
@@ -230,7 +245,9 @@ class Background:
         for watched in list(self._open.values()):
             session = watched.session
             waiting = session.live.size - watched.publisher.offset
-            if waiting < MAX_PART_BYTES and not (waiting > 0 and session.actions_begun - watched.begun > MAX_PART_ACTIONS):
+            if waiting < MAX_PART_BYTES and not (
+                waiting > 0 and session.actions_begun - watched.begun > MAX_PART_ACTIONS
+            ):
                 continue
             with self._publishing:
                 if id(session) not in self._open:

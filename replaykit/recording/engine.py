@@ -188,7 +188,7 @@ class RecordingEngine:
         """
         if self._is_closed:
             raise ClosedError("This recorder is closed. Make a new one.")
-        if may_skip and (is_disabled() or random.random() >= self.settings.sample_rate):
+        if may_skip and (is_disabled() or self._is_sampled_out()):
             return Unrecorded(self.identity)
         if self.is_read_only:
             raise ReadOnlyError(f"{self.location} is open for reading: open it for writing to record, or give a store=")
@@ -206,6 +206,9 @@ class RecordingEngine:
             start_generation=self._generation(),
         )
         return self._opened(opening, config, auto_checkpoint, adopts=adopts, is_ambient=is_ambient)
+
+    def _is_sampled_out(self) -> bool:
+        return random.random() >= self.settings.sample_rate  # noqa: S311 - a share, not a secret
 
     def _enclosing(self) -> ActiveSession | None:
         link = CURRENT.get()
@@ -461,5 +464,3 @@ def _silent_session(session: ActiveSession) -> ReplaySession:
         metadata=dict(session.metadata),
         ended_by=session.sealing.ended_by if session.sealing else "",
     )
-
-

@@ -89,9 +89,7 @@ class SessionHandle:
         return _IN_SESSION[shape_of(function)](self._again, function)  # type: ignore[return-value]  # same signature
 
     def _again(self) -> SessionHandle:
-        return SessionHandle(
-            self._engine, self._name, enabled=self._enabled, adopt=self._adopt, **self._options
-        )
+        return SessionHandle(self._engine, self._name, enabled=self._enabled, adopt=self._adopt, **self._options)
 
     # -- inside -------------------------------------------------------------------
 

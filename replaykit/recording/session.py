@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from replaykit.errors import NoActiveSessionError, RedactionError
+from replaykit.errors import RedactionError
 from replaykit.format import records
 from replaykit.format.entries import Opening, Sealing
 from replaykit.format.records import CANCELLED, FAILED, HEAD, INTENDED, NO_NUMBER, STREAM, UNFINISHED, sealed

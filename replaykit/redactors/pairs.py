@@ -59,9 +59,7 @@ def is_secret_name(name: bytes, *, number: bool = False) -> bool:
 _OPENING = re.compile(rb"[bBrRuUfF]{0,2}(?P<slashes>\\{0,7})(?P<quote>\"\"\"|'''|\"|')")
 _VALUE = re.compile(rb"[^\s\"'`,;&<>(){}\[\]\\|]++(?:\[redacted:[a-z]+\])?")
 _TO_BLANK = re.compile(rb"[^\s\"'`]++")
-_LINES = {
-    quote: re.compile(rb"(?:[^\r\n\\" + quote + rb"]|\\(?![nr]))*+") for quote in (b"", b'"', b"'", b"`")
-}
+_LINES = {quote: re.compile(rb"(?:[^\r\n\\" + quote + rb"]|\\(?![nr]))*+") for quote in (b"", b'"', b"'", b"`")}
 _TEMPLATE = re.compile(
     rb"\$?\{[^{}]*\}|\{\{[^{}]*\}\}|\$[A-Z_][A-Z0-9_]*|\$\([^)]*\)|%\(?[a-z]*\)?[sdr]"
     rb"|<[A-Za-z][\w ./-]*>|[*.xX]+"

@@ -73,9 +73,7 @@ class Redactor:
             when there are none.
     """
 
-    def __init__(
-        self, *, secrets: bool, custom: Iterable[Custom] = (), load: Loader = load_hyperscan
-    ) -> None:
+    def __init__(self, *, secrets: bool, custom: Iterable[Custom] = (), load: Loader = load_hyperscan) -> None:
         self._custom = tuple(custom)
         self._secrets = secrets
         self._scanner = Scanner(load)

@@ -201,9 +201,7 @@ _PAIRS = (
     Rule(
         name="pair",
         scan=NAME + _BETWEEN + _SEPARATOR + rb"[^\s=]",
-        exact=re.compile(
-            rb"(?i:(?P<name>" + EXACT_NAME + rb"))" + _BETWEEN + rb"(?P<separator>" + _SEPARATOR + rb")"
-        ),
+        exact=re.compile(rb"(?i:(?P<name>" + EXACT_NAME + rb"))" + _BETWEEN + rb"(?P<separator>" + _SEPARATOR + rb")"),
         caseless=True,
         locate=pair_span,
     ),
@@ -226,9 +224,7 @@ _PAIRS = (
     Rule(
         name="pair",
         scan=rb"\(b?[\x22'][A-Za-z0-9_.-]{0,40}" + NAME + rb"[\x22'], ?b?[\x22']",
-        exact=re.compile(
-            rb"\(b?[\"'][A-Za-z0-9_.-]{0,40}?(?i:(?P<name>" + EXACT_NAME + rb"))[\"'], ?(?=b?[\"'])"
-        ),
+        exact=re.compile(rb"\(b?[\"'][A-Za-z0-9_.-]{0,40}?(?i:(?P<name>" + EXACT_NAME + rb"))[\"'], ?(?=b?[\"'])"),
         caseless=True,
         locate=couple_span,
     ),

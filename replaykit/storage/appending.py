@@ -195,4 +195,3 @@ class Appender:
         except OSError as error:
             raise self._translated(error) from error
         self.write(writer, writer.take())
-

@@ -7,6 +7,7 @@ place decides how a file that may be hostile is opened.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import urllib.parse
@@ -94,12 +95,10 @@ def _prepare(path: str, *, create: bool, read_only: bool) -> bool:
     """Create the file if asked, check its kind; return whether it is empty (new)."""
     try:
         if create and not read_only:
-            try:
-                # SQLite gives its -wal and -shm files the mode of the main
-                # file, so the main file must be private before SQLite sees it.
+            # SQLite gives its -wal and -shm files the mode of the main file,
+            # so the main file must be private before SQLite sees it.
+            with contextlib.suppress(FileExistsError):
                 os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-            except FileExistsError:
-                pass
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError as error:
         if create and not read_only:

@@ -348,4 +348,3 @@ class DirectoryStore:
 
     def __repr__(self) -> str:
         return f"<DirectoryStore {self._location}>"
-

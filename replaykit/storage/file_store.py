@@ -19,7 +19,6 @@ import attrs
 from replaykit.errors import (
     ClosedError,
     LockedError,
-    NotAStoreError,
     ReadOnlyError,
     SessionNotFoundError,
     StorageError,
@@ -225,9 +224,7 @@ class FileStore:
             self._known.clear()
             raise
 
-    def _following(
-        self, part: Part, known: _Known | None, index: SessionIndex, newest: Place
-    ) -> _Known:
+    def _following(self, part: Part, known: _Known | None, index: SessionIndex, newest: Place) -> _Known:
         checkpoint_ids = frozenset(entry["c"] for entry in part.checkpoints)
         if known is None:
             card = card_after(part, None, checkpoint_count=len(checkpoint_ids))
@@ -365,9 +362,7 @@ class FileStore:
 
     def _begin(self, file: OpenFile) -> None:
         """Write the first bytes of a segment; the file is empty again when that fails."""
-        segment = start_segment(
-            sync=os.urandom(8), file_id=uuid4().bytes, created_ns=self._clock(), writer=_WRITER
-        )
+        segment = start_segment(sync=os.urandom(8), file_id=uuid4().bytes, created_ns=self._clock(), writer=_WRITER)
         data = segment.take()
         try:
             if self._files.append(file.handle, data) != len(data):

@@ -16,7 +16,7 @@ import attrs
 
 from replaykit.errors import DamagedError
 from replaykit.format import records
-from replaykit.format.entries import Entry, Gap, Opening, Sealing
+from replaykit.format.entries import Gap, Opening, Sealing
 from replaykit.format.records import ActionRecord, Damage, Record
 from replaykit.pipeline import RawCall
 from replaykit.protocols import Log

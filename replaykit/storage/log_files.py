@@ -209,7 +209,7 @@ class FileLog:
         # module's names may be gone, so nothing here looks one up.
         reader = getattr(self, "_reader", -1)
         if reader >= 0:
-            try:  # noqa: SIM105 - see above
+            try:
                 _close(reader)
             except OSError:
                 return

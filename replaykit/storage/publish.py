@@ -22,8 +22,8 @@ __all__ = ["MAX_PART_ACTIONS", "MAX_PART_BYTES", "Publisher", "collect"]
 MAX_PART_ACTIONS = 4096
 MAX_PART_BYTES = 16 * 1024 * 1024
 
-SLICE_ACTIONS = 16
-"""After this many actions the publisher pauses, so that an agent that wakes up does not wait for the GIL."""
+SLICE_ACTIONS = 4
+"""After this many actions the publisher asks for a pause, so that an agent that wakes up does not wait for the GIL."""
 
 
 class Publisher:
@@ -101,15 +101,14 @@ def collect(
     entries: dict[int, dict[str, Any]] = {}
     checkpoints: list[Any] = []
     gaps: list[Gap] = []
-    start, steps = max(reader.offset, keep_from), 0
-    for what, item in reader.items(keep_from=keep_from):
+    start = max(reader.offset, keep_from)
+    for steps, (what, item) in enumerate(reader.items(keep_from=keep_from), 1):
         if what is Item.CHECKPOINT:
             checkpoints.append(item)
         elif what is Item.GAP:
             gaps.append(item)
         else:
             _keep(entries, entry_of(item) if isinstance(item, RawCall) else item)
-        steps += 1
         if steps % SLICE_ACTIONS == 0:
             pause()
         if limited and (len(entries) >= MAX_PART_ACTIONS or reader.offset - start >= MAX_PART_BYTES):
@@ -123,9 +122,7 @@ def _keep(entries: dict[int, dict[str, Any]], entry: dict[str, Any]) -> None:
         entries[entry["i"]] = entry
 
 
-def _next_part(
-    reader: LogReader, number: int, keep_from: int, pause: Callable[[], None]
-) -> tuple[Part | None, bool]:
+def _next_part(reader: LogReader, number: int, keep_from: int, pause: Callable[[], None]) -> tuple[Part | None, bool]:
     actions, checkpoints, gaps, is_last = collect(reader, keep_from=keep_from, pause=pause)
     if reader.opening is None:
         # Not even the first record is whole: there is no session here.

@@ -74,7 +74,7 @@ class OpenFile:
         # nothing here looks one up.
         handle, self.handle = self.handle, -1
         if handle >= 0:
-            try:  # noqa: SIM105 - see above
+            try:
                 _close(handle)
             except OSError:
                 return

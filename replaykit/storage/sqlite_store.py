@@ -177,13 +177,9 @@ class SqliteStore:
 
     def _segment_of(self, part: Part, card: Card) -> bytes:
         now = self._clock()
-        writer = start_segment(
-            sync=os.urandom(8), file_id=uuid4().bytes, created_ns=now, writer="replaykit"
-        )
+        writer = start_segment(sync=os.urandom(8), file_id=uuid4().bytes, created_ns=now, writer="replaykit")
         _, place = encode_part(writer, part)
-        record = Record(
-            number=1, session_id=card.session_id.bytes, published_ns=now, card=card, index=place
-        )
+        record = Record(number=1, session_id=card.session_id.bytes, published_ns=now, card=card, index=place)
         catalog = writer.add(CATALOG, encode_catalog(1, 0, [encode_record(record)]))
         writer.add_tail(catalog.offset, writer.previous)
         return writer.take()

@@ -242,9 +242,7 @@ def test_a_resumed_session_goes_on_behind_what_was_recorded(server: Server, tmp_
     store = tmp_path / "runs.rpk"
     session_id, so_far = None, []
     for _ in range(3):
-        victim = server.fork(
-            "record", store, kind="file", threads=1, name="long", durability="os", resume=session_id
-        )
+        victim = server.fork("record", store, kind="file", threads=1, name="long", durability="os", resume=session_id)
         session_id = victim.hear()["session"]
         heard = [victim.hear() for _ in range(7)] + victim.kill()
         so_far += [each["said"] for each in heard]
@@ -269,7 +267,7 @@ def test_a_resumed_session_goes_on_behind_what_was_recorded(server: Server, tmp_
 
 
 def test_the_log_of_a_living_writer_is_left_alone(server: Server, tmp_path: Path) -> None:
-    """Another process that opens the directory sees the session as open, and recovers it only once its writer is gone."""
+    """Whoever else opens the directory sees the session as open, and recovers it only once its writer is gone."""
     victim = server.fork("hold", f"{tmp_path}/runs/")
     session_id = victim.hear()["session"]
     assert victim.hear() == {"held": True}

@@ -22,9 +22,7 @@ LEAVES = (
     | st.binary(max_size=300)
     | st.text(st.characters(codec="utf-8"))
 )
-VALUES = st.recursive(
-    LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text("abcé"), inner), max_leaves=20
-)
+VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text("abcé"), inner), max_leaves=20)
 
 
 @given(st.dictionaries(st.text("abcé"), VALUES))

@@ -42,9 +42,7 @@ def signatures(draw: st.DrawFn) -> inspect.Signature:
         starred = kind in (Kind.VAR_POSITIONAL, Kind.VAR_KEYWORD)
         if starred and any(item.kind == kind for item in parameters):
             continue
-        optional = draw(st.booleans()) or (
-            has_default and kind in (Kind.POSITIONAL_ONLY, Kind.POSITIONAL_OR_KEYWORD)
-        )
+        optional = draw(st.booleans()) or (has_default and kind in (Kind.POSITIONAL_ONLY, Kind.POSITIONAL_OR_KEYWORD))
         default = inspect.Parameter.empty if starred or not optional else draw(st.sampled_from(_DEFAULTS))
         if default is not inspect.Parameter.empty and kind is not Kind.KEYWORD_ONLY:
             has_default = True
@@ -62,9 +60,7 @@ class Shown:
         """Take anything."""
 
 
-def expected(
-    signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> dict[str, Any] | None:
+def expected(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
     """What ``inspect`` binds, with the keywords merged in; None for a call that does not fit."""
     try:
         bound = signature.bind(*args, **kwargs)

@@ -142,9 +142,7 @@ class Deeper(Agent):
 # -- what it looks like -------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "function", [search, fetch, echo, stream, Agent.search, Agent("a").search, Agent.make_above]
-)
+@pytest.mark.parametrize("function", [search, fetch, echo, stream, Agent.search, Agent("a").search, Agent.make_above])
 def test_it_looks_like_the_function(function: Any) -> None:
     """Name, documentation, module, signature and annotations are the function's own."""
     plain = function.__wrapped__

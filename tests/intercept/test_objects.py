@@ -478,9 +478,7 @@ def test_a_dotted_operation_leads_through_attributes() -> None:
     assert isinstance(proxy.chat.completions, Completions)
     assert (proxy.chat.other, proxy.label) == (1, "api")
     api.chat.completions = types.SimpleNamespace(create=lambda prompt: "replaced")
-    assert [item.output for item in recorded(proxy, lambda: proxy.chat.completions.create("hi"))] == [
-        "replaced"
-    ]
+    assert [item.output for item in recorded(proxy, lambda: proxy.chat.completions.create("hi"))] == ["replaced"]
 
 
 def test_a_decorated_method_may_stand_in_a_wrapped_object() -> None:
@@ -726,9 +724,7 @@ def test_an_unknown_kind_or_option_is_a_usage_error() -> None:
 
 
 def test_a_class_is_refused_where_its_instances_would_go_unrecorded() -> None:
-    with pytest.raises(
-        UsageError, match="is a class and 'put' is a method of its instances: wrap an instance"
-    ):
+    with pytest.raises(UsageError, match="is a class and 'put' is a method of its instances: wrap an instance"):
         replaykit.wrap(Client, store="runs.rpk")
 
 

@@ -38,11 +38,7 @@ TEXTS = st.text(st.characters(), max_size=30)
 CONTENTS = TEXTS | st.binary(max_size=30)
 OPTIONAL_TEXTS = st.none() | TEXTS
 JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=5),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
@@ -344,9 +340,7 @@ def test_put_many_takes_contents_and_mappings(memory):
     assert 1 == memory.generation == memory.last_generation()
 
 
-@pytest.mark.parametrize(
-    "item", [{}, {"title": "t"}, {"content": "c", "text": "d"}, {"content": "c", 1: 2}, None]
-)
+@pytest.mark.parametrize("item", [{}, {"title": "t"}, {"content": "c", "text": "d"}, {"content": "c", 1: 2}, None])
 def test_put_many_keeps_all_or_nothing(memory, item):
     with pytest.raises(UsageError, match="item 2"):
         memory.put_many(["a", "b", item])

@@ -59,9 +59,7 @@ def memory():
 @pytest.fixture(scope="module")
 def shared():
     with Engine(":memory:") as engine:
-        engine.put_many(
-            ["Paris is the capital of France", "c and a word", "東京は日本の首都です", "", "\ud800 a\x00b"]
-        )
+        engine.put_many(["Paris is the capital of France", "c and a word", "東京は日本の首都です", "", "\ud800 a\x00b"])
         yield engine
 
 

@@ -86,9 +86,7 @@ def test_a_stored_state_of_the_wrong_size_is_refused():
 def test_the_hash_is_pinned():
     """States are stored and recorded: a new version must compute the same."""
     state = state_hash.add(
-        state_hash.element(
-            1, checked("Paris", title="France", metadata={"b": 1, "a": [True, None]}).fields_hash()
-        ),
+        state_hash.element(1, checked("Paris", title="France", metadata={"b": 1, "a": [True, None]}).fields_hash()),
         state_hash.element(2, checked(b"\x00").fields_hash()),
     )
 
@@ -132,6 +130,5 @@ def test_near_misses_have_different_hashes(one, other):
 
 def test_the_order_of_metadata_keys_does_not_matter():
     assert (
-        checked("a", metadata={"x": 1, "y": 2}).fields_hash()
-        == checked("a", metadata={"y": 2, "x": 1}).fields_hash()
+        checked("a", metadata={"x": 1, "y": 2}).fields_hash() == checked("a", metadata={"y": 2, "x": 1}).fields_hash()
     )

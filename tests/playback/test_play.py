@@ -234,9 +234,7 @@ def test_an_abandoned_stream_gives_the_items_that_were_taken() -> None:
         ("ours", UsageError, ("ours",)),
     ],
 )
-def test_recorded_errors_come_back_as_themselves(
-    how: str, cls: type[BaseException], args: tuple[Any, ...]
-) -> None:
+def test_recorded_errors_come_back_as_themselves(how: str, cls: type[BaseException], args: tuple[Any, ...]) -> None:
     """Built-in exceptions and ours."""
     with contextlib.suppress(BaseException):
         record(lambda: fail(how))

@@ -78,9 +78,7 @@ def contents(path: Path) -> dict[UUID, list[dict[str, Any]]]:
     """Everything that a reader finds in the file."""
     store = FileStore(path, read_only=True)
     try:
-        return {
-            card.session_id: list(map(dict, store.read(card.session_id).actions())) for card in store.cards()
-        }
+        return {card.session_id: list(map(dict, store.read(card.session_id).actions())) for card in store.cards()}
     finally:
         store.close()
 
@@ -398,9 +396,7 @@ def test_threads_that_race_to_create_get_one_writer(tmp_path: Path) -> None:
         won: list[FileStore] = []
         refused: list[Exception] = []
 
-        def race(
-            path: Path, barrier: threading.Barrier, won: list[FileStore], refused: list[Exception]
-        ) -> None:
+        def race(path: Path, barrier: threading.Barrier, won: list[FileStore], refused: list[Exception]) -> None:
             barrier.wait()
             try:
                 won.append(FileStore(path))

@@ -1,0 +1,282 @@
+"""
+What a recorded call costs the caller: bare, idle, recorded, and beside OpenTelemetry recording the same content.
+
+All variants run in one process, their samples interleaved in slices of a few
+milliseconds, so that a slow phase of the machine hits all of them.  The table
+shows microseconds per call beyond the bare call: minimum and median over the
+slices.  Nothing may be lost meanwhile.
+
+    python benchmarks/call_cost.py [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextvars
+import gc
+import json
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import replaykit
+import replaykit.errors
+
+SLICE_S = 0.003
+BUDGETS = {"find": (8.0, 16.0), "ask": (25.0, 50.0), "idle": (1.0, 2.0)}
+"""The design's figures, and the limits that this program enforces: twice those."""
+
+_TITLES = [f"A title of some length, number {number}" for number in range(5)]
+_TEXTS = [f"The capital of country {number} is a city on a river that has many bridges. " * 2 for number in range(5)]
+_ANSWER = "Paris is the capital of France, and it lies on the Seine between two woods. " * 265
+
+
+def find(query: str, k: int = 5) -> list[dict[str, Any]]:
+    return [
+        {"frame_id": number, "score": 0.9 - number / 10, "title": _TITLES[number], "text": _TEXTS[number]}
+        for number in range(k)
+    ]
+
+
+def ask(question: str) -> dict[str, Any]:
+    return {"answer": _ANSWER, "model": "extractive", "sources": [1, 2, 3]}
+
+
+def put(content: str) -> int:
+    return 7
+
+
+async def find_async(query: str, k: int = 5) -> list[dict[str, Any]]:
+    return find(query, k)
+
+
+def stream(count: int) -> Iterator[int]:
+    yield from range(count)
+
+
+class Notes:
+    """What a wrapped object is measured on."""
+
+    def find(self, query: str, k: int = 5) -> list[dict[str, Any]]:
+        return find(query, k)
+
+    def ask(self, question: str) -> dict[str, Any]:
+        return ask(question)
+
+    def put(self, content: str) -> int:
+        return put(content)
+
+
+# -- measuring ----------------------------------------------------------------
+
+
+Batch = Callable[[int], None]
+"""Makes so many calls."""
+
+
+class Variant:
+    """One way of calling; *enter* is held around each slice and must be cheap beside it."""
+
+    def __init__(self, group: str, name: str, batch: Batch) -> None:
+        self.group = group
+        self.name = name
+        self.batch = batch
+        self.calls = 1
+        self.samples: list[float] = []
+
+    def calibrate(self) -> None:
+        self.batch(20)
+        started = time.perf_counter()
+        self.batch(50)
+        self.calls = max(5, int(SLICE_S / max(1e-7, (time.perf_counter() - started) / 50)))
+
+    def sample(self) -> None:
+        started = time.perf_counter()
+        self.batch(self.calls)
+        self.samples.append((time.perf_counter() - started) / self.calls * 1e6)
+
+
+def repeated(function: Callable[..., Any], *args: Any) -> Batch:
+    def batch(calls: int) -> None:
+        for _ in range(calls):
+            function(*args)
+
+    return batch
+
+
+def drained(function: Callable[..., Any], *args: Any) -> Batch:
+    def batch(calls: int) -> None:
+        for _ in range(calls):
+            for _ in function(*args):
+                pass
+
+    return batch
+
+
+def awaited(loop: asyncio.AbstractEventLoop, function: Callable[..., Any], *args: Any) -> Batch:
+    def batch(calls: int) -> None:
+        async def run() -> None:
+            for _ in range(calls):
+                await function(*args)
+
+        loop.run_until_complete(run())
+
+    return batch
+
+
+# -- OpenTelemetry --------------------------------------------------------------
+
+
+class Telemetry:
+    """The same content as spans, batched into a file of JSON lines."""
+
+    def __init__(self, path: Path) -> None:
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+
+        self._file = open(path, "w")  # noqa: SIM115 - closed in `close`
+        exporter = ConsoleSpanExporter(out=self._file, formatter=lambda span: span.to_json(indent=None) + "\n")
+        self._provider = TracerProvider()
+        self._provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=1 << 16))
+        self._tracer = self._provider.get_tracer("benchmark")
+
+    def traced(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        tracer, name = self._tracer, function.__name__
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with tracer.start_as_current_span(name) as span:
+                span.set_attribute("input", json.dumps([args, kwargs]))
+                result = function(*args, **kwargs)
+                span.set_attribute("output", json.dumps(result))
+                return result
+
+        return call
+
+    def close(self) -> None:
+        self._provider.shutdown()
+        self._file.close()
+
+
+# -- the variants -----------------------------------------------------------------
+
+
+def variants(folder: Path, stack: ExitStack) -> tuple[list[Variant], Callable[[], int]]:
+    """Return all variants, and what ends the recording and counts what was lost."""
+    recorder = stack.enter_context(replaykit.Recorder(folder / "runs.rpk", on_loss="ignore"))
+    telemetry = Telemetry(folder / "spans.jsonl")
+    stack.callback(telemetry.close)
+    loop = asyncio.new_event_loop()
+    stack.callback(loop.close)
+    notes = recorder.wrap(Notes())
+    handle = recorder.session("measured", adopt=False)
+    # Open in a context of its own: here the calls are nobody's, and idle.
+    contextvars.copy_context().run(handle.__enter__)
+    recorded = handle.carry
+    rows: list[tuple[str, str, Batch]] = []
+    for name, function, argument in (
+        ("find", find, "the capital"),
+        ("ask", ask, "which capital?"),
+        ("put", put, "x" * 200),
+    ):
+        decorated = replaykit.records(name)(function)
+        plain = getattr(Notes(), name)
+        wrapped = getattr(notes, name)
+        rows += [
+            (name, "bare", repeated(function, argument)),
+            (name, "decorated, idle", repeated(decorated, argument)),
+            (name, "decorated, recorded", recorded(repeated(decorated, argument))),
+            (f"{name} of an object", "bare", repeated(plain, argument)),
+            (f"{name} of an object", "wrapped, idle", repeated(wrapped, argument)),
+            (f"{name} of an object", "wrapped, recorded", recorded(repeated(wrapped, argument))),
+            (name, "OpenTelemetry", repeated(telemetry.traced(function), argument)),
+        ]
+    tool_async = replaykit.records("find")(find_async)
+    tool_stream = replaykit.records("find")(stream)
+    rows += [
+        ("async find", "bare", awaited(loop, find_async, "the capital")),
+        ("async find", "decorated, recorded", recorded(awaited(loop, tool_async, "the capital"))),
+        ("generator of 10", "bare", drained(stream, 10)),
+        ("generator of 10", "decorated, recorded", recorded(drained(tool_stream, 10))),
+    ]
+
+    def end() -> int:
+        handle.__exit__(None, None, None)
+        recorder.flush()
+        return handle.result.lost
+
+    return [Variant(*row) for row in rows], end
+
+
+def measure(found: list[Variant], seconds: float) -> None:
+    for variant in found:
+        variant.calibrate()
+    gc.collect()
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        for variant in found:
+            variant.sample()
+
+
+# -- the table ------------------------------------------------------------------
+
+
+def beyond_bare(found: list[Variant]) -> list[tuple[Variant, float, float]]:
+    bare = {variant.group: variant for variant in found if variant.name == "bare"}
+    return [
+        (
+            variant,
+            min(variant.samples) - min(bare[variant.group].samples),
+            statistics.median(variant.samples) - statistics.median(bare[variant.group].samples),
+        )
+        for variant in found
+    ]
+
+
+def show(rows: list[tuple[Variant, float, float]]) -> None:
+    theirs = {variant.group: least for variant, least, _ in rows if variant.name == "OpenTelemetry"}
+    print(f"{'call':20} {'how':22} {'min us':>8} {'+min':>8} {'+median':>8}  cheaper than OpenTelemetry")
+    for variant, least, middle in rows:
+        if variant.name == "bare":
+            print(f"{variant.group:20} {variant.name:22} {min(variant.samples):8.2f}")
+            continue
+        other = theirs.get(variant.group.removesuffix(" of an object"))
+        ratio = f"{other / least:.1f} times" if other and "recorded" in variant.name else ""
+        print(f"{variant.group:20} {variant.name:22} {min(variant.samples):8.2f} {least:+8.2f} {middle:+8.2f}  {ratio}")
+
+
+def over_limit(rows: list[tuple[Variant, float, float]]) -> list[str]:
+    problems = []
+    for variant, least, _ in rows:
+        kind = variant.group.split(" ")[0]
+        name = "idle" if variant.name.endswith("idle") else kind if variant.name.endswith("recorded") else ""
+        if name in BUDGETS and least > BUDGETS[name][1]:
+            problems.append(f"{variant.group}, {variant.name}: +{least:.1f} us, limit +{BUDGETS[name][1]:.0f}")
+    return problems
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a few seconds, for a check that it runs")
+    options = parser.parse_args()
+    # The idle calls are told that a session is open elsewhere.
+    warnings.simplefilter("ignore", replaykit.errors.ReplaykitWarning)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        found, end = variants(Path(folder), stack)
+        measure(found, 3.0 if options.quick else 20.0)
+        rows = beyond_bare(found)
+        lost = end()
+    show(rows)
+    assert lost == 0, f"{lost} actions were lost"
+    problems = over_limit(rows)
+    print("\n".join(problems) or "within twice the design's budgets")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
