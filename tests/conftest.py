@@ -20,6 +20,11 @@ settings.register_profile(
 settings.load_profile("replaykit")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave ``tests/libraries`` alone in the light run: importing it needs the real libraries."""
+    return True if collection_path.name == "libraries" and config.option.markexpr != "libraries" else None
+
+
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Run in a folder of one's own, so that a default store never lands in the checkout."""

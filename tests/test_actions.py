@@ -646,3 +646,40 @@ def test_hashes_are_keyed_by_store() -> None:
 
     assert set(hashes["a.rpk"]).isdisjoint(hashes["b.rpk"])
     assert b3(b"1234") not in {value for values in hashes.values() for value in values}
+
+
+def test_a_secret_in_a_name_given_by_hand_is_redacted() -> None:
+    """Names are as public as a listing."""
+    with replaykit.Recorder("runs.rpk") as recorder, recorder.session() as session:
+        session.record("tool", name="call sk-abcdefghijklmnopqrstuvwxyz012345")
+    (action,) = session.result.actions
+
+    assert "sk-abc" not in action.name
+
+
+def test_k_is_kept_beside_the_seeds_fields() -> None:
+    """memvid's FIND has no k: the action has it."""
+    memory = replaykit.open(":memory:")
+    with memory.session() as session:
+        memory.find("x", k=3)
+    (action,) = session.result.actions
+
+    assert action.k == 3
+    assert action.action_type == replaykit.Find(query="x", mode="auto", result_count=0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"auto_checkpoint_interval": -1}, {"max_actions_per_session": 0}, {"auto_checkpoint_interval": "3"}]
+)
+def test_a_config_says_what_it_takes(wrong: dict[str, Any]) -> None:
+    """With the name of the setting and the smallest number."""
+    with pytest.raises(replaykit.errors.UsageError, match="at least"):
+        replaykit.ReplayConfig(**wrong)
+
+
+def test_a_result_can_be_read_after_the_close(tmp_path: Path) -> None:
+    """The file has it."""
+    with replaykit.open(tmp_path / "notes.mv") as memory, memory.session("s") as session:
+        memory.put("a")
+
+    assert [action.kind for action in session.result.actions] == ["put"]

@@ -297,7 +297,7 @@ def test_a_started_session_ends_after_its_maximum(mv: replaykit.Memory) -> None:
 def test_the_limits_are_positive() -> None:
     """A ReplayConfig refuses others."""
     for wrong in ({"auto_checkpoint_interval": -1}, {"max_actions_per_session": 0}):
-        with pytest.raises(ValueError, match="must be"):
+        with pytest.raises(ValueError, match="at least"):
             ReplayConfig(**wrong)  # type: ignore[arg-type]  # wrong on purpose
 
 

@@ -59,6 +59,9 @@ def _action(entry: Entry) -> ReplayAction:
         parent=entry.get("p"),
         generation=entry.get("g"),
         flags=frozenset(entry.get("fl", ())),
+        k=entry.get("x", {}).get("k"),
+        input_length=entry.get("in_n"),
+        output_length=entry.get("out_n"),
     )
 
 

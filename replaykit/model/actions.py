@@ -152,7 +152,9 @@ class ReplayAction:
     (duration).  Hashes are 32 raw BLAKE3 bytes, taken after redaction; zero
     bytes stand for nothing or empty.  ``arguments`` go by parameter name.
     ``output`` is None when nothing was returned or kept; for a stream it is
-    the list of its items.  ``error`` is set when the call failed.
+    the list of its items.  ``error`` is set when the call failed.  ``k`` is
+    how many hits were asked for, where that is known.  The lengths are those of
+    bodies that were cut, in bytes; None for whole ones.
     """
 
     sequence: int
@@ -172,6 +174,9 @@ class ReplayAction:
     parent: int | None = None
     generation: int | None = None
     flags: frozenset[str] = frozenset()
+    k: int | None = None
+    input_length: int | None = None
+    output_length: int | None = None
 
     @property
     def kind(self) -> str:

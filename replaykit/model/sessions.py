@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 from uuid import UUID
 
 import attrs
 
+from replaykit.errors import UsageError
 from replaykit.model.actions import ZERO_HASH, FrameId, ReplayAction
 
 __all__ = [
@@ -71,6 +72,14 @@ class Checkpoint:
         return f"<Checkpoint {self.id} after action {self.at_sequence}, {self.state_hash[:4].hex()}>"
 
 
+def _at_least(lowest: int) -> Callable[[Any, Any, Any], None]:
+    def check(_config: Any, attribute: Any, value: Any) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+            raise UsageError(f"{attribute.name}={value!r}: give a whole number of at least {lowest}")
+
+    return check
+
+
 @attrs.frozen(kw_only=True)
 class ReplayConfig:
     """
@@ -81,12 +90,13 @@ class ReplayConfig:
             top-level actions; 0 switches it off.
         max_actions_per_session: Seal the session after this many actions.
         auto_record: Start a session as soon as the memory is opened.
+
+    Raises:
+        UsageError: A number is none, or too small.
     """
 
-    auto_checkpoint_interval: int = attrs.field(default=0, validator=attrs.validators.ge(0))
-    max_actions_per_session: int | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.gt(0))
-    )
+    auto_checkpoint_interval: int = attrs.field(default=0, validator=_at_least(0))
+    max_actions_per_session: int | None = attrs.field(default=None, validator=attrs.validators.optional(_at_least(1)))
     auto_record: bool = False
 
 

@@ -42,6 +42,7 @@ from replaykit.recording.session import ActiveSession, Unrecorded
 from replaykit.redactors import make_redactor
 from replaykit.settings import Settings, is_disabled, policy_of
 from replaykit.storage.catalogue import Catalogue, Which
+from replaykit.storage.database import MEMORY
 from replaykit.storage.log_files import MemoryLog
 from replaykit.storage.opening import open_store
 from replaykit.storage.recovery import recover
@@ -334,7 +335,18 @@ class RecordingEngine:
         """Return what was recorded in a session that has ended."""
         if session.is_silent:
             return _silent_session(session)
+        if self._is_closed and self.location != MEMORY:
+            return self._read_again(session.session_id)
         return self.catalogue.get_session(session.session_id)
+
+    def _read_again(self, session_id: UUID) -> ReplaySession:
+        """Read a session from the file of a recorder that is closed."""
+        store = open_store(self.location, read_only=True)
+        try:
+            found = Catalogue(store, frames_at=self._frames_at).get_session(session_id)
+            return attrs.evolve(found, actions=tuple(found.actions))
+        finally:
+            store.close()
 
     # -- what goes wrong ----------------------------------------------------------
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 from uuid import UUID
 
-from replaykit.errors import NoActiveSessionError, UsageError
+from replaykit.errors import NoActiveSessionError, RedactionError, UsageError
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.intercept.shapes import shape_of
 from replaykit.intercept.steps import in_own_scope, in_own_scope_async, left, relaying
@@ -157,12 +157,19 @@ class SessionHandle:
             UsageError: The kind is unknown.
             NoActiveSessionError: The session has not begun or has ended.
         """
-        operation = kind if isinstance(kind, Operation) else _by_hand(kind, name, affected_frames)
+        operation = kind if isinstance(kind, Operation) else _by_hand(kind, self._shown(name), affected_frames)
         if isinstance(self._session, Unrecorded):
             return None
         if self._active is None or not self._active.is_open:
             raise NoActiveSessionError("to record into")
         return self._active.record(operation, dict(arguments or {}), output, error, duration_ns)
+
+    def _shown(self, name: str) -> str:
+        try:
+            return self._engine.redactor.clean_text(name)
+        except RedactionError:
+            # A name that could not be redacted is not kept: the kind stands for it.
+            return ""
 
     def carry(self, function: F) -> F:
         """Return *function* so that, in whatever thread it runs, its recorded calls are this session's."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,15 @@ from replaykit.cli.as_json import jsonable
 
 HERE = Path(__file__).parent
 GOLDEN = sorted(path for path in HERE.iterdir() if path.suffix in (".rpk", ".mv"))
+
+
+def holds(expected: Any, found: Any) -> bool:
+    """Return whether all that was said is still said; later releases may say more."""
+    if isinstance(expected, dict):
+        return isinstance(found, dict) and all(key in found and holds(expected[key], found[key]) for key in expected)
+    if isinstance(expected, list):
+        return len(expected) == len(found) and all(map(holds, expected, found))
+    return bool(expected == found)
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.name)
@@ -25,7 +35,7 @@ def test_an_old_recording_reads_as_ever(path: Path, tmp_path: Path) -> None:
         verdict = recording.verify()
 
     expected = json.loads(Path(f"{path}.json").read_text())
-    assert {key: session[key] for key in expected} == expected
+    assert holds(expected, session)
     assert verdict, verdict.problems
 
 
