@@ -86,6 +86,9 @@ class DirectoryStore:
         self._closed = False
         self._own: FileStore | None = None
         self._writable: dict[str, FileStore] = {}
+        # Which of our files a new session's log stands beside: asking the
+        # directory would cost more the more sessions there are.
+        self._owners: dict[UUID, FileStore] = {}
         self._readers: dict[str, FileStore] = {}
         self._listed: dict[str, _Listed] = {}
         self._prepare(gitignore)
@@ -101,16 +104,19 @@ class DirectoryStore:
         """
         Make the live log of a new (or resumed) session and be its writer.
 
+        Only our own file is looked at: that no other process records a
+        session which is resumed is for the caller to know.
+
         Raises:
             LockedError: The session has a log with a living writer.
             StorageError: It has one that is not recovered, or the disk refuses.
         """
         with self._guard:
             self._demand_writable()
-            for log in self.logs():
-                if log.session_id == session_id:
-                    raise LockedError(log.path)
-            return self._own_file().create_log(session_id)
+            own = self._own_file()
+            log = own.create_log(session_id)
+            self._owners[session_id] = own
+            return log
 
     def logs(self) -> Sequence[FileLog]:
         """Return the live logs in this directory, whoever writes them; each knows its store file."""
@@ -133,7 +139,11 @@ class DirectoryStore:
         """
         with self._guard:
             self._demand_writable()
-            self._file_for(part.opening.session_id).publish(part)
+            session_id = part.opening.session_id
+            owner = None if part.opening.resumed else self._owners.get(session_id)
+            (owner or self._file_for(session_id)).publish(part)
+            if part.sealing is not None:
+                self._owners.pop(session_id, None)
 
     def delete(self, session_id: UUID) -> None:
         """
@@ -238,6 +248,7 @@ class DirectoryStore:
             for store in (*self._writable.values(), *self._readers.values()):
                 store.close()
             self._writable.clear()
+            self._owners.clear()
             self._readers.clear()
             self._own = None
 
@@ -338,6 +349,7 @@ class DirectoryStore:
             for store in self._writable.values():
                 store.abandon()
             self._writable.clear()
+            self._owners.clear()
             self._own = None
             self._guard.adopt()
 
