@@ -13,8 +13,8 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -130,7 +130,7 @@ class Background:
         self._is_exiting = False
         self._retry_from = 0.0
         self._slice_began = 0.0
-        self._hurried_by: set[int] = set()
+        self._hurried_by: set[object] = set()
         atexit.register(_at_exit, weakref.ref(self))
 
     # -- what recorders tell ------------------------------------------------
@@ -163,21 +163,28 @@ class Background:
 
     def drain(self) -> None:
         """Publish all ended sessions now, in the calling thread; a call from within a drain does nothing."""
-        here = threading.get_ident()
-        if threading.current_thread() is not self._thread:
-            self._hurried_by.add(here)
+        with self._hurry(), self._publishing:
+            if self._is_draining:
+                return
+            self._is_draining = True
+            try:
+                self._publish_ended()
+                self._publish_amended()
+            finally:
+                self._is_draining = False
+
+    @contextmanager
+    def _hurry(self) -> Iterator[None]:
+        """Have the background thread take no rest meanwhile, unless this is that thread."""
+        if threading.current_thread() is self._thread:
+            yield
+            return
+        token = object()
+        self._hurried_by.add(token)
         try:
-            with self._publishing:
-                if self._is_draining:
-                    return
-                self._is_draining = True
-                try:
-                    self._publish_ended()
-                    self._publish_amended()
-                finally:
-                    self._is_draining = False
+            yield
         finally:
-            self._hurried_by.discard(here)
+            self._hurried_by.discard(token)
 
     def _pause(self) -> None:
         """
@@ -186,12 +193,11 @@ class Background:
         An agent whose call lets go of the GIL gets it back only once this
         thread rests, so it works for a moment and rests for three.
         """
-        if threading.current_thread() is not self._thread or self._hurried_by:
+        if threading.current_thread() is not self._thread or self._hurried_by or self._is_exiting:
             return
         worked = time.perf_counter() - self._slice_began
         if worked >= _SLICE_SECONDS:
-            # Time in which there was nothing to do counts as work here: a
-            # rest of three times that could be hours.
+            # What looks like work may have been a wait for a lock or the disk.
             time.sleep(min(max(_NAP_SECONDS, _REST * worked), _LONGEST_REST_SECONDS))
             self._slice_began = time.perf_counter()
 
@@ -224,7 +230,7 @@ class Background:
     def publish_all(self) -> None:
         """Publish all ended sessions now, also those that could not be published before."""
         self._retry_from = time.monotonic() + _RETRY_SECONDS
-        with self._publishing:
+        with self._hurry(), self._publishing:
             self._ended.extend(self._failed)
             self._failed.clear()
             self.drain()
@@ -310,6 +316,7 @@ class Background:
             self._sleep()
             try:
                 self._sync()
+                self._slice_began = time.perf_counter()
                 self._publish_parts()
                 if self._failed and time.monotonic() >= self._retry_from:
                     self.publish_all()

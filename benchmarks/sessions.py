@@ -1,0 +1,87 @@
+"""
+What whole sessions cost: short ones on a running event loop, long ones back to back, drain included.
+
+Run: ``python benchmarks/sessions.py [--quick]``.  A short session is what a
+service records per request: opened, five calls, sealed.  The same block
+without recording stands beside it, in turn.  Sustained is a loop without any
+pause, until everything is in its final form.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import replaykit
+
+CALLS = 5
+
+
+@replaykit.records("find")
+def find(query: str, k: int = 5) -> list[dict[str, object]]:
+    """Give back 0.9 KB."""
+    return [{"frame_id": n, "score": 1 / (n + 1), "title": "a title", "text": "lorem ipsum " * 9} for n in range(k)]
+
+
+async def request(recorder: replaykit.Recorder, *, enabled: bool) -> float:
+    """Return the milliseconds that a request's session takes on the loop."""
+    begun = time.perf_counter()
+    async with recorder.session("request", enabled=enabled):
+        for number in range(CALLS):
+            find(f"question {number}")
+    return (time.perf_counter() - begun) * 1e3
+
+
+async def short_sessions(recorder: replaykit.Recorder, count: int) -> dict[str, list[float]]:
+    """Return the milliseconds of requests with and without recording, in turn, two a few milliseconds."""
+    found: dict[str, list[float]] = {"not recorded": [], "recorded": []}
+    for _ in range(count):
+        for name, figures in found.items():
+            figures.append(await request(recorder, enabled=name == "recorded"))
+            await asyncio.sleep(0.002)
+    return {name: sorted(figures) for name, figures in found.items()}
+
+
+def sustained(store: str, count: int) -> tuple[float, float, int]:
+    """Return calls per second, calls per second drain included, and how many were lost."""
+    begun = time.perf_counter()
+    with replaykit.session("sustained", store=store) as session:
+        for number in range(count):
+            find(f"question {number}")
+    called = time.perf_counter()
+    recorded = session.result
+    assert recorded is not None and len(recorded.actions) == count
+    return count / (called - begun), count / (time.perf_counter() - begun), recorded.lost
+
+
+def main() -> int:
+    """Print both tables; 1 if an action was lost."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a few sessions, for a check that it runs")
+    quick = parser.parse_args().quick
+    # The blocks that are not recorded stand beside an open session.
+    warnings.simplefilter("ignore", replaykit.errors.ReplaykitWarning)
+    with tempfile.TemporaryDirectory() as folder:
+        recorder = replaykit.Recorder(f"{folder}/runs/")
+        found = asyncio.run(short_sessions(recorder, 100 if quick else 2_000))
+        print(f"{'a session of 5 calls on a loop':34}{'p50 ms':>9}{'p99 ms':>9}{'max ms':>9}")
+        for name, figures in found.items():
+            p50, p99 = figures[len(figures) // 2], figures[int(len(figures) * 0.99)]
+            print(f"{name:34}{p50:9.3f}{p99:9.3f}{figures[-1]:9.3f}")
+        lost = sum(item.lost for item in recorder.list_sessions())
+        recorder.close()
+        print(f"\n{'sustained, 0.9 KB results':34}{'calls/s':>9}{'drained/s':>10}")
+        for name in ("runs.rpk", "many/", "notes.mv"):
+            calls, drained, missing = sustained(f"{Path(folder)}/{name}", 3_000 if quick else 30_000)
+            lost += missing
+            print(f"{name:34}{calls:9,.0f}{drained:10,.0f}")
+    print(f"\n{lost} actions lost")
+    return 1 if lost else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
