@@ -3,52 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any
 
-from replaykit.model import ReplaySession, SessionSummary, Verification
+from replaykit.model import Verification
 from replaykit.protocols import Store
-from replaykit.storage.catalogue import Catalogue, Which
+from replaykit.storage.catalogue import Catalogue
 from replaykit.storage.opening import open_store
+from replaykit.surface import SessionReader
 
 __all__ = ["Recording", "load"]
 
 
-class Recording:
+class Recording(SessionReader):
     """A store, opened for reading; nothing is written, created or locked."""
 
     def __init__(self, location: str, store: Store) -> None:
         self._location = location
         self._store = store
-        self._catalogue = Catalogue(store)
+        self._reading = Catalogue(store)
+
+    @property
+    def _catalogue(self) -> Catalogue:
+        return self._reading
 
     @property
     def location(self) -> str:
         """Where it is, as it was given."""
         return self._location
-
-    def list_sessions(
-        self,
-        *,
-        name: str | None = None,
-        state: str | None = None,
-        since: datetime | float | None = None,
-        until: datetime | float | None = None,
-        where: Callable[[Mapping[str, Any]], bool] | Mapping[str, Any] | None = None,
-    ) -> list[SessionSummary]:
-        """Return the sessions that match all that is given: ended ones in order of ending, then open ones."""
-        return self._catalogue.list_sessions(name=name, state=state, since=since, until=until, where=where)
-
-    def get_session(self, which: Which = "last") -> ReplaySession:
-        """
-        Return a session by id, prefix, name, ``"last"`` or summary.
-
-        Raises:
-            SessionNotFoundError: There is none.
-            AmbiguousSessionError: The prefix fits several.
-        """
-        return self._catalogue.get_session(which)
 
     def verify(self) -> Verification:
         """Read every byte and check it; the result is true only if all of it is accounted for."""

@@ -11,15 +11,54 @@ from replaykit.errors import NoActiveSessionError
 from replaykit.model import ReplayConfig, ReplaySession, SessionSummary
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.handle import SessionHandle
-from replaykit.storage.catalogue import Which
+from replaykit.storage.catalogue import Catalogue, Which
 
-__all__ = ["SessionSurface"]
+__all__ = ["SessionReader", "SessionSurface"]
 
 
-class SessionSurface:
+class SessionReader:
+    """Lists sessions and reads them."""
+
+    @property
+    def _catalogue(self) -> Catalogue:
+        raise AttributeError("_catalogue")
+
+    def list_sessions(
+        self,
+        *,
+        name: str | None = None,
+        state: str | None = None,
+        since: datetime | float | None = None,
+        until: datetime | float | None = None,
+        where: Callable[[Mapping[str, Any]], bool] | Mapping[str, Any] | None = None,
+    ) -> list[SessionSummary]:
+        """
+        Return the store's sessions that match all that is given: ended ones in order of ending, then open ones.
+
+        *since* and *until* bound the time of creation; *where* is metadata
+        that must be equal, or a callable on the metadata.
+        """
+        return self._catalogue.list_sessions(name=name, state=state, since=since, until=until, where=where)
+
+    def get_session(self, which: Which = "last") -> ReplaySession:
+        """
+        Return a session by id, prefix of 4 or more hex digits, name (the newest), ``"last"`` or summary.
+
+        Raises:
+            SessionNotFoundError: There is none.
+            AmbiguousSessionError: The prefix fits several.
+        """
+        return self._catalogue.get_session(which)
+
+
+class SessionSurface(SessionReader):
     """Records sessions, lists them and reads them; the names are memvid's."""
 
     _engine: RecordingEngine
+
+    @property
+    def _catalogue(self) -> Catalogue:
+        return self._engine.catalogue
 
     surface_names: ClassVar[frozenset[str]]
     """The names that a wrapped object has besides its own."""
@@ -93,33 +132,6 @@ class SessionSurface:
             raise NoActiveSessionError("for checkpoint")
         return active.checkpoint()
 
-    def list_sessions(
-        self,
-        *,
-        name: str | None = None,
-        state: str | None = None,
-        since: datetime | float | None = None,
-        until: datetime | float | None = None,
-        where: Callable[[Mapping[str, Any]], bool] | Mapping[str, Any] | None = None,
-    ) -> list[SessionSummary]:
-        """
-        Return the store's sessions that match all that is given: ended ones in order of ending, then open ones.
-
-        *since* and *until* bound the time of creation; *where* is metadata
-        that must be equal, or a callable on the metadata.
-        """
-        return self._engine.catalogue.list_sessions(name=name, state=state, since=since, until=until, where=where)
-
-    def get_session(self, which: Which) -> ReplaySession:
-        """
-        Return a session by id, prefix of 4 or more hex digits, name (the newest), ``"last"`` or summary.
-
-        Raises:
-            SessionNotFoundError: There is none.
-            AmbiguousSessionError: The prefix fits several.
-        """
-        return self._engine.catalogue.get_session(which)
-
     def delete_session(self, which: Which) -> None:
         """
         Delete an ended session.
@@ -150,4 +162,6 @@ class SessionSurface:
         self._engine.flush()
 
 
-SessionSurface.surface_names = frozenset(name for name in vars(SessionSurface) if not name.startswith("_"))
+SessionSurface.surface_names = frozenset(
+    name for cls in (SessionReader, SessionSurface) for name in vars(cls) if not name.startswith("_")
+)

@@ -256,7 +256,7 @@ class ActiveSession:
                 records.ACTION, flags, ticket.number, ticket.sequence, ticket.parent, ticket.time_ns, duration_ns,
                 generation, len(arguments), len(packed),
             )  # fmt: skip
-            record = sealed(head, body, facts) if facts else sealed(head, body)
+            record = sealed(head, body + facts) if facts else sealed(head, body)
         else:
             record = self._described(ticket, duration_ns, generation, arguments, packed, facts)
         if len(record) > records.MAX_RECORD_BYTES:

@@ -51,12 +51,12 @@ def test_records_of_threads_stay_whole_and_in_their_order(tmp_path: Path) -> Non
 def test_what_was_appended_survives_kill_9(tmp_path: Path) -> None:
     """And the log of the dead can be claimed, once."""
     code = (
-        "import sys, time; from uuid import UUID\n"
+        "import signal, sys; from uuid import UUID\n"
         "from replaykit.storage.files import SystemFiles\n"
         "from replaykit.storage.log_files import FileLog\n"
         "log = FileLog(SystemFiles(), sys.argv[1], UUID(int=5)); log.create()\n"
         "for n in range(1000): log.append(b'%06d' % n)\n"
-        "print('ready', flush=True); time.sleep(60)"
+        "print('ready', flush=True); signal.pause()"
     )
     child = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "a.rpk")],
