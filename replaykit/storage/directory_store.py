@@ -111,12 +111,17 @@ class DirectoryStore:
             LockedError: The session has a log with a living writer.
             StorageError: It has one that is not recovered, or the disk refuses.
         """
-        with self._guard:
-            self._demand_writable()
-            own = self._own_file()
-            log = own.create_log(session_id)
-            self._owners[session_id] = own
-            return log
+        # A publishing thread holds the guard while it waits for the disk, and
+        # whoever opens a session may be an event loop: the guard is taken
+        # only to choose a file.
+        own = self._own
+        if own is None or self._closed or self._guard.forked or own.size() > self._rotate_bytes:
+            with self._guard:
+                self._demand_writable()
+                own = self._own_file()
+        log = own.create_log(session_id)
+        self._owners[session_id] = own
+        return log
 
     def logs(self) -> Sequence[FileLog]:
         """Return the live logs in this directory, whoever writes them; each knows its store file."""
