@@ -130,8 +130,12 @@ class SqliteStore:
         session_id = part.opening.session_id
         with self._guard:
             self._demand_writable()
+            # Encoded before the transaction: while that lasts the agent's own
+            # writes to this file wait.  A session has one publisher, so its
+            # card cannot change in between.
+            card = self._card_after(part)
+            body, stored = self._segment_of(part, card), encode_body(map_of_card(card))
             with self._transaction() as connection:
-                card = self._card_after(part)
                 number, position = connection.execute(
                     "SELECT (SELECT coalesce(max(number) + 1, 0) FROM replaykit_part WHERE session = ?),"
                     " (SELECT coalesce(max(position), 0) + 1 FROM replaykit_session)",
@@ -139,11 +143,11 @@ class SqliteStore:
                 ).get
                 connection.execute(
                     "INSERT INTO replaykit_part(session, number, body) VALUES (?, ?, ?)",
-                    (session_id.bytes, number, self._segment_of(part, card)),
+                    (session_id.bytes, number, body),
                 )
                 connection.execute(
                     "INSERT OR REPLACE INTO replaykit_session(session, position, card) VALUES (?, ?, ?)",
-                    (session_id.bytes, position, encode_body(map_of_card(card))),
+                    (session_id.bytes, position, stored),
                 )
 
     def delete(self, session_id: UUID) -> None:
