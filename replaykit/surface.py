@@ -154,7 +154,7 @@ class SessionSurface(SessionReader):
         return self._engine.resume(which).session_id
 
     def stats(self) -> dict[str, int]:
-        """Return counts: open sessions, lost actions, unscoped and forked calls, unpublished sessions."""
+        """Return counts: open, skipped and unpublished sessions, lost actions, unscoped and forked calls."""
         return self._engine.stats()
 
     def flush(self) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 import replaykit
-from replaykit.errors import RecordingError, ReplaykitWarning
+from replaykit.errors import RecordingError, ReplaykitWarning, StorageError
 from replaykit.storage.directory_store import DirectoryStore
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.files import SystemFiles
@@ -515,3 +515,31 @@ def test_sigterm_during_publishing_leaves_a_whole_store(tmp_path: Path) -> None:
     # and it is the only reason for a hole.
     assert session.lost <= 1
     assert session.actions[-1].sequence + 1 - len(session.actions) in (0, session.lost)
+
+
+def test_a_full_disk_costs_a_service_its_recording_and_never_a_request(tmp_path: Path) -> None:
+    """A store that worked before: the block runs unrecorded, with one warning; nothing is left behind."""
+    files = TracedFiles()
+    with recorder_on(files, tmp_path / "runs.rpk") as recorder:
+        with recorder.session("before"):
+            look("a")
+        files.refused[".live"] = errno.ENOSPC
+        with pytest.warns(ReplaykitWarning, match="unrecorded"), recorder.session("full") as session:
+            assert look("b") == ["B"]
+        assert (session.id, session.result) == (None, None)
+        assert recorder.stats()["skipped"] == 1
+        files.refused.clear()
+        with recorder.session("after"):
+            look("c")
+
+        assert [item.name for item in recorder.list_sessions()] == ["before", "after"]
+    assert [path.name for path in tmp_path.iterdir()] == ["runs.rpk"]
+
+
+def test_who_wants_losses_raised_gets_the_full_disk_raised(tmp_path: Path) -> None:
+    """``on_loss="raise"``, as in tests: the block does not begin."""
+    files = TracedFiles()
+    with recorder_on(files, tmp_path / "runs.rpk", on_loss="raise") as recorder:
+        files.refused[".live"] = errno.ENOSPC
+        with pytest.raises(StorageError, match="Cannot write"), recorder.session("full"):
+            look("b")

@@ -6,6 +6,7 @@ What users hold (`Recorder`, `Memory`, a wrapped object) is a face on this.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import sys
@@ -26,6 +27,7 @@ from replaykit.errors import (
     RecordingError,
     ReplaykitWarning,
     SessionActiveError,
+    StorageError,
     UsageError,
 )
 from replaykit.format.entries import Opening
@@ -85,6 +87,7 @@ class RecordingEngine:
         self.unscoped = 0
         self.forked_calls = 0
         self.lost = 0
+        self.skipped = 0
         self._frames_at = frames_at
         self._store: Store | None = None
         self._is_closed = False
@@ -180,7 +183,9 @@ class RecordingEngine:
         """
         Open a session; the caller puts it into a context.
 
-        With *may_skip* and recording disabled, an `Unrecorded` comes back.
+        With *may_skip* an `Unrecorded` comes back where recording is disabled,
+        and where a store that worked before takes no more (a full disk): a
+        service's requests go on, unrecorded, with one warning.
 
         Raises:
             SessionActiveError: This context is already in a session of this recorder.
@@ -206,7 +211,19 @@ class RecordingEngine:
             parent_session=None if outer is None else outer.session_id,
             start_generation=self._generation(),
         )
-        return self._opened(opening, config, auto_checkpoint, adopts=adopts, is_ambient=is_ambient)
+        worked_before = self._store is not None
+        try:
+            return self._opened(opening, config, auto_checkpoint, adopts=adopts, is_ambient=is_ambient)
+        except StorageError as error:
+            if not (may_skip and worked_before) or self.settings.on_loss == "raise":
+                raise
+            self._report_skipped(error)
+            return Unrecorded(self.identity)
+
+    def _report_skipped(self, error: StorageError) -> None:
+        self.skipped += 1
+        log.error("session_skipped", error=str(error))
+        self._warn_once("skipped", f"a session could not be opened and its calls run unrecorded: {error}")
 
     def _is_sampled_out(self) -> bool:
         return random.random() >= self.settings.sample_rate  # noqa: S311 - a share, not a secret
@@ -237,14 +254,16 @@ class RecordingEngine:
         ]
         is_silent = scope.is_playing() or is_disabled()
         live = MemoryLog(opening.session_id) if is_silent else self.store.create_log(opening.session_id)
-        session = ActiveSession(
-            self,
-            live,
-            opening,
-            policy=None if not policies else policies[0] if len(policies) == 1 else any_of(*policies),
-            max_actions=config.max_actions_per_session,
-            **options,
-        )
+        policy = None if not policies else policies[0] if len(policies) == 1 else any_of(*policies)
+        try:
+            session = ActiveSession(
+                self, live, opening, policy=policy, max_actions=config.max_actions_per_session, **options
+            )
+        except OSError as error:
+            # Its first record does not fit: nothing of it is worth a recovery.
+            with contextlib.suppress(OSError):
+                live.remove()
+            raise StorageError(f"Cannot write {live.path}: {error.strerror}", path=live.path) from error
         if is_silent:
             session.silence()
         else:
@@ -430,12 +449,13 @@ class RecordingEngine:
     # -- the end --------------------------------------------------------------------
 
     def stats(self) -> dict[str, int]:
-        """Return counts since the recorder was made: open sessions, lost, late, unscoped and forked calls."""
+        """Return counts since the recorder was made: open and skipped sessions, lost, unscoped and forked calls."""
         return {
             "open_sessions": len([session for session in list(self._open.values()) if session.is_open]),
             "lost": self.lost + sum(session.lost for session in list(self._open.values()) if session.is_open),
             "unscoped": self.unscoped,
             "forked": self.forked_calls,
+            "skipped": self.skipped,
             "unpublished": 0 if self._store is None else background_of(self._store).failures,
         }
 
