@@ -1,0 +1,1 @@
+"""A recording in a browser: comes with the viewer."""
