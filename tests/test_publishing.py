@@ -543,3 +543,52 @@ def test_who_wants_losses_raised_gets_the_full_disk_raised(tmp_path: Path) -> No
         files.refused[".live"] = errno.ENOSPC
         with pytest.raises(StorageError, match="Cannot write"), recorder.session("full"):
             look("b")
+
+
+def _killed_while_recording(folder: Path) -> Path:
+    """Return the live log that a killed process has left: calls a and b."""
+    source = """
+        import os, signal, replaykit
+
+        @replaykit.records("find")
+        def look(query):
+            return [query.upper()]
+
+        recorder = replaykit.Recorder("runs.rpk")
+        recorder.start_session("s")
+        look("a")
+        look("b")
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    child = subprocess.run([sys.executable, "-c", textwrap.dedent(source)], cwd=folder, check=False)
+    assert child.returncode == -signal.SIGKILL
+    (log,) = folder.glob("*.live")
+    return log
+
+
+def test_recovery_keeps_a_log_whose_first_record_is_damaged(tmp_path: Path) -> None:
+    """Nothing is deleted: its calls are published, and the damaged bytes beside them."""
+    log = _killed_while_recording(tmp_path)
+    data = bytearray(log.read_bytes())
+    data[14] ^= 0xFF
+    log.write_bytes(data)
+
+    with replaykit.Recorder(tmp_path / "runs.rpk") as recorder:
+        (summary,) = recorder.list_sessions()
+        session = recorder.get_session(summary)
+    assert session.session_id.hex in log.name
+    assert (session.state, queries(session)) == ("interrupted", ["a", "b"])
+    assert not log.exists()
+    assert bytes(data[:40]) in (tmp_path / "runs.rpk").read_bytes()
+
+
+def test_recovery_keeps_the_bytes_of_a_torn_record(tmp_path: Path) -> None:
+    """They are evidence: the published session has them as a gap."""
+    log = _killed_while_recording(tmp_path)
+    with log.open("ab") as file:
+        file.write(b"rkL1 torn in the middle of a wri")
+
+    with replaykit.Recorder(tmp_path / "runs.rpk") as recorder:
+        assert queries(recorder.get_session("s")) == ["a", "b"]
+    assert not log.exists()
+    assert b"torn in the middle of a wri" in (tmp_path / "runs.rpk").read_bytes()

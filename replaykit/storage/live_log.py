@@ -90,13 +90,14 @@ class LogReader:
         self.last_ns = 0
         self._definitions: dict[int, Mapping[str, Any]] = {}
 
-    def items(self, *, keep_from: int = 0) -> Iterator[tuple[Item, Any]]:
+    def items(self, *, keep_from: int = 0, is_complete: bool = False) -> Iterator[tuple[Item, Any]]:
         """
         Yield what was written since the last call, up to the log's present end.
 
         What lies before *keep_from* is already published: it is read for its
         definitions and intents and not yielded.  `RawCall`, a stored entry,
-        a checkpoint entry or a `Gap` comes with each `Item`.
+        a checkpoint entry or a `Gap` comes with each `Item`.  *is_complete* says
+        that nobody appends any more: a torn record at the end is a gap then.
         """
         end = self._log.size
         for found in records.read_records(self._log.read, self.offset, end):
@@ -104,7 +105,8 @@ class LogReader:
             if isinstance(found, Damage):
                 # An append may be under way at the very end; a torn record
                 # there is told from damage only when the log is complete.
-                if found.end == end and self.sealing is None and self._log.has_writer():
+                may_grow = not is_complete and found.end == end and self.sealing is None
+                if may_grow and self._log.has_writer():
                     return
                 self.offset = found.end
                 if is_new:
@@ -114,6 +116,10 @@ class LogReader:
             item = self._take(found)
             if item is not None and is_new:
                 yield item
+
+    def presume_opening(self, created_ns: int) -> None:
+        """Take the session as opened at *created_ns*, without a name: its own record of that is damaged."""
+        self.opening = Opening(session_id=self._log.session_id, name=None, created_ns=created_ns)
 
     def _take(self, record: Record) -> tuple[Item, Any] | None:
         try:

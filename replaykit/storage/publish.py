@@ -62,7 +62,7 @@ class Publisher:
             StorageError: The store refuses; the log stays as it is.
         """
         while True:
-            part, is_last = _next_part(self._reader, self._number, self._published, self._pause)
+            part, is_last = _next_part(self._reader, self._number, self._published, self._pause, is_complete=final)
             if part is None:
                 return False
             if final and is_last:
@@ -90,19 +90,25 @@ class Publisher:
 
 
 def collect(
-    reader: LogReader, *, keep_from: int = 0, pause: Callable[[], None] = lambda: None, limited: bool = True
+    reader: LogReader,
+    *,
+    keep_from: int = 0,
+    pause: Callable[[], None] = lambda: None,
+    limited: bool = True,
+    is_complete: bool = False,
 ) -> tuple[list[dict[str, Any]], list[Any], list[Gap], bool]:
     """
     Return the action entries (by sequence), checkpoints and gaps that the reader has next, and whether that is all.
 
     With *limited* it stops at the size of a part.  A finished call counts
-    more than the same call noted as unfinished.
+    more than the same call noted as unfinished.  *is_complete* says that
+    nobody appends any more.
     """
     entries: dict[int, dict[str, Any]] = {}
     checkpoints: list[Any] = []
     gaps: list[Gap] = []
-    start = max(reader.offset, keep_from)
-    for steps, (what, item) in enumerate(reader.items(keep_from=keep_from), 1):
+    start, is_all = max(reader.offset, keep_from), True
+    for steps, (what, item) in enumerate(reader.items(keep_from=keep_from, is_complete=is_complete), 1):
         if what is Item.CHECKPOINT:
             checkpoints.append(item)
         elif what is Item.GAP:
@@ -112,8 +118,13 @@ def collect(
         if steps % SLICE_ACTIONS == 0:
             pause()
         if limited and (len(entries) >= MAX_PART_ACTIONS or reader.offset - start >= MAX_PART_BYTES):
-            return [entries[key] for key in sorted(entries)], checkpoints, gaps, False
-    return [entries[key] for key in sorted(entries)], checkpoints, gaps, True
+            is_all = False
+            break
+    if reader.opening is None and reader.offset > 0:
+        # The first record is damaged: the log's name says whose it is, and
+        # what else is whole in it is not lost for that.
+        reader.presume_opening(min((entry["t"] for entry in entries.values()), default=reader.last_ns))
+    return [entries[key] for key in sorted(entries)], checkpoints, gaps, is_all
 
 
 def _keep(entries: dict[int, dict[str, Any]], entry: dict[str, Any]) -> None:
@@ -122,10 +133,12 @@ def _keep(entries: dict[int, dict[str, Any]], entry: dict[str, Any]) -> None:
         entries[entry["i"]] = entry
 
 
-def _next_part(reader: LogReader, number: int, keep_from: int, pause: Callable[[], None]) -> tuple[Part | None, bool]:
-    actions, checkpoints, gaps, is_last = collect(reader, keep_from=keep_from, pause=pause)
+def _next_part(
+    reader: LogReader, number: int, keep_from: int, pause: Callable[[], None], *, is_complete: bool
+) -> tuple[Part | None, bool]:
+    actions, checkpoints, gaps, is_last = collect(reader, keep_from=keep_from, pause=pause, is_complete=is_complete)
     if reader.opening is None:
-        # Not even the first record is whole: there is no session here.
+        # Nothing was ever written: there is no session here.
         return None, True
     part = Part(
         number=number,
