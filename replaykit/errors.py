@@ -18,6 +18,7 @@ Everything that can go wrong, as one tree.
         RedactionError                        a rule set or redactor cannot be used
       StorageError (OSError)                bytes could not be kept or found; .path
         StoreNotFoundError (FileNotFoundError)
+        StoreFullError                        it holds as much as it may; .limit
         NotAStoreError                        the file is something else; it is left as it is
         LockedError                           another process writes to it; .owner
         DamagedError                          .path .offset .reason
@@ -60,6 +61,7 @@ __all__ = [
     "SessionActiveError",
     "SessionNotFoundError",
     "StorageError",
+    "StoreFullError",
     "StoreNotFoundError",
     "UnsupportedPlatformError",
     "UnsupportedVersionError",
@@ -179,6 +181,23 @@ class StoreNotFoundError(StorageError, FileNotFoundError):
 
     def __init__(self, path: object) -> None:
         super().__init__(f"No store at {path}. Record one first (replaykit demo), or check the path.", path=path)
+
+
+class StoreFullError(StorageError):
+    """
+    The store holds as much as ``max_store_bytes`` allows.
+
+    Attributes:
+        limit: That many bytes.
+    """
+
+    def __init__(self, path: object, limit: int | None) -> None:
+        self.limit = limit
+        super().__init__(
+            f"{path} holds the {limit} bytes that max_store_bytes allows. Delete sessions and compact it "
+            f"(replaykit compact {path}), or allow more.",
+            path=path,
+        )
 
 
 class NotAStoreError(StorageError):

@@ -92,7 +92,7 @@ class StateSource(Protocol):
 
 class FileLayer(Protocol):
     """
-    The only way to the disk: ten methods, so that tests can fail each.
+    The only way to the disk, so that tests can fail, trace or replace each step.
 
     Handles are descriptors.  Every method raises ``OSError`` as the system
     gives it; the callers in ``storage`` translate.
@@ -110,6 +110,9 @@ class FileLayer(Protocol):
     def sync(self, handle: int) -> None:
         """Return when all written bytes are on the device."""
 
+    def close(self, handle: int) -> None:
+        """Let go of the file; a lock on it ends unless another process shares it."""
+
     def truncate(self, handle: int, size: int) -> None:
         """Cut the file to *size* bytes."""
 
@@ -118,6 +121,18 @@ class FileLayer(Protocol):
 
     def lock(self, handle: int, *, shared: bool = False) -> bool:
         """Try to lock the file without waiting; True when the lock is ours."""
+
+    def leads_to(self, path: str, handle: int) -> bool:
+        """Return whether *path* still names the open file."""
+
+    def names(self, directory: str) -> list[str]:
+        """Return the names in *directory*; none where there is no such directory."""
+
+    def allocate(self, handle: int, size: int) -> None:
+        """Have the device keep room for *size* bytes of the file; its size stays.  Nothing where the system cannot."""
+
+    def reserve(self, directory: str, size: int) -> int:
+        """Return a handle that holds *size* bytes of the device that *directory* is on, until it is closed."""
 
     def remove(self, path: str) -> None:
         """Remove the name *path*."""
@@ -153,11 +168,27 @@ class Log(Protocol):
                 left as a torn record that readers skip.
         """
 
+    def append_end(self, record: bytes) -> None:
+        """
+        Append the last record; where the disk is full the store's reserve makes room for it.
+
+        Raises:
+            OSError: As for `append`.
+        """
+
     def read(self, offset: int, size: int) -> bytes:
         """Return up to *size* bytes from *offset*."""
 
     def sync(self) -> None:
-        """Return when everything appended before is on the device."""
+        """
+        Return when everything appended before is on the device; threads share a sync.
+
+        Raises:
+            OSError: A sync failed, now or earlier: it is never tried again.
+        """
+
+    def allocate_ahead(self) -> None:
+        """Keep room on the device for what a long session appends next; needs no success."""
 
     def has_writer(self) -> bool:
         """Return whether a living process still writes to it."""
@@ -232,6 +263,9 @@ class Store(Protocol):
         Raises:
             SessionNotFoundError: It is not published, or was deleted before.
         """
+
+    def is_full(self) -> bool:
+        """Return whether it holds as much as its options allow."""
 
     def verify(self) -> Verification:
         """Read every byte of the store's own files; the result is true only if all of it is accounted for."""

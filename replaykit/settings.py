@@ -42,10 +42,10 @@ _CAPTURES = ("full", "preview", "hash")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 
 
-def _one_of(*allowed: str) -> Any:
+def _one_of(*allowed: str | int) -> Any:
     def check(_settings: Any, attribute: Any, value: Any) -> None:
         if value not in allowed:
-            raise UsageError(f"{attribute.name}={value!r}: give one of {', '.join(allowed)}")
+            raise UsageError(f"{attribute.name}={value!r}: give one of {', '.join(map(str, allowed))}")
 
     return check
 
@@ -58,6 +58,11 @@ def _a_config(_settings: Any, _attribute: Any, value: Any) -> None:
 def _share(_settings: Any, attribute: Any, value: Any) -> None:
     if not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
         raise UsageError(f"{attribute.name}={value!r}: give a share between 0.0 and 1.0")
+
+
+def _positive(_settings: Any, attribute: Any, value: Any) -> None:
+    if value is not None and (not isinstance(value, (int, float)) or isinstance(value, bool) or value <= 0):
+        raise UsageError(f"{attribute.name}={value!r}: give a number above 0")
 
 
 def _mapping(_settings: Any, attribute: Any, value: Any) -> None:
@@ -99,6 +104,11 @@ class Settings:
         config: What sessions follow that are given no config of their own;
             with ``auto_record`` the first one starts at once.
         sample_rate: The share of ``with`` blocks that are recorded, 0.0 to 1.0.
+        align: Pad what is synced together to 512 or 4096 bytes, for devices
+            that may tear a sector which they write again; 0 for none.
+        rotate_bytes, rotate_seconds: When a process begins a new file in a directory.
+        max_store_bytes: Recording stops once the store's files hold this
+            much (checked each second); the recorded program goes on.
 
     Raises:
         UsageError: A value is not one of those.
@@ -110,6 +120,10 @@ class Settings:
     on_loss: OnLoss = attrs.field(default="warn", validator=_one_of("warn", "raise", "ignore"))
     intent: bool = True
     sample_rate: float = attrs.field(default=1.0, validator=_share)
+    align: int = attrs.field(default=0, validator=_one_of(0, 512, 4096))
+    rotate_bytes: int | None = attrs.field(default=None, validator=_positive)
+    rotate_seconds: float | None = attrs.field(default=None, validator=_positive)
+    max_store_bytes: int | None = attrs.field(default=None, validator=_positive)
     auto_checkpoint: CheckpointPolicy | None = None
     config: ReplayConfig | None = attrs.field(default=None, validator=_a_config)
     metadata: Mapping[str, Any] = attrs.field(factory=dict, validator=_mapping)

@@ -7,7 +7,8 @@ holds is turned into blocks and published.  A record is
     magic 4 | body length 4 | CRC-32C of the body 4 | body
 
 and a body begins with one byte that says what it is.  Records of several
-threads arrive in any order; each carries its sequence.
+threads arrive in any order; each carries its sequence.  Zero bytes between
+records are padding.
 """
 
 from __future__ import annotations
@@ -192,6 +193,9 @@ def read_records(read: Callable[[int, int], bytes], start: int, end: int) -> Ite
     damaged_from: int | None = None
     while at < end:
         record = _record_at(read, at, end)
+        if record is None and damaged_from is None and (padding := _padding_at(read, at, end)):
+            at += padding
+            continue
         if record is None:
             damaged_from = at if damaged_from is None else damaged_from
             at = _next_magic(read, at + 1, end)
@@ -224,6 +228,17 @@ class _Window:
 
 
 _WINDOW_BYTES = 256 * 1024
+
+
+def _padding_at(read: Callable[[int, int], bytes], at: int, end: int) -> int:
+    """Return how many bytes of padding stand at *at*: zeros that fill a sector."""
+    window = read(at, min(_LONGEST_PADDING, end - at))
+    zeros = len(window) - len(window.lstrip(b"\0"))
+    return zeros if (at + zeros) % _SECTOR == 0 else 0
+
+
+_SECTOR = 512
+_LONGEST_PADDING = 4095
 
 
 def _record_at(read: Callable[[int, int], bytes], at: int, end: int) -> Record | None:

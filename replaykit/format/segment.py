@@ -100,10 +100,15 @@ class SessionIndex:
 
 
 class SegmentWriter:
-    """Builds the bytes that follow a known end of a segment."""
+    """
+    Builds the bytes that follow a known end of a segment.
 
-    def __init__(self, *, sync: bytes, offset: int, previous: bytes, watermark: int) -> None:
+    With *align* what is committed together is padded with zeros to so many bytes.
+    """
+
+    def __init__(self, *, sync: bytes, offset: int, previous: bytes, watermark: int, align: int = 0) -> None:
         self.sync = sync
+        self._align = align
         self.offset = offset
         self.previous = previous
         self.watermark = watermark
@@ -126,6 +131,12 @@ class SegmentWriter:
     def add_tail(self, catalog: int, digest: bytes) -> None:
         """Add the tail that names the catalog at *catalog*, whose block has this *digest*."""
         self._push(encode_tail(sync=self.sync, catalog=catalog, offset=self.offset, digest=digest))
+        self.pad()
+
+    def pad(self) -> None:
+        """Add zeros up to the next boundary that is asked for."""
+        if self._align:
+            self._push(bytes(-self.offset % self._align))
 
     def take(self) -> bytes:
         """Return everything added since the last call."""
@@ -141,9 +152,9 @@ class SegmentWriter:
 # -- the first block --------------------------------------------------------------
 
 
-def start_segment(*, sync: bytes, file_id: bytes, created_ns: int, writer: str) -> SegmentWriter:
+def start_segment(*, sync: bytes, file_id: bytes, created_ns: int, writer: str, align: int = 0) -> SegmentWriter:
     """Return a writer whose first bytes are the magic and the HEAD."""
-    segment = SegmentWriter(sync=sync, offset=0, previous=NO_BLOCK, watermark=0)
+    segment = SegmentWriter(sync=sync, offset=0, previous=NO_BLOCK, watermark=0, align=align)
     segment.add_magic()
     head = {
         "format": "replaykit",
@@ -156,6 +167,7 @@ def start_segment(*, sync: bytes, file_id: bytes, created_ns: int, writer: str) 
         "mustw": [],
     }
     segment.add(HEAD, encode_body(head))
+    segment.pad()
     return segment
 
 

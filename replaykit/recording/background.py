@@ -47,6 +47,9 @@ _LONGEST_REST_SECONDS = 0.01
 _RETRY_SECONDS = 5.0
 """How long a session that could not be published waits for the next attempt, unless a flush asks earlier."""
 
+_CHECK_SECONDS = 1.0
+"""How often a bounded store is measured."""
+
 _AMENDABLE = 256
 """So many ended sessions are remembered for calls that come late."""
 
@@ -129,6 +132,7 @@ class Background:
         self._is_draining = False
         self._is_exiting = False
         self._retry_from = 0.0
+        self._check_from = 0.0
         self._slice_began = 0.0
         self._hurried_by: set[object] = set()
         atexit.register(_at_exit, weakref.ref(self))
@@ -272,6 +276,7 @@ class Background:
             if size == watched.synced or session.engine.settings.durability == "os" or not session.is_open:
                 continue
             try:
+                session.live.allocate_ahead()
                 session.live.sync()
                 watched.synced = size
             except ClosedError:
@@ -280,10 +285,24 @@ class Background:
             except OSError as error:
                 # Reported once by the system; never asked again.
                 watched.synced = 1 << 62
-                session.engine.report_loss(session, error)
+                session.lose(error)
+
+    def _stop_where_full(self) -> None:
+        """Seal open sessions once the store holds as much as it may; their agents go on unrecorded."""
+        if not self._open or time.monotonic() < self._check_from:
+            return
+        self._check_from = time.monotonic() + _CHECK_SECONDS
+        if self._store.is_full():
+            for watched in list(self._open.values()):
+                watched.session.engine.end(watched.session, by="limit")
 
     def flush(self) -> None:
-        """Sync what open sessions have logged and publish ended ones."""
+        """
+        Sync what open sessions have logged and publish ended ones.
+
+        Raises:
+            OSError: The log of an open session cannot be synced.
+        """
         for watched in list(self._open.values()):
             if watched.session.is_open:
                 watched.session.live.sync()
@@ -316,6 +335,7 @@ class Background:
             self._sleep()
             try:
                 self._sync()
+                self._stop_where_full()
                 self._slice_began = time.perf_counter()
                 self._publish_parts()
                 if self._failed and time.monotonic() >= self._retry_from:

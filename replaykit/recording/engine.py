@@ -28,6 +28,7 @@ from replaykit.errors import (
     ReplaykitWarning,
     SessionActiveError,
     StorageError,
+    StoreFullError,
     UsageError,
 )
 from replaykit.format.entries import Opening
@@ -47,6 +48,7 @@ from replaykit.storage.catalogue import Catalogue, Which
 from replaykit.storage.database import MEMORY
 from replaykit.storage.log_files import MemoryLog
 from replaykit.storage.opening import open_store
+from replaykit.storage.options import StoreOptions
 from replaykit.storage.recovery import recover
 from replaykit.storage.secret_key import keyed_hasher
 
@@ -114,7 +116,7 @@ class RecordingEngine:
         if self._store is None:
             with self._opening:
                 if self._store is None:
-                    store = open_store(self.location, read_only=self.is_read_only)
+                    store = open_store(self.location, read_only=self.is_read_only, options=_options_of(self.settings))
                     if not self.is_read_only:
                         recover(store)
                     self._store = store
@@ -215,7 +217,10 @@ class RecordingEngine:
         try:
             return self._opened(opening, config, auto_checkpoint, adopts=adopts, is_ambient=is_ambient)
         except StorageError as error:
-            if not (may_skip and worked_before) or self.settings.on_loss == "raise":
+            # That the store may hold no more is known from the start, and no
+            # reason to stop a service.
+            expected = worked_before or isinstance(error, StoreFullError)
+            if not (may_skip and expected) or self.settings.on_loss == "raise":
                 raise
             self._report_skipped(error)
             return Unrecorded(self.identity)
@@ -473,6 +478,16 @@ class RecordingEngine:
             self._store.close()
         self._store = None
         self._is_closed = True
+
+
+def _options_of(settings: Settings) -> StoreOptions:
+    defaults = StoreOptions()
+    return StoreOptions(
+        align=settings.align,
+        rotate_bytes=settings.rotate_bytes or defaults.rotate_bytes,
+        rotate_seconds=settings.rotate_seconds,
+        max_bytes=settings.max_store_bytes,
+    )
 
 
 def adopts_by_default() -> bool:

@@ -429,7 +429,7 @@ class ActiveSession:
             metadata=dict(self.metadata),
         )
         try:
-            self.write(records.END, encode_sealing(self.sealing))
+            self.live.append_end(sealed(records.map_body(records.END, encode_sealing(self.sealing))))
         except Exception as error:
             self.lose(error)
         return True

@@ -35,9 +35,10 @@ class Appender:
     ``StorageError``: what the device holds is not known any more.
     """
 
-    def __init__(self, file: OpenFile, segment: SegmentFile) -> None:
+    def __init__(self, file: OpenFile, segment: SegmentFile, *, align: int = 0) -> None:
         self._file = file
         self._segment = segment
+        self._align = align
         self._poisoned: BaseException | None = None
         self._dirty = False
         self.end = self._continue_after_crash(file.size())
@@ -49,7 +50,13 @@ class Appender:
             offset=self.end.offset,
             previous=self.end.previous,
             watermark=self.end.watermark,
+            align=self._align,
         )
+
+    @property
+    def is_poisoned(self) -> bool:
+        """Whether every further write is refused."""
+        return self._poisoned is not None
 
     def write(self, writer: SegmentWriter, data: bytes) -> None:
         """
@@ -190,6 +197,7 @@ class Appender:
         writer = self.writer()
         for body in gap_bodies(None, Gap(offset=tear.offset, reason=tear.reason, data=data)):
             writer.add(GAP, encode_body(body))
+        writer.pad()
         try:
             self._file.files.truncate(self._file.handle, tear.offset)
         except OSError as error:

@@ -7,9 +7,11 @@ recovered.
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from uuid import UUID, uuid4
 
 import attrs
@@ -35,12 +37,14 @@ from replaykit.storage.files import SystemFiles
 from replaykit.storage.guard import Guard
 from replaykit.storage.log_files import FileLog, session_of_log
 from replaykit.storage.merging import Found, card_of_pieces, merged
+from replaykit.storage.options import StoreOptions
+from replaykit.storage.quota import demand_room, is_full
 from replaykit.storage.stored_session import SegmentSession
 
 __all__ = ["DirectoryStore"]
 
-_ROTATE_BYTES = 64 << 20
 _SUFFIX = ".rpk"
+_MEASURED_FOR_S = 1.0
 _MOST_READERS = 64
 
 
@@ -59,7 +63,7 @@ class DirectoryStore:
 
     *gitignore* puts a ``.gitignore`` into a new directory that keeps
     recordings out of a repository.  A new file is begun when the present one
-    exceeds *rotate_bytes*.
+    is larger or older than the *options* say, or takes no more writes.
 
     Raises:
         NotAStoreError: There is something that is no directory.
@@ -72,19 +76,22 @@ class DirectoryStore:
         *,
         read_only: bool = False,
         gitignore: bool = False,
-        rotate_bytes: int = _ROTATE_BYTES,
+        options: StoreOptions | None = None,
         files: FileLayer | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._location = os.fspath(path)
         self._directory = os.path.join(self._location, "")
         self._read_only = read_only
-        self._rotate_bytes = rotate_bytes
+        self._options = options or StoreOptions()
         self._files = files or SystemFiles()
         self._clock = clock
         self._guard = Guard()
         self._closed = False
         self._own: FileStore | None = None
+        self._begun_ns = 0
+        self._measured_at = -math.inf
+        self._total_bytes = 0
         self._writable: dict[str, FileStore] = {}
         # Which of our files a new session's log stands beside: asking the
         # directory would cost more the more sessions there are.
@@ -98,6 +105,29 @@ class DirectoryStore:
         """The path as the user gave it, for messages."""
         return self._location
 
+    @property
+    def options(self) -> StoreOptions:
+        """How it keeps its files."""
+        return self._options
+
+    def is_full(self) -> bool:
+        """Return whether it holds as much as its options allow."""
+        return is_full(self)
+
+    def total_bytes(self) -> int:
+        """Return how many bytes the files of all processes hold, as of at most a second ago."""
+        if time.monotonic() - self._measured_at >= _MEASURED_FOR_S:
+            self._total_bytes = sum(self._sizes())
+            self._measured_at = time.monotonic()
+        return self._total_bytes
+
+    def _sizes(self) -> Iterator[int]:
+        with os.scandir(self._directory) as found:
+            for entry in found:
+                if entry.name.endswith((_SUFFIX, ".live")):
+                    with suppress(FileNotFoundError):
+                        yield entry.stat(follow_symlinks=False).st_size
+
     # -- live logs ----------------------------------------------------------------
 
     def create_log(self, session_id: UUID) -> FileLog:
@@ -109,16 +139,18 @@ class DirectoryStore:
 
         Raises:
             LockedError: The session has a log with a living writer.
+            StoreFullError: The directory holds as much as it may.
             StorageError: It has one that is not recovered, or the disk refuses.
         """
         # A publishing thread holds the guard while it waits for the disk, and
         # whoever opens a session may be an event loop: the guard is taken
         # only to choose a file.
         own = self._own
-        if own is None or self._closed or self._guard.forked or own.size() > self._rotate_bytes:
+        if own is None or self._closed or self._guard.forked or self._is_due(own):
             with self._guard:
                 self._demand_writable()
                 own = self._own_file()
+        demand_room(self)
         log = own.create_log(session_id)
         self._owners[session_id] = own
         return log
@@ -146,7 +178,9 @@ class DirectoryStore:
             self._demand_writable()
             session_id = part.opening.session_id
             owner = None if part.opening.resumed else self._owners.get(session_id)
-            (owner or self._file_for(session_id)).publish(part)
+            if owner is None or owner.is_poisoned:
+                owner = self._file_for(session_id)
+            owner.publish(part)
             if part.sealing is not None:
                 self._owners.pop(session_id, None)
 
@@ -171,7 +205,7 @@ class DirectoryStore:
         paths += [log.store_path for log in self.logs() if log.session_id == session_id]
         for path in paths:
             store = self._writable.get(path) or self._take_over(path)
-            if store is not None:
+            if store is not None and not store.is_poisoned:
                 return store
         return self._own_file()
 
@@ -187,11 +221,21 @@ class DirectoryStore:
         return store
 
     def _own_file(self) -> FileStore:
-        if self._own is None or self._own.size() > self._rotate_bytes:
+        if self._own is None or self._is_due(self._own):
             # The one before stays open: its sessions go on in it.
             path = f"{self._directory}{uuid4().hex}{_SUFFIX}"
-            self._own = self._writable[path] = FileStore(path, files=self._files, clock=self._clock)
+            # The bound is on the whole directory, not on each file.
+            options = attrs.evolve(self._options, max_bytes=None)
+            self._own = FileStore(path, options=options, files=self._files, clock=self._clock)
+            self._writable[path] = self._own
+            self._begun_ns = self._clock()
         return self._own
+
+    def _is_due(self, own: FileStore) -> bool:
+        """Return whether new sessions belong into a new file."""
+        seconds = self._options.rotate_seconds
+        is_old = seconds is not None and self._clock() - self._begun_ns >= seconds * 1e9
+        return is_old or own.is_poisoned or own.size() > self._options.rotate_bytes
 
     # -- reading ------------------------------------------------------------------
 

@@ -44,6 +44,9 @@ from replaykit.storage.files import SystemFiles
 from replaykit.storage.guard import Guard
 from replaykit.storage.listing import Listing
 from replaykit.storage.log_files import FileLog, logs_beside
+from replaykit.storage.options import StoreOptions
+from replaykit.storage.quota import demand_room, is_full
+from replaykit.storage.reserve import Reserve
 from replaykit.storage.segment_file import OpenFile, SegmentFile, open_file
 from replaykit.storage.stored_session import Piece, SegmentSession, read_index
 
@@ -84,11 +87,14 @@ class FileStore:
         path: str | os.PathLike[str],
         *,
         read_only: bool = False,
+        options: StoreOptions | None = None,
         files: FileLayer | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._path = os.fspath(path)
+        self._options = options or StoreOptions()
         self._files = files or SystemFiles()
+        self._reserve = Reserve(self._files, os.path.dirname(self._path))
         self._clock = clock
         self._guard = Guard()
         self._closed = False
@@ -102,7 +108,7 @@ class FileStore:
         try:
             self._segment = SegmentFile(open_file(self._files, self._path))
             if self._written is not None:
-                self._appender = Appender(self._written, self._segment)
+                self._appender = Appender(self._written, self._segment, align=self._options.align)
         except BaseException:
             self._let_go()
             raise
@@ -117,9 +123,27 @@ class FileStore:
         """The file's blocks, for reading."""
         return self._segment
 
+    @property
+    def options(self) -> StoreOptions:
+        """How it keeps its files."""
+        return self._options
+
+    @property
+    def is_poisoned(self) -> bool:
+        """Whether it takes no more writes in this process, since one failed in a way that nobody can undo."""
+        return self._appender is not None and self._appender.is_poisoned
+
     def size(self) -> int:
         """Return the file's size in bytes."""
         return self._segment.size()
+
+    def is_full(self) -> bool:
+        """Return whether it holds as much as its options allow."""
+        return is_full(self)
+
+    def total_bytes(self) -> int:
+        """Return how many bytes the file and the live logs beside it hold."""
+        return self.size() + sum(log.size for log in self.logs())
 
     # -- live logs ----------------------------------------------------------------
 
@@ -129,10 +153,13 @@ class FileStore:
 
         Raises:
             LockedError: The session has a log with a living writer.
+            StoreFullError: The store holds as much as it may.
             StorageError: It has one that is not recovered, or the disk refuses.
         """
         self._demand_writable()
-        log = FileLog(self._files, self._path, session_id)
+        demand_room(self)
+        self._reserve.take()
+        log = FileLog(self._files, self._path, session_id, align=self._options.align, reserve=self._reserve)
         log.create()
         return log
 
@@ -325,7 +352,12 @@ class FileStore:
                 file = open_file(self._files, self._path, write=True)
             if file.size() > 0:
                 self._lock(file)
-                return file
+                if self._files.leads_to(self._path, file.handle):
+                    return file
+                # It was compacted between the two steps: the name leads to
+                # another file now.
+                file.close()
+                continue
             # Somebody may be creating it right now: the lock is left alone
             # until the first bytes are there.
             file.close()
@@ -362,7 +394,13 @@ class FileStore:
 
     def _begin(self, file: OpenFile) -> None:
         """Write the first bytes of a segment; the file is empty again when that fails."""
-        segment = start_segment(sync=os.urandom(8), file_id=uuid4().bytes, created_ns=self._clock(), writer=_WRITER)
+        segment = start_segment(
+            sync=os.urandom(8),
+            file_id=uuid4().bytes,
+            created_ns=self._clock(),
+            writer=_WRITER,
+            align=self._options.align,
+        )
         data = segment.take()
         try:
             if self._files.append(file.handle, data) != len(data):
@@ -393,6 +431,7 @@ class FileStore:
         return self._appender
 
     def _let_go(self) -> None:
+        self._reserve.give()
         if self._written is not None:
             self._written.close()
 

@@ -6,7 +6,10 @@ import os
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from typing import Any
+from uuid import uuid4
 
 from replaykit.errors import NotAStoreError, StorageError, UnsupportedPlatformError
 
@@ -77,6 +80,10 @@ class SystemFiles:
         else:
             os.fdatasync(handle)
 
+    # Bound here, so that a finaliser at the interpreter's exit looks up no global.
+    close: Callable[[int], None] = staticmethod(os.close)
+    """Let go of the file; a lock on it ends unless another process shares it."""
+
     def truncate(self, handle: int, size: int) -> None:
         """Cut the file to *size* bytes."""
         os.ftruncate(handle, size)
@@ -94,6 +101,43 @@ class SystemFiles:
             return False
         return True
 
+    def leads_to(self, path: str, handle: int) -> bool:
+        """Return whether *path* still names the open file."""
+        try:
+            named = os.lstat(path)
+        except FileNotFoundError:
+            return False
+        found = os.fstat(handle)
+        return (named.st_dev, named.st_ino) == (found.st_dev, found.st_ino)
+
+    def names(self, directory: str) -> list[str]:
+        """Return the names in *directory*; none where there is no such directory."""
+        try:
+            return os.listdir(directory or ".")
+        except FileNotFoundError:
+            return []
+
+    def allocate(self, handle: int, size: int) -> None:
+        """Have the device keep room for *size* bytes of the file; its size stays.  Nothing where the system cannot."""
+        keep_room = _fallocate()
+        if keep_room is not None:
+            keep_room(handle, _KEEP_SIZE, 0, size)
+
+    def reserve(self, directory: str, size: int) -> int:
+        """
+        Return a handle that holds *size* bytes of the device that *directory* is on, until it is closed.
+
+        Raises:
+            OSError: There is no such room.
+        """
+        handle = _open_unnamed(directory or ".")
+        try:
+            os.posix_fallocate(handle, 0, size)
+        except BaseException:
+            os.close(handle)
+            raise
+        return handle
+
     def remove(self, path: str) -> None:
         """Remove the name *path*."""
         os.unlink(path)
@@ -109,6 +153,31 @@ class SystemFiles:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+_KEEP_SIZE = 1
+
+
+@cache
+def _fallocate() -> Callable[[int, int, int, int], int] | None:
+    """Return Linux's ``fallocate``, which Python has only in a form that changes the size; None elsewhere."""
+    if not sys.platform.startswith("linux"):
+        return None
+    import ctypes
+
+    found = ctypes.CDLL(None).fallocate
+    found.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    found.restype = ctypes.c_int
+    return found
+
+
+def _open_unnamed(directory: str) -> int:
+    with suppress(OSError, AttributeError):
+        return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, _PRIVATE)
+    path = os.path.join(directory, f".{uuid4().hex}.reserve")
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, _PRIVATE)
+    os.unlink(path)
+    return handle
 
 
 def _demand_regular(path: str, found: os.stat_result, *, write: bool) -> None:

@@ -18,6 +18,8 @@ from uuid import UUID
 
 from replaykit.errors import ClosedError, LockedError, StorageError
 from replaykit.protocols import FileLayer
+from replaykit.storage.reserve import FULL, Reserve
+from replaykit.storage.syncing import SharedSync
 
 __all__ = ["FileLog", "MemoryLog", "log_path", "logs_beside", "session_of_log"]
 
@@ -25,6 +27,8 @@ _NAME = re.compile(r"\.([0-9a-f]{32})\.live\Z")
 _CLOSED = -1
 _LOCK_ATTEMPTS = 50
 _LOCK_PAUSE_S = 0.001
+_AHEAD_BYTES = 1 << 20
+_LONG_BYTES = 64 << 10
 
 
 def log_path(store_path: str, session_id: UUID) -> str:
@@ -35,11 +39,7 @@ def log_path(store_path: str, session_id: UUID) -> str:
 def logs_beside(files: FileLayer, store_path: str) -> Sequence[FileLog]:
     """Return the live logs beside the store at *store_path*, ordered by name."""
     directory, name = os.path.split(store_path)
-    try:
-        names = sorted(os.listdir(directory or "."))
-    except FileNotFoundError:
-        return ()
-    parsed = (session_of_log(found) for found in names)
+    parsed = (session_of_log(found) for found in sorted(files.names(directory)))
     return [FileLog(files, store_path, each[1]) for each in parsed if each is not None and each[0] == name]
 
 
@@ -55,15 +55,29 @@ class FileLog:
 
     A fresh object only names the log and can read it; `create` and `claim`
     make it the writer.  ``descriptor`` is what `append` writes to, -1 when
-    this object is not the writer.
+    this object is not the writer.  With *align* each record is padded with
+    zeros to so many bytes, for devices that tear a sector which they write
+    again.  *reserve* makes room for the end on a full disk.
     """
 
-    def __init__(self, files: FileLayer, store_path: str, session_id: UUID) -> None:
+    def __init__(
+        self,
+        files: FileLayer,
+        store_path: str,
+        session_id: UUID,
+        *,
+        align: int = 0,
+        reserve: Reserve | None = None,
+    ) -> None:
         self._files = files
         self._append = files.append
         self._session_id = session_id
         self._reader = _CLOSED
         self._named = False
+        self._align = align
+        self._reserve = reserve
+        self._allocated = 0
+        self._shared_sync: SharedSync | None = None
         self.store_path = store_path
         self.descriptor = _CLOSED
 
@@ -93,8 +107,24 @@ class FileLog:
             OSError: The record is not kept whole; what was written of it is
                 left as a torn record that readers skip.
         """
+        if self._align:
+            record = record.ljust(-(-len(record) // self._align) * self._align, b"\0")
         if self._append(self.descriptor, record) != len(record):
             self._append_again(record)
+
+    def append_end(self, record: bytes) -> None:
+        """
+        Append the last record; where the disk is full the store's reserve makes room for it.
+
+        Raises:
+            OSError: As for `append`.
+        """
+        try:
+            self.append(record)
+        except OSError as error:
+            if error.errno not in FULL or self._reserve is None or not self._reserve.give():
+                raise
+            self.append(record)
 
     def _append_again(self, record: bytes) -> None:
         # The whole record, not its rest: another thread may have appended in
@@ -107,7 +137,29 @@ class FileLog:
         return self._files.pread(self._readable(), size, offset)
 
     def sync(self) -> None:
-        """Return when everything appended before, and the log's name, are on the device."""
+        """
+        Return when everything appended before, and the log's name, are on the device.
+
+        Threads that ask at the same time share one sync.
+
+        Raises:
+            OSError: A sync failed, now or earlier: it is never tried again.
+        """
+        size = self._written()
+        assert self._shared_sync is not None  # a writer has one
+        self._shared_sync.through(size)
+
+    def allocate_ahead(self) -> None:
+        """Keep room on the device for what a long session appends next."""
+        size = self._written()
+        if size > _LONG_BYTES and self._allocated < size + _AHEAD_BYTES // 2:
+            self._allocated = size + _AHEAD_BYTES
+            self._files.allocate(self._writable(), self._allocated)
+
+    def _written(self) -> int:
+        return self._files.size(self._writable())
+
+    def _sync_now(self) -> None:
         self._files.sync(self._writable())
         if not self._named:
             self._files.sync_directory(os.path.dirname(self.path))
@@ -124,7 +176,7 @@ class FileLog:
         try:
             return not self._files.lock(probe, shared=True)
         finally:
-            os.close(probe)
+            self._files.close(probe)
 
     def create(self) -> None:
         """
@@ -155,10 +207,10 @@ class FileLog:
         except FileNotFoundError:
             return False
         # Somebody may have published and removed it between the two steps.
-        if not self._files.lock(handle) or os.fstat(handle).st_nlink == 0:
-            os.close(handle)
+        if not self._files.lock(handle) or not self._files.leads_to(self.path, handle):
+            self._files.close(handle)
             return False
-        self.descriptor = handle
+        self._hold(handle)
         return True
 
     def remove(self) -> None:
@@ -172,7 +224,7 @@ class FileLog:
         handles, self.descriptor, self._reader = (self.descriptor, self._reader), _CLOSED, _CLOSED
         for handle in handles:
             if handle != _CLOSED:
-                os.close(handle)
+                self._files.close(handle)
 
     # A forked child shares the lock with its parent: unlocking in the child
     # would unlock the parent's log, closing the child's descriptor does not.
@@ -184,12 +236,18 @@ class FileLog:
     def _become_writer(self, handle: int) -> None:
         for _ in range(_LOCK_ATTEMPTS):
             if self._files.lock(handle):
-                self.descriptor = handle
+                self._hold(handle)
                 return
             # Another process is just asking whether the log has a writer.
             time.sleep(_LOCK_PAUSE_S)
-        os.close(handle)
+        self._files.close(handle)
         raise LockedError(self.path)
+
+    def _hold(self, handle: int) -> None:
+        self.descriptor = handle
+        # Made for writers only: it refers back to the log, and a reader's
+        # descriptor must close as soon as nobody looks at it.
+        self._shared_sync = SharedSync(self._sync_now, self._written)
 
     def _writable(self) -> int:
         if self.descriptor == _CLOSED:
@@ -203,14 +261,14 @@ class FileLog:
             self._reader = self._files.open(self.path, write=False, create=False)
         return self._reader
 
-    def __del__(self, _close: Callable[[int], None] = os.close) -> None:
+    def __del__(self) -> None:
         # Only a reader's descriptor: a writer that is dropped without a close
         # keeps its lock, as it keeps its log.  At the interpreter's exit this
         # module's names may be gone, so nothing here looks one up.
         reader = getattr(self, "_reader", -1)
         if reader >= 0:
             try:
-                _close(reader)
+                self._files.close(reader)
             except OSError:
                 return
 
@@ -228,6 +286,7 @@ class MemoryLog:
         self._removed = False
         # One builtin call, so whole under the interpreter's lock.
         self.append: Callable[[bytes], None] = self._data.extend
+        self.append_end = self.append
 
     @property
     def session_id(self) -> UUID:
@@ -254,6 +313,9 @@ class MemoryLog:
         return bytes(self._data[offset : offset + size])
 
     def sync(self) -> None:
+        """Return at once: there is no device."""
+
+    def allocate_ahead(self) -> None:
         """Return at once: there is no device."""
 
     def has_writer(self) -> bool:

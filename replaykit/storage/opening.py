@@ -21,6 +21,8 @@ from replaykit.protocols import Log, Store, StoredSession
 from replaykit.storage.database import MEMORY
 from replaykit.storage.directory_store import DirectoryStore
 from replaykit.storage.file_store import FileStore
+from replaykit.storage.options import StoreOptions
+from replaykit.storage.quota import is_full
 from replaykit.storage.sqlite_store import SqliteStore
 
 __all__ = ["DEFAULT_DIRECTORY", "SharedStore", "open_store"]
@@ -74,6 +76,10 @@ class SharedStore:
     def delete(self, session_id: UUID) -> None:
         """Delete a published session durably; SessionNotFoundError when there is none."""
         self._opened().delete(session_id)
+
+    def is_full(self) -> bool:
+        """Return whether it holds as much as its options allow."""
+        return is_full(self._opened())
 
     def verify(self) -> Verification:
         """Read every byte and every session; the result is true only if all of it is accounted for."""
@@ -139,14 +145,17 @@ class _OpenedStores:
 _opened = _OpenedStores()
 
 
-def open_store(location: str | os.PathLike[str], *, read_only: bool = False) -> Store:
+def open_store(
+    location: str | os.PathLike[str], *, read_only: bool = False, options: StoreOptions | None = None
+) -> Store:
     """
     Return the `Store` at *location*.
 
     A path that ends in a slash or is a folder is a directory store, one that
     is a SQLite database or ends in ``.mv`` is a memory's own file,
     ``:memory:`` is a store in RAM, anything else is a store file.  For
-    writing it is created where it is missing.
+    writing it is created where it is missing; *options* count for the first
+    who opens it.
 
     Raises:
         StoreNotFoundError: *read_only*, and there is nothing; nothing is created.
@@ -165,19 +174,19 @@ def open_store(location: str | os.PathLike[str], *, read_only: bool = False) -> 
         return _make(path, read_only=True)
     stores = _opened.of_this_process()
     with stores.lock:
-        return stores.find(path) or stores.keep(path, _make(path, read_only=False))
+        return stores.find(path) or stores.keep(path, _make(path, read_only=False, options=options))
 
 
-def _make(path: str, *, read_only: bool) -> _AnyStore:
+def _make(path: str, *, read_only: bool, options: StoreOptions | None = None) -> _AnyStore:
     kind = _kind_of(path)
     if kind is None and read_only:
         raise StoreNotFoundError(path)
     if kind == "directory" or (kind is None and path.endswith(os.sep)):
         is_default = os.path.basename(os.path.normpath(path)) == DEFAULT_DIRECTORY
-        return DirectoryStore(path, read_only=read_only, gitignore=is_default)
+        return DirectoryStore(path, read_only=read_only, gitignore=is_default, options=options)
     if kind == "database" or (kind is None and path.endswith(_MEMORY_SUFFIX)):
-        return SqliteStore(path, read_only=read_only)
-    return FileStore(path, read_only=read_only)
+        return SqliteStore(path, read_only=read_only, options=options)
+    return FileStore(path, read_only=read_only, options=options)
 
 
 def _kind_of(path: str) -> str | None:

@@ -8,7 +8,7 @@ synced once and does not check any more is.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import attrs
 
@@ -67,17 +67,15 @@ class OpenFile:
         """Close it now; a lock on it ends."""
         handle, self.handle = self.handle, -1
         if handle >= 0:
-            os.close(handle)
+            self.files.close(handle)
 
-    def __del__(self, _close: Callable[[int], None] = os.close) -> None:
+    def __del__(self) -> None:
         # At the interpreter's exit this module's names may be gone, so
         # nothing here looks one up.
-        handle, self.handle = self.handle, -1
-        if handle >= 0:
-            try:
-                _close(handle)
-            except OSError:
-                return
+        try:
+            self.close()
+        except OSError:
+            return
 
 
 def open_file(files: FileLayer, path: str, *, write: bool = False) -> OpenFile:

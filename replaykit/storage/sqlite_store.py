@@ -36,7 +36,10 @@ from replaykit.storage.database import MEMORY, open_database
 from replaykit.storage.files import SystemFiles
 from replaykit.storage.guard import Guard
 from replaykit.storage.log_files import FileLog, MemoryLog, logs_beside
+from replaykit.storage.options import StoreOptions
 from replaykit.storage.part_rows import PartRow, part_problems
+from replaykit.storage.quota import demand_room, is_full
+from replaykit.storage.reserve import Reserve
 from replaykit.storage.stored_session import Piece, SegmentSession
 
 if TYPE_CHECKING:
@@ -69,12 +72,15 @@ class SqliteStore:
         path: str | os.PathLike[str],
         *,
         read_only: bool = False,
+        options: StoreOptions | None = None,
         files: FileLayer | None = None,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         self._path = os.fspath(path)
         self._read_only = read_only
+        self._options = options or StoreOptions()
         self._files = files or SystemFiles()
+        self._reserve = Reserve(self._files, os.path.dirname(self._path))
         self._clock = clock
         self._guard = Guard()
         self._logs: dict[UUID, MemoryLog] = {}
@@ -87,6 +93,21 @@ class SqliteStore:
         """The path as the user gave it, for messages."""
         return self._path
 
+    @property
+    def options(self) -> StoreOptions:
+        """How it keeps its files."""
+        return self._options
+
+    def is_full(self) -> bool:
+        """Return whether it holds as much as its options allow."""
+        return is_full(self)
+
+    def total_bytes(self) -> int:
+        """Return how many bytes the database and the live logs beside it hold."""
+        paths = (self._path, f"{self._path}-wal") if self._path != MEMORY else ()
+        own = sum(os.path.getsize(path) for path in paths if os.path.exists(path))
+        return own + sum(log.size for log in self.logs())
+
     # -- live logs ----------------------------------------------------------------
 
     def create_log(self, session_id: UUID) -> Log:
@@ -95,11 +116,14 @@ class SqliteStore:
 
         Raises:
             LockedError: The session has a log with a living writer.
+            StoreFullError: The file holds as much as it may.
             StorageError: It has one that is not recovered, or the disk refuses.
         """
         self._demand_writable()
         if self._path != MEMORY:
-            log = FileLog(self._files, self._path, session_id)
+            demand_room(self)
+            self._reserve.take()
+            log = FileLog(self._files, self._path, session_id, align=self._options.align, reserve=self._reserve)
             log.create()
             return log
         with self._guard:
@@ -224,6 +248,7 @@ class SqliteStore:
         """Let go of the file; closing twice is fine."""
         with self._guard:
             connection, self._connection = self._connection, None
+            self._reserve.give()
             if connection is None:
                 return
             if self._guard.forked and self._path != MEMORY:

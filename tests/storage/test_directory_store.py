@@ -13,6 +13,7 @@ from replaykit.protocols import Store
 from replaykit.storage.directory_store import DirectoryStore
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.opening import open_store
+from replaykit.storage.options import StoreOptions
 from replaykit.testing.contracts import make_part
 
 
@@ -138,7 +139,7 @@ def test_deleting_what_another_process_holds(tmp_path: Path) -> None:
 
 def test_a_new_file_is_begun_when_one_is_large(tmp_path: Path) -> None:
     """A session that began in the old one goes on there."""
-    store = DirectoryStore(tmp_path, rotate_bytes=3000)
+    store = DirectoryStore(tmp_path, options=StoreOptions(rotate_bytes=3000))
     early = uuid4()
     store.publish(make_part(early, [0], state=None))
     for _ in range(10):

@@ -12,6 +12,7 @@ from replaykit.protocols import Store
 from replaykit.storage.directory_store import DirectoryStore
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.opening import open_store
+from replaykit.storage.options import StoreOptions
 from replaykit.storage.sqlite_store import SqliteStore
 from replaykit.testing.contracts import StoreContract
 
@@ -35,7 +36,7 @@ class TestRotatingDirectoryStore(StoreContract):
 
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[Store]:
-        with contextlib.closing(DirectoryStore(tmp_path / "runs", rotate_bytes=2000)) as store:
+        with contextlib.closing(DirectoryStore(tmp_path / "runs", options=StoreOptions(rotate_bytes=2000))) as store:
             yield store
 
 

@@ -1,0 +1,43 @@
+"""Room on the device that a store keeps back, so that sessions can end on a full disk."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+
+from replaykit.protocols import FileLayer
+
+__all__ = ["FULL", "Reserve"]
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""The errors that mean that the device takes no more."""
+
+_BYTES = 256 << 10
+
+
+class Reserve:
+    """
+    Holds some room beside a store while sessions are open.
+
+    It has no name in the directory and is gone with the process, so that a
+    recovery after a crash finds the room as well.
+    """
+
+    def __init__(self, files: FileLayer, directory: str) -> None:
+        self._files = files
+        self._directory = directory
+        self._handle = -1
+
+    def take(self) -> None:
+        """Hold the room from now on; nothing happens where there is none."""
+        if self._handle < 0:
+            with suppress(OSError):
+                self._handle = self._files.reserve(self._directory, _BYTES)
+
+    def give(self) -> bool:
+        """Let go of the room; return whether there was any."""
+        handle, self._handle = self._handle, -1
+        if handle < 0:
+            return False
+        self._files.close(handle)
+        return True
