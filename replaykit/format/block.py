@@ -20,12 +20,15 @@ from replaykit.errors import DamagedError, StorageError
 __all__ = [
     "BLOCK_START",
     "HEADER_BYTES",
+    "LIVE_LEVEL",
     "MAGIC",
     "MAX_BLOCK_BYTES",
     "NO_BLOCK",
     "SYNC_BYTES",
     "TAIL_BYTES",
     "Block",
+    "EndsInside",
+    "HeadReader",
     "Tail",
     "block_digest",
     "block_size",
@@ -52,12 +55,14 @@ HEADER_BYTES = 80
 BLOCK_START = b"\x88\x48"
 """What every block begins with; its sync value follows."""
 
+LIVE_LEVEL = 3
+"""How hard zstd tries for what is just being recorded."""
+
 SYNC_BYTES = 8
 TAIL_BYTES = 34
 
 _PLAIN, _ZSTD = 0, 1
 _COMPRESS_ABOVE = 256
-_LEVEL = 3
 _WINDOW_LOG_MAX = 23
 _PREVIOUS = b"\x58\x20"
 _EMBEDDED = b"\xd8\x18"
@@ -137,16 +142,20 @@ def block_digest(raw: bytes) -> bytes:
 # -- writing ------------------------------------------------------------------
 
 
-def encode_block(kind: int, body: bytes, *, sync: bytes, offset: int, watermark: int, previous: bytes) -> bytes:
+def encode_block(
+    kind: int, body: bytes, *, sync: bytes, offset: int, watermark: int, previous: bytes, level: int | None = LIVE_LEVEL
+) -> bytes:
     """
     Return the bytes of a block that stands at *offset*.
+
+    *level* is zstd's, None to leave the body plain.
 
     Raises:
         StorageError: The body is over the limit.
     """
     if len(body) > MAX_BLOCK_BYTES - 2 * HEADER_BYTES:
         raise StorageError(f"A block of {len(body)} bytes exceeds the limit of {MAX_BLOCK_BYTES}")
-    codec, packed = _packed(body)
+    codec, packed = (_PLAIN, body) if level is None else _packed(body, level)
     content = b"".join(
         (
             BLOCK_START,
@@ -171,9 +180,9 @@ def encode_tail(*, sync: bytes, catalog: int, offset: int, digest: bytes) -> byt
     return content + zlib.crc32(content).to_bytes(4, "big")
 
 
-def _packed(body: bytes) -> tuple[int, bytes]:
+def _packed(body: bytes, level: int) -> tuple[int, bytes]:
     if len(body) > _COMPRESS_ABOVE:
-        smaller: bytes = _zstd().compress(body, _LEVEL)
+        smaller: bytes = _zstd().compress(body, level)
         if len(smaller) * 10 <= len(body) * 9:
             return _ZSTD, smaller
     return _PLAIN, body
@@ -193,7 +202,7 @@ def cbor_head(major: int, value: int) -> bytes:
 # -- reading ------------------------------------------------------------------
 
 
-class _EndsInside(Exception):
+class EndsInside(Exception):
     """The data ends before the item does."""
 
 
@@ -221,7 +230,7 @@ def block_size(data: bytes, at: int = 0) -> int | None:
     """
     try:
         return _header(data, at, "", at).end - at
-    except _EndsInside:
+    except EndsInside:
         return None
 
 
@@ -238,7 +247,7 @@ def read_block(data: bytes, at: int = 0, *, sync: bytes | None = None, base: int
     where = base + at
     try:
         header = _header(data, at, path, where)
-    except _EndsInside:
+    except EndsInside:
         return None
     if sync is not None and data[at + 2 : at + 10] != sync:
         raise DamagedError(path, where, "the block belongs to another file")
@@ -285,7 +294,7 @@ def find_tail(data: bytes, end: int, *, sync: bytes, base: int = 0) -> Tail | No
 def _header(data: bytes, at: int, path: str, where: int) -> _Header:
     if data[at : at + 2] != BLOCK_START[: max(len(data) - at, 0)]:
         raise DamagedError(path, where, "no block begins here")
-    reader = _Reader(data, at + 2 + SYNC_BYTES, path, where)
+    reader = HeadReader(data, at + 2 + SYNC_BYTES, path, where)
     kind, codec, offset, watermark = (reader.number() for _ in range(4))
     reader.expect(_PREVIOUS)
     previous = reader.take(32)
@@ -299,8 +308,13 @@ def _header(data: bytes, at: int, path: str, where: int) -> _Header:
     return _Header(kind, codec, offset, watermark, previous, reader.at, body_bytes)
 
 
-class _Reader:
-    """Reads the fields of a block in their shortest forms."""
+class HeadReader:
+    """
+    Reads the heads of CBOR items in their shortest forms.
+
+    Every method raises ``DamagedError`` for another form, `EndsInside` where
+    the data end inside an item.
+    """
 
     def __init__(self, data: bytes, at: int, path: str, where: int) -> None:
         self._data = data
@@ -311,7 +325,7 @@ class _Reader:
     def take(self, size: int) -> bytes:
         piece = bytes(self._data[self.at : self.at + size])
         if len(piece) < size:
-            raise _EndsInside
+            raise EndsInside
         self.at += size
         return piece
 

@@ -58,6 +58,15 @@ class BlockRuns:
         """How many actions the block holds."""
         return sum(run.stop - run.first for run in self.runs)
 
+    def position(self, sequence: int) -> int:
+        """Return which of the block's actions has *sequence*, which is one of them."""
+        before = 0
+        for run in self.runs:
+            if sequence < run.stop:
+                return before + sequence - run.first
+            before += run.stop - run.first
+        raise KeyError(sequence)
+
 
 def runs_of(sequences: Sequence[int]) -> tuple[Run, ...]:
     """Return the runs of ascending *sequences*."""

@@ -6,30 +6,31 @@ Pure: bytes in, values out.  Sync values, ids and times are arguments.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
 
-from replaykit.errors import DamagedError, NotAStoreError, UnsupportedVersionError, UsageError
+from replaykit.errors import DamagedError, NotAStoreError, UnsupportedVersionError
 from replaykit.format.block import (
+    LIVE_LEVEL,
     MAGIC,
     NO_BLOCK,
     Block,
     block_digest,
-    cbor_head,
     encode_block,
     encode_tail,
     read_block,
 )
-from replaykit.format.entries import Entry, Gap, Part
-from replaykit.format.fields import Fields, map_of_gap, map_of_opening, map_of_sealing
-from replaykit.format.index import BlockRuns, Place, decode_blocks, encode_blocks, runs_of
-from replaykit.format.strict import decode_body, encode_body, encode_value
+from replaykit.format.fields import Fields
+from replaykit.format.index import BlockRuns, Place, decode_blocks, encode_blocks
+from replaykit.format.merkle import Edge
+from replaykit.format.strict import decode_body, encode_body
 
 __all__ = [
     "ACTS",
     "BARRIER",
+    "BLOB",
     "CATALOG",
     "CKPT",
     "GAP",
@@ -38,13 +39,13 @@ __all__ = [
     "PART",
     "SEAL",
     "TOMB",
+    "KINDS",
     "Head",
+    "Origin",
     "SegmentWriter",
     "SessionIndex",
-    "encode_part",
-    "entries_of",
-    "gap_bodies",
     "index_of",
+    "map_of_index",
     "read_head",
     "session_fields",
     "start_segment",
@@ -53,16 +54,27 @@ __all__ = [
 HEAD, OPEN, ACTS, BLOB, CKPT, SEAL, CATALOG, GAP, TOMB = range(1, 10)
 BARRIER, PART = 12, 13
 
-MAJOR = 1
-MINOR = 0
+KINDS = frozenset((HEAD, OPEN, ACTS, BLOB, CKPT, SEAL, CATALOG, GAP, TOMB, BARRIER, PART))
+"""The kinds of blocks that this release knows; others are kept and ignored."""
 
-_BLOCK_BYTES = 64 << 10
-_BLOCK_ACTIONS = 512
-# A call that outlived its part comes alone before those that began after it.
-# A block of its own keeps the intervals of blocks nearly disjoint; small
-# holes are not worth one.
-_MAX_JUMP = 512
-_GAP_BYTES = 1 << 20
+MAJOR = 1
+MINOR = 1
+
+# What tells of sessions stays readable without zstd.
+_COMPRESSED = frozenset((ACTS, BLOB, CKPT))
+
+
+@attrs.frozen(kw_only=True)
+class Origin:
+    """
+    The file that a compacted one comes from.
+
+    ``head`` is the BLAKE3 of its first block, ``dropped`` the sessions that were left out.
+    """
+
+    file_id: bytes
+    head: bytes
+    dropped: Sequence[bytes] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -75,11 +87,17 @@ class Head:
     end: int
     digest: bytes
     writable: bool = True
+    origin: Origin | None = None
 
 
 @attrs.frozen(kw_only=True)
 class SessionIndex:
-    """Where one session's blocks are; ``earlier`` is the index that comes before this one."""
+    """
+    Where one session's blocks are; ``earlier`` is the index that comes before this one.
+
+    ``edges`` are those of the session's trees behind the last of its blocks;
+    None in a segment that was written before there were any.
+    """
 
     session_id: bytes
     opening: Place
@@ -87,6 +105,7 @@ class SessionIndex:
     checkpoints: Sequence[Place] = ()
     gaps: Sequence[Place] = ()
     earlier: Place | None = None
+    edges: tuple[Edge, Edge] | None = None
 
     def followed_by(self, later: SessionIndex) -> SessionIndex:
         """Return one index of both; *later* wins where they overlap."""
@@ -103,12 +122,23 @@ class SegmentWriter:
     """
     Builds the bytes that follow a known end of a segment.
 
-    With *align* what is committed together is padded with zeros to so many bytes.
+    With *align* what is committed together is padded with zeros to so many
+    bytes; *level* is zstd's for entries and blobs.
     """
 
-    def __init__(self, *, sync: bytes, offset: int, previous: bytes, watermark: int, align: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        sync: bytes,
+        offset: int,
+        previous: bytes,
+        watermark: int,
+        align: int = 0,
+        level: int = LIVE_LEVEL,
+    ) -> None:
         self.sync = sync
         self._align = align
+        self._level = level
         self.offset = offset
         self.previous = previous
         self.watermark = watermark
@@ -117,7 +147,13 @@ class SegmentWriter:
     def add(self, kind: int, body: bytes) -> Place:
         """Add one block and return its place."""
         raw = encode_block(
-            kind, body, sync=self.sync, offset=self.offset, watermark=self.watermark, previous=self.previous
+            kind,
+            body,
+            sync=self.sync,
+            offset=self.offset,
+            watermark=self.watermark,
+            previous=self.previous,
+            level=self._level if kind in _COMPRESSED or kind not in KINDS else None,
         )
         place = Place(self.offset, len(raw))
         self.previous = block_digest(raw)
@@ -152,11 +188,13 @@ class SegmentWriter:
 # -- the first block --------------------------------------------------------------
 
 
-def start_segment(*, sync: bytes, file_id: bytes, created_ns: int, writer: str, align: int = 0) -> SegmentWriter:
+def start_segment(
+    *, sync: bytes, file_id: bytes, created_ns: int, writer: str, align: int = 0, origin: Origin | None = None
+) -> SegmentWriter:
     """Return a writer whose first bytes are the magic and the HEAD."""
     segment = SegmentWriter(sync=sync, offset=0, previous=NO_BLOCK, watermark=0, align=align)
     segment.add_magic()
-    head = {
+    head: dict[str, Any] = {
         "format": "replaykit",
         "major": MAJOR,
         "minor": MINOR,
@@ -166,6 +204,8 @@ def start_segment(*, sync: bytes, file_id: bytes, created_ns: int, writer: str, 
         "must": [],
         "mustw": [],
     }
+    if origin is not None:
+        head["from"] = {"file": origin.file_id, "head": origin.head, "dropped": list(origin.dropped)}
     segment.add(HEAD, encode_body(head))
     segment.pad()
     return segment
@@ -199,108 +239,26 @@ def read_head(data: bytes, *, path: str = "") -> Head:
         end=block.end,
         digest=block.digest(),
         writable=not fields.items("mustw"),
+        origin=_origin(fields),
     )
 
 
-# -- one part -----------------------------------------------------------------------
+def _origin(fields: Fields) -> Origin | None:
+    if fields.get("from") is None:
+        return None
+    found = Fields(fields.mapping("from"), fields.path, fields.offset)
+    dropped = found.items("dropped")
+    if not all(type(each) is bytes for each in dropped):
+        raise found.malformed("dropped")
+    return Origin(file_id=found.octets("file", 16), head=found.octets("head", 32), dropped=dropped)
 
 
-def encode_part(
-    writer: SegmentWriter, part: Part, *, before: SessionIndex | None = None, earlier: Place | None = None
-) -> tuple[SessionIndex, Place]:
-    """
-    Add all blocks of *part*; return the session's index and where the index block is.
-
-    *before* is the session's index so far and *earlier* the place of its
-    newest index block, both None for its first part.  The index block of a
-    sealing part holds the complete index, that of any other part its own
-    piece and the place of the one before.
-    """
-    session_id = part.opening.session_id.bytes
-    piece = SessionIndex(
-        session_id=session_id,
-        opening=writer.add(OPEN, encode_body(map_of_opening(part.opening))),
-        actions=_add_actions(writer, session_id, part.actions),
-        checkpoints=_add_checkpoints(writer, session_id, part.checkpoints),
-        gaps=_add_gaps(writer, session_id, part.gaps),
-        earlier=earlier,
-    )
-    whole = piece if before is None else before.followed_by(piece)
-    if part.sealing is None:
-        return whole, writer.add(PART, encode_body(_map_of_index(piece)))
-    whole = attrs.evolve(whole, earlier=None)
-    sealing = {**_map_of_index(whole), "end": map_of_sealing(part.sealing)}
-    return whole, writer.add(SEAL, encode_body(sealing))
+# -- the index of a session ---------------------------------------------------------
 
 
-def _add_actions(writer: SegmentWriter, session_id: bytes, actions: Sequence[Entry]) -> list[BlockRuns]:
-    return [
-        BlockRuns(writer.add(ACTS, _list_body(session_id, "a", bodies)), runs_of(sequences))
-        for sequences, bodies in _action_blocks(actions)
-    ]
-
-
-def _action_blocks(actions: Sequence[Entry]) -> Iterator[tuple[list[int], list[bytes]]]:
-    sequences: list[int] = []
-    bodies: list[bytes] = []
-    size = 0
-    for action in _ascending(actions):
-        body = encode_value(dict(action))
-        jumps = bool(sequences) and action["i"] - sequences[-1] > _MAX_JUMP
-        full = len(bodies) >= _BLOCK_ACTIONS or (size + len(body) > _BLOCK_BYTES and size > 0)
-        if jumps or full:
-            yield sequences, bodies
-            sequences, bodies, size = [], [], 0
-        sequences.append(action["i"])
-        bodies.append(body)
-        size += len(body)
-    if bodies:
-        yield sequences, bodies
-
-
-def _ascending(actions: Sequence[Entry]) -> Sequence[Entry]:
-    """Return *actions* by sequence, the later of two equal ones."""
-    for action in actions:
-        sequence = action.get("i")
-        if type(sequence) is not int or not 0 <= sequence < 1 << 48 or type(action.get("k")) is not str:
-            raise UsageError('An action entry needs a sequence "i" and a kind "k"')
-    if all(a["i"] < b["i"] for a, b in zip(actions, actions[1:], strict=False)):
-        return actions
-    newest = {action["i"]: action for action in actions}
-    return [newest[sequence] for sequence in sorted(newest)]
-
-
-def _add_checkpoints(writer: SegmentWriter, session_id: bytes, entries: Sequence[Entry]) -> list[Place]:
-    places = []
-    bodies: list[bytes] = []
-    for entry in entries:
-        bodies.append(encode_value(dict(entry)))
-        if sum(map(len, bodies)) > _BLOCK_BYTES:
-            places.append(writer.add(CKPT, _list_body(session_id, "c", bodies)))
-            bodies = []
-    if bodies:
-        places.append(writer.add(CKPT, _list_body(session_id, "c", bodies)))
-    return places
-
-
-def _add_gaps(writer: SegmentWriter, session_id: bytes, gaps: Sequence[Gap]) -> list[Place]:
-    return [writer.add(GAP, encode_body(body)) for gap in gaps for body in gap_bodies(session_id, gap)]
-
-
-def _list_body(session_id: bytes, key: str, items: Sequence[bytes]) -> bytes:
-    """Return the body ``{"s": session, key: [items]}`` of items that are encoded already."""
-    return b"".join((encode_body({"s": session_id, key: []})[:-1], cbor_head(4, len(items)), *items))
-
-
-def gap_bodies(session_id: bytes | None, gap: Gap) -> Iterator[dict[str, Any]]:
-    """Yield *gap* as bodies of GAP blocks, cut to pieces of 1 MiB."""
-    for start in range(0, max(len(gap.data), 1), _GAP_BYTES):
-        piece = attrs.evolve(gap, offset=gap.offset + start, data=gap.data[start : start + _GAP_BYTES])
-        yield map_of_gap(piece, session_id)
-
-
-def _map_of_index(index: SessionIndex) -> dict[str, Any]:
-    body = {
+def map_of_index(index: SessionIndex) -> dict[str, Any]:
+    """Return *index* as it stands in a PART or SEAL block."""
+    body: dict[str, Any] = {
         "s": index.session_id,
         "open": _pair(index.opening),
         "idx": encode_blocks(index.actions),
@@ -309,14 +267,13 @@ def _map_of_index(index: SessionIndex) -> dict[str, Any]:
     }
     if index.earlier is not None:
         body["prev"] = _pair(index.earlier)
+    if index.edges is not None:
+        body["tree"] = [item for edge in index.edges for item in (edge.count, edge.peaks)]
     return body
 
 
 def _pair(place: Place) -> list[int]:
     return [place.offset, place.size]
-
-
-# -- reading one block --------------------------------------------------------------
 
 
 def index_of(block: Block, session_id: bytes, *, path: str = "") -> SessionIndex:
@@ -340,7 +297,20 @@ def index_of(block: Block, session_id: bytes, *, path: str = "") -> SessionIndex
         checkpoints=_places(fields, "ck", block),
         gaps=_places(fields, "gp", block),
         earlier=earlier[0] if earlier else None,
+        edges=_edges(fields),
     )
+
+
+def _edges(fields: Fields) -> tuple[Edge, Edge] | None:
+    stored = fields.items("tree")
+    if not stored:
+        return None
+    if [type(item) for item in stored] != [int, bytes, int, bytes]:
+        raise fields.malformed("tree")
+    actions, checkpoints = Edge(stored[0], stored[1]), Edge(stored[2], stored[3])
+    if not (actions.is_sound and checkpoints.is_sound):
+        raise fields.malformed("tree")
+    return actions, checkpoints
 
 
 def session_fields(block: Block, session_id: bytes, *, path: str = "") -> Fields:
@@ -349,21 +319,6 @@ def session_fields(block: Block, session_id: bytes, *, path: str = "") -> Fields
     if fields.octets("s", 16) != session_id:
         raise DamagedError(path, block.offset, "the block belongs to another session")
     return fields
-
-
-def entries_of(block: Block, kind: int, session_id: bytes, *, path: str = "") -> list[dict[str, Any]]:
-    """
-    Return the entries of a block of *kind* ACTS or CKPT.
-
-    Raises:
-        DamagedError: It is another kind of block, or of another session, or holds no entries.
-    """
-    if block.kind != kind:
-        raise DamagedError(path, block.offset, "an index points to another kind of block")
-    entries = session_fields(block, session_id, path=path).items("a" if kind == ACTS else "c")
-    if not all(type(entry) is dict for entry in entries):
-        raise DamagedError(path, block.offset, "an entry is not a map")
-    return entries
 
 
 def _places(fields: Fields, key: str, block: Block) -> list[Place]:

@@ -17,7 +17,7 @@ import cbor2
 
 from replaykit.errors import DamagedError, UsageError
 
-__all__ = ["MAX_DEPTH", "decode_body", "encode_body", "encode_value"]
+__all__ = ["MAX_DEPTH", "decode_body", "decode_value", "encode_body", "encode_value"]
 
 MAX_DEPTH = 70
 """How many containers may stand inside one another."""
@@ -53,6 +53,20 @@ def decode_body(body: bytes, *, path: str = "", offset: int = 0) -> dict[str, An
         DamagedError: *body* is not exactly one map of plain values; *path*
             and *offset* only say where.
     """
+    value = decode_value(body, path=path, offset=offset)
+    if type(value) is not dict:
+        raise DamagedError(path, offset, "the body is not a map")
+    return value
+
+
+def decode_value(body: bytes, *, path: str = "", offset: int = 0) -> Any:
+    """
+    Return the value that *body* holds.
+
+    Raises:
+        DamagedError: *body* is not exactly one plain value; *path* and
+            *offset* only say where.
+    """
     stream = io.BytesIO(body)
     try:
         value = cbor2.CBORDecoder(
@@ -71,8 +85,6 @@ def decode_body(body: bytes, *, path: str = "", offset: int = 0) -> dict[str, An
         raise DamagedError(path, offset, f"the body is not plain CBOR: {error}") from error
     if stream.tell() != len(body):
         raise DamagedError(path, offset, "bytes follow the body")
-    if type(value) is not dict:
-        raise DamagedError(path, offset, "the body is not a map")
     return value
 
 

@@ -9,7 +9,8 @@ import attrs
 from replaykit.errors import DamagedError, StorageError, UnsupportedVersionError
 from replaykit.format.block import Block
 from replaykit.format.entries import Gap
-from replaykit.format.segment import BARRIER, GAP, SegmentWriter, gap_bodies
+from replaykit.format.parts import gap_bodies
+from replaykit.format.segment import BARRIER, GAP, SegmentWriter
 from replaykit.format.strict import encode_body
 from replaykit.storage.segment_file import OpenFile, SegmentFile, Tear
 

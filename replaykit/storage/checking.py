@@ -12,8 +12,8 @@ from replaykit.format.entries import Card
 from replaykit.format.segment import CATALOG
 from replaykit.format.strict import decode_body
 from replaykit.model import Verification
-from replaykit.protocols import StoredSession
 from replaykit.storage.segment_file import SegmentFile, Tear
+from replaykit.storage.stored_session import SegmentSession, demand_roots
 
 __all__ = ["segment_problems", "verified"]
 
@@ -24,7 +24,7 @@ class _Readable(Protocol):
 
     def cards(self) -> Sequence[Card]: ...
 
-    def read(self, session_id: UUID) -> StoredSession: ...
+    def read(self, session_id: UUID) -> SegmentSession: ...
 
 
 def verified(store: _Readable, *, bytes_read: int, problems: Sequence[str]) -> Verification:
@@ -59,6 +59,7 @@ def _count_actions(store: _Readable, card: Card) -> int:
             f"{counted[0]} actions and {counted[1]} checkpoints, where its card says "
             f"{card.action_count} and {card.checkpoint_count}"
         )
+    demand_roots(session.pieces)
     return counted[0]
 
 

@@ -26,12 +26,12 @@ from replaykit.errors import (
 from replaykit.format.catalog import Record, encode_catalog
 from replaykit.format.entries import Card, Part
 from replaykit.format.index import Place
+from replaykit.format.parts import encode_part, trees_after
 from replaykit.format.segment import (
     CATALOG,
     TOMB,
     SegmentWriter,
     SessionIndex,
-    encode_part,
     start_segment,
 )
 from replaykit.format.strict import encode_body
@@ -189,6 +189,7 @@ class FileStore:
                 part,
                 before=known.index if known else None,
                 earlier=known.newest if known else None,
+                trees=trees_after(known.index if known else None),
             )
             following = self._following(part, known, index, newest)
             self._commit(appender, writer, session_id, card=following.card, index=newest)

@@ -26,7 +26,8 @@ from replaykit.errors import (
 from replaykit.format.catalog import Record, encode_catalog, encode_record
 from replaykit.format.entries import Card, Part
 from replaykit.format.fields import Fields, card_of, map_of_card
-from replaykit.format.segment import CATALOG, encode_part, start_segment
+from replaykit.format.parts import encode_part, trees_after
+from replaykit.format.segment import CATALOG, start_segment
 from replaykit.format.strict import decode_body, encode_body
 from replaykit.model import Verification
 from replaykit.protocols import FileLayer, Log
@@ -157,8 +158,9 @@ class SqliteStore:
             # Encoded before the transaction: while that lasts the agent's own
             # writes to this file wait.  A session has one publisher, so its
             # card cannot change in between.
-            card = self._card_after(part)
-            body, stored = self._segment_of(part, card), encode_body(map_of_card(card))
+            session = self._find(session_id)
+            card = self._card_after(part, session)
+            body, stored = self._segment_of(part, card, session), encode_body(map_of_card(card))
             with self._transaction() as connection:
                 number, position = connection.execute(
                     "SELECT (SELECT coalesce(max(number) + 1, 0) FROM replaykit_part WHERE session = ?),"
@@ -189,9 +191,8 @@ class SqliteStore:
                     raise SessionNotFoundError(session_id)
                 connection.execute("DELETE FROM replaykit_part WHERE session = ?", (session_id.bytes,))
 
-    def _card_after(self, part: Part) -> Card:
+    def _card_after(self, part: Part, session: SegmentSession | None) -> Card:
         checkpoint_ids = {entry["c"] for entry in part.checkpoints}
-        session = self._find(part.opening.session_id)
         if session is None:
             return card_after(part, None, checkpoint_count=len(checkpoint_ids))
         if session.card.checkpoint_count:
@@ -203,10 +204,11 @@ class SqliteStore:
             checkpoint_count=len(checkpoint_ids),
         )
 
-    def _segment_of(self, part: Part, card: Card) -> bytes:
+    def _segment_of(self, part: Part, card: Card, before: SegmentSession | None) -> bytes:
         now = self._clock()
         writer = start_segment(sync=os.urandom(8), file_id=uuid4().bytes, created_ns=now, writer="replaykit")
-        _, place = encode_part(writer, part)
+        trees = trees_after(None if before is None else before.pieces[-1].index)
+        _, place = encode_part(writer, part, trees=trees)
         record = Record(number=1, session_id=card.session_id.bytes, published_ns=now, card=card, index=place)
         catalog = writer.add(CATALOG, encode_catalog(1, 0, [encode_record(record)]))
         writer.add_tail(catalog.offset, writer.previous)
@@ -284,7 +286,9 @@ class SqliteStore:
         sources = [PartRow(self.read_body, f"{self._path} part {row}", row, size) for row, size in parts]
         if not sources:
             raise DamagedError(self._path, 0, f"session {session_id} has a card and no parts")
-        pieces = [Piece(source, source.index(session_id.bytes)) for source in sources]
+        pieces = [
+            Piece(source, source.index(session_id.bytes), continues=number > 0) for number, source in enumerate(sources)
+        ]
         return SegmentSession(self._card(stored[0][0]), pieces)
 
     def _card(self, stored: Any) -> Card:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -14,11 +13,21 @@ import attrs
 from replaykit.errors import DamagedError
 from replaykit.format.block import Block
 from replaykit.format.entries import Card, Gap, Opening
-from replaykit.format.fields import opening_of
-from replaykit.format.index import BlockRuns, Place, SequenceMap
-from replaykit.format.segment import ACTS, CKPT, GAP, OPEN, SessionIndex, entries_of, index_of, session_fields
+from replaykit.format.entry_blocks import (
+    BlobPiece,
+    EntryBlock,
+    blob_piece,
+    blob_references,
+    decode_entry_block,
+    joined_blob,
+    with_blobs,
+)
+from replaykit.format.fields import Fields, opening_of
+from replaykit.format.index import Place, SequenceMap
+from replaykit.format.merkle import Trees
+from replaykit.format.segment import ACTS, BLOB, CKPT, GAP, OPEN, SessionIndex, index_of, session_fields
 
-__all__ = ["BlockSource", "Piece", "SegmentSession", "read_index"]
+__all__ = ["BlockSource", "Piece", "SegmentSession", "demand_roots", "read_index"]
 
 _CACHE_BYTES = 8 << 20
 
@@ -36,10 +45,49 @@ class BlockSource(Protocol):
 
 @attrs.frozen
 class Piece:
-    """The index of what one source holds of a session."""
+    """
+    The index of what one source holds of a session.
+
+    Its trees begin anew, or where it *continues* go on from the piece before.
+    """
 
     source: BlockSource
     index: SessionIndex
+    continues: bool = False
+
+    def entries(self, place: Place, kind: int) -> EntryBlock:
+        """
+        Return the entries of the block of *kind*, ACTS or CKPT, at *place*.
+
+        Raises:
+            DamagedError: The block is not as it was written.
+        """
+        block = self._block(place, kind)
+        key = "a" if kind == ACTS else "c"
+        return decode_entry_block(block, key, self.index.session_id, path=self.source.path)
+
+    def blob(self, digest: bytes, entries: EntryBlock) -> bytes:
+        """
+        Return the value with this *digest* that an entry of *entries* names.
+
+        Raises:
+            DamagedError: It is not there as it was written.
+        """
+        pieces = [self._blob_piece(place) for place in entries.blobs.get(digest, ())]
+        return joined_blob(digest, pieces, path=self.source.path, offset=entries.offset)
+
+    def fields(self, place: Place, kind: int) -> Fields:
+        """Return the body of the block of *kind* at *place*; DamagedError when it is not as it was written."""
+        return session_fields(self._block(place, kind), self.index.session_id, path=self.source.path)
+
+    def _blob_piece(self, place: Place) -> BlobPiece:
+        return blob_piece(self._block(place, BLOB), path=self.source.path)
+
+    def _block(self, place: Place, kind: int) -> Block:
+        block = self.source.block(place)
+        if block.kind != kind:
+            raise DamagedError(self.source.path, block.offset, "an index points to another kind of block")
+        return block
 
 
 def read_index(source: BlockSource, session_id: bytes, place: Place) -> SessionIndex:
@@ -58,18 +106,12 @@ def read_index(source: BlockSource, session_id: bytes, place: Place) -> SessionI
         following = piece.earlier
     return attrs.evolve(
         pieces[0],
+        edges=pieces[0].edges,
         actions=[block for piece in reversed(pieces) for block in piece.actions],
         checkpoints=[each for piece in reversed(pieces) for each in piece.checkpoints],
         gaps=[each for piece in reversed(pieces) for each in piece.gaps],
         earlier=None,
     )
-
-
-@attrs.frozen
-class _Decoded:
-    sequences: list[int]
-    entries: list[dict[str, Any]]
-    size: int
 
 
 class SegmentSession:
@@ -82,9 +124,9 @@ class SegmentSession:
     def __init__(self, card: Card, pieces: Sequence[Piece]) -> None:
         self._card = card
         self._pieces = pieces
-        self._blocks = [(piece.source, block) for piece in pieces for block in piece.index.actions]
+        self._blocks = [(piece, block) for piece in pieces for block in piece.index.actions]
         self._map = SequenceMap([block for _, block in self._blocks])
-        self._decoded: OrderedDict[int, _Decoded] = OrderedDict()
+        self._decoded: OrderedDict[int, EntryBlock] = OrderedDict()
         self._decoded_bytes = 0
         self._lock = threading.Lock()
 
@@ -97,7 +139,12 @@ class SegmentSession:
     def opening(self) -> Opening:
         """How the session began, as its newest part says."""
         piece = self._pieces[-1]
-        return opening_of(self._fields(piece, piece.index.opening, OPEN))
+        return opening_of(piece.fields(piece.index.opening, OPEN))
+
+    @property
+    def pieces(self) -> Sequence[Piece]:
+        """What each source holds, in order of publishing."""
+        return self._pieces
 
     @cached_property
     def checkpoints(self) -> Sequence[Mapping[str, Any]]:
@@ -105,9 +152,9 @@ class SegmentSession:
         entries: dict[Any, Mapping[str, Any]] = {}
         for piece in self._pieces:
             for place in piece.index.checkpoints:
-                block = piece.source.block(place)
-                for entry in entries_of(block, CKPT, piece.index.session_id, path=piece.source.path):
-                    entries[_checkpoint_id(entry, block, piece.source.path)] = entry
+                block = piece.entries(place, CKPT)
+                for entry in block.entries():
+                    entries[_checkpoint_id(entry, block)] = entry
         return [entries[number] for number in sorted(entries)]
 
     @cached_property
@@ -122,24 +169,25 @@ class SegmentSession:
 
     def action(self, sequence: int) -> Mapping[str, Any]:
         """
-        Return one action entry; at most one block is read for it.
+        Return one action entry; one block is read for it, and one for each large value.
 
         Raises:
             KeyError: It is not published.
-            DamagedError: Its block is not as it was written.
+            DamagedError: A block is not as it was written.
         """
         number = self._map.block_of(sequence)
         if number is None:
             raise KeyError(sequence)
-        decoded = self._read(number)
-        return decoded.entries[bisect_left(decoded.sequences, sequence)]
+        piece, described = self._blocks[number]
+        return self._entry(piece, self._read(number), described.position(sequence), sequence)
 
     def actions(self) -> Iterator[Mapping[str, Any]]:
         """Yield action entries in order of sequence, in bounded memory."""
         for first, stop, number in self._map.spans():
-            decoded = self._read(number)
-            start = bisect_left(decoded.sequences, first)
-            yield from decoded.entries[start : start + stop - first]
+            piece, described = self._blocks[number]
+            block = self._read(number)
+            for sequence in range(first, stop):
+                yield self._entry(piece, block, described.position(sequence), sequence)
 
     def repeated_in(self, actions: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Return the published actions whose sequences *actions* have too."""
@@ -153,13 +201,16 @@ class SegmentSession:
         if self.sequences and others and self.sequences[-1] >= others[0]:
             yield from (self.action(sequence) for sequence in self.sequences if sequence in others)
 
-    def _read(self, number: int) -> _Decoded:
+    def _read(self, number: int) -> EntryBlock:
         with self._lock:
             decoded = self._decoded.get(number)
             if decoded is not None:
                 self._decoded.move_to_end(number)
                 return decoded
-        decoded = self._decode(*self._blocks[number])
+        piece, described = self._blocks[number]
+        decoded = piece.entries(described.place, ACTS)
+        if len(decoded) != described.count:
+            raise DamagedError(decoded.path, decoded.offset, "a block holds other actions than the index says")
         with self._lock:
             if number not in self._decoded:
                 self._decoded[number] = decoded
@@ -168,37 +219,48 @@ class SegmentSession:
                 self._decoded_bytes -= self._decoded.popitem(last=False)[1].size
         return decoded
 
-    def _decode(self, source: BlockSource, described: BlockRuns) -> _Decoded:
-        block = source.block(described.place)
-        entries = entries_of(block, ACTS, self._card.session_id.bytes, path=source.path)
-        sequences: list[Any] = [entry.get("i") for entry in entries]
-        if not _agrees(sequences, described):
-            raise DamagedError(source.path, block.offset, "a block holds other actions than the index says")
-        return _Decoded(sequences, entries, block.body_size)
+    def _entry(self, piece: Piece, block: EntryBlock, position: int, sequence: int) -> Mapping[str, Any]:
+        entry = block.entry(position)
+        if entry.get("i") != sequence:
+            raise DamagedError(block.path, block.offset, "a block holds other actions than the index says")
+        blobs = {digest: piece.blob(digest, block) for digest in blob_references(entry).values()}
+        return with_blobs(entry, blobs, path=block.path, offset=block.offset)
 
     def _gap(self, piece: Piece, place: Place) -> Gap:
-        fields = self._fields(piece, place, GAP)
+        fields = piece.fields(place, GAP)
         data = fields.get("b")
         if type(data) is not bytes:
             raise fields.malformed("b")
         return Gap(offset=fields.integer("at"), reason=fields.text("why"), data=data)
 
-    def _fields(self, piece: Piece, place: Place, kind: int) -> Any:
-        block = piece.source.block(place)
-        if block.kind != kind:
-            raise DamagedError(piece.source.path, block.offset, "an index points to another kind of block")
-        return session_fields(block, piece.index.session_id, path=piece.source.path)
+
+def demand_roots(pieces: Iterable[Piece]) -> bytes | None:
+    """
+    Return the root of a session after checking it against every entry; None where it has none.
+
+    Raises:
+        DamagedError: The entries are not those that the root is made of.
+    """
+    trees = Trees()
+    root = None
+    for piece in pieces:
+        trees = trees if piece.continues else Trees()
+        for described in piece.index.actions:
+            for raw in piece.entries(described.place, ACTS).raws:
+                trees.actions.add(raw)
+        for place in piece.index.checkpoints:
+            for raw in piece.entries(place, CKPT).raws:
+                trees.checkpoints.add(raw)
+        if piece.index.edges is None:
+            return None
+        if piece.index.edges != trees.edges():
+            raise DamagedError(piece.source.path, piece.index.opening.offset, "a session's root differs")
+        root = trees.root()
+    return root
 
 
-def _agrees(sequences: Sequence[Any], described: BlockRuns) -> bool:
-    # Counted first: what a hostile index claims may be longer than memory.
-    if len(sequences) != described.count:
-        return False
-    return sequences == [sequence for run in described.runs for sequence in range(run.first, run.stop)]
-
-
-def _checkpoint_id(entry: Mapping[str, Any], block: Block, path: str) -> int:
+def _checkpoint_id(entry: Mapping[str, Any], block: EntryBlock) -> int:
     number = entry.get("c")
     if type(number) is not int:
-        raise DamagedError(path, block.offset, "a checkpoint has no id")
+        raise DamagedError(block.path, block.offset, "a checkpoint has no id")
     return number

@@ -17,6 +17,7 @@ from replaykit.errors import DamagedError, NotAStoreError, UnsupportedVersionErr
 from replaykit.format.block import MAGIC, read_block
 from replaykit.format.catalog import reach
 from replaykit.format.entries import Card, Opening, Part, Sealing
+from replaykit.format.entry_blocks import decode_entry_block
 from replaykit.format.fields import Fields, card_of, map_of_card, map_of_opening, opening_of
 from replaykit.format.index import (
     BlockRuns,
@@ -27,12 +28,10 @@ from replaykit.format.index import (
     encode_blocks,
     runs_of,
 )
+from replaykit.format.parts import encode_part
 from replaykit.format.segment import (
-    ACTS,
     HEAD,
     SegmentWriter,
-    encode_part,
-    entries_of,
     index_of,
     read_head,
     start_segment,
@@ -73,7 +72,7 @@ def test_a_part_comes_back_action_by_action(sequences: list[int], size: int) -> 
         block = read_block(data, described.place.offset, sync=b"syncsync")
         assert block is not None
         assert described.place.size == block.size
-        held = entries_of(block, ACTS, ID.bytes)
+        held = list(decode_entry_block(block, "a", ID.bytes).entries())
         assert runs_of([entry["i"] for entry in held]) == described.runs
         entries += held
     assert list(part.actions) == entries
