@@ -16,8 +16,9 @@ from uuid import UUID
 from replaykit.errors import ClosedError, NotAStoreError, StorageError, StoreNotFoundError
 from replaykit.format.block import MAGIC
 from replaykit.format.entries import Card, Part
-from replaykit.model import Verification
-from replaykit.protocols import Log, Store, StoredSession
+from replaykit.model import Compaction, Verification
+from replaykit.protocols import Advance, Log, Store, StoredSession
+from replaykit.storage.compaction import silent
 from replaykit.storage.database import MEMORY
 from replaykit.storage.directory_store import DirectoryStore
 from replaykit.storage.file_store import FileStore
@@ -76,6 +77,18 @@ class SharedStore:
     def delete(self, session_id: UUID) -> None:
         """Delete a published session durably; SessionNotFoundError when there is none."""
         self._opened().delete(session_id)
+
+    def erase(self, session_id: UUID) -> None:
+        """Delete a session so that no byte of it stays; SessionNotFoundError when there is nothing of it."""
+        self._opened().erase(session_id)
+
+    def compact(self, *, progress: Advance = silent) -> Compaction:
+        """Rewrite the files with large blocks and without what was deleted."""
+        return self._opened().compact(progress=progress)
+
+    def idle(self) -> None:
+        """Nothing is written for now: say on disk that all of it was synced."""
+        self._opened().idle()
 
     def is_full(self) -> bool:
         """Return whether it holds as much as its options allow."""
