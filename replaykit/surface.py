@@ -132,15 +132,21 @@ class SessionSurface(SessionReader):
             raise NoActiveSessionError("for checkpoint")
         return active.checkpoint()
 
-    def delete_session(self, which: Which) -> None:
+    def delete_session(self, which: Which, *, erase: bool = False) -> None:
         """
         Delete an ended session.
+
+        Its bytes stay in the store's files until they are compacted; with
+        *erase* they go at once, also those of a session that was deleted
+        before (give its id).  What a device, a snapshot or a backup keeps of
+        them is out of reach.
 
         Raises:
             SessionNotFoundError: There is none, or it is open.
             AmbiguousSessionError: Several sessions have this name.
+            LockedError: *erase*, and another process writes to a file that holds some of it.
         """
-        self._engine.catalogue.delete_session(which)
+        self._engine.catalogue.delete_session(which, erase=erase)
 
     def resume_session(self, which: Which) -> UUID:
         """

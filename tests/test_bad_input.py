@@ -21,6 +21,7 @@ from replaykit.errors import (
     SessionNotFoundError,
     UsageError,
 )
+from replaykit.format.names import safe_name
 
 ODD_TEXTS = {
     "empty": "",
@@ -124,7 +125,7 @@ def test_a_name_is_never_a_path(store: str, text: str) -> None:
             session.record("tool", name=text, arguments={"x": text})
 
         assert session.result.metadata["note"] == text
-        assert session.result.name == text.encode("utf-8", "replace").decode()
+        assert session.result.name == safe_name(text)
         assert recorder.get_session(session.id).actions[0].arguments == {"x": text}
 
     assert [path.name for path in Path(".").iterdir()] == ["inside"]

@@ -296,14 +296,38 @@ def test_a_second_start_is_an_error_and_changes_nothing(mv: replaykit.Memory) ->
     assert (ended.session_id, ended.name, names(ended)) == (first, "first", ["PUT", "PUT"])
 
 
-@pytest.mark.parametrize("name", [None, "", "n" * 5000, "nul\0 and\nline feed", "../../etc/passwd", "same"])
+@pytest.mark.parametrize("name", [None, "", "n" * 255, "été 漢字 🐘", "../../etc/passwd", "same"])
 def test_any_text_is_a_name(mv: replaykit.Memory, name: str | None) -> None:
-    """None, empty, long, with control characters: kept as it is, and it need not be unique."""
+    """None, empty, a path, any script: kept as it is, and it need not be unique."""
     for _ in range(2):
         mv.start_session(name)
         assert mv.end_session().name == name
 
     assert [item.name for item in mv.list_sessions()] == [name, name]
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("nul\0 and\nline feed", "nul\ufffd and line feed"),
+        ("\x1b[31mred \x9b2J", "\ufffd[31mred \ufffd2J"),
+        ("pay \u202egnp.exe\u2066", "pay \ufffdgnp.exe\ufffd"),
+        ("ad\u200bmin\ufeff", "ad\ufffdmin\ufffd"),
+        ("e\u0301te", "\u00e9te"),
+        ("n" * 5000, "n" * 252 + "\u2026"),
+        ("\U0001f418" * 100, "\U0001f418" * 63 + "\u2026"),
+        ("lone \ud800", "lone ?"),
+        ("\U0001f468\u200d\U0001f469", "\U0001f468\u200d\U0001f469"),
+    ],
+)
+def test_a_name_hides_nothing_and_is_bounded(mv: replaykit.Memory, given: str, kept: str) -> None:
+    """Differs: hidden characters are replaced and long names cut, no call fails; the name as given finds it."""
+    session_id = mv.start_session(given)
+
+    assert mv.end_session().name == kept
+    assert len(kept.encode()) <= 255
+    assert mv.get_session(given).session_id == session_id
+    assert [item.session_id for item in mv.list_sessions(name=given)] == [session_id]
 
 
 def test_end_returns_the_session_and_keeps_it(mv: replaykit.Memory) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import cbor2
 
 from replaykit.errors import UsageError
+from replaykit.format.names import safe_name
 from replaykit.format.values import pack, plain, unpack
 
 __all__ = ["MAX_METADATA_BYTES", "clean_metadata", "clean_name"]
@@ -35,7 +36,10 @@ def clean_metadata(metadata: Mapping[str, Any], redactor: Any) -> dict[str, Any]
 
 def clean_name(name: str | None, redactor: Any) -> str | None:
     """
-    Return a session's name redacted; any text is a name, and none needs to be unique.
+    Return a session's name redacted and safe to show; any text gives a name, and none needs to be unique.
+
+    Hidden characters are replaced and what is longer than 255 bytes is cut:
+    a name is what people read, the id is what tells sessions apart.
 
     Raises:
         UsageError: It is no text.
@@ -44,6 +48,4 @@ def clean_name(name: str | None, redactor: Any) -> str | None:
         return None
     if not isinstance(name, str):
         raise UsageError(f"a session's name is a text, not {type(name).__name__}")
-    # Lone surrogates have no place in CBOR text.
-    cleaned = redactor.clean_text(name)
-    return str(cleaned).encode("utf-8", "replace").decode("utf-8")
+    return safe_name(str(redactor.clean_text(name)))

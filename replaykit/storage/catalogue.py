@@ -14,6 +14,7 @@ import attrs
 from replaykit.errors import AmbiguousSessionError, SessionNotFoundError, StorageError, UsageError
 from replaykit.format.actions import action_from_entry, checkpoint_from_entry
 from replaykit.format.entries import Card, Entry
+from replaykit.format.names import safe_name
 from replaykit.format.thaw import thaw
 from replaykit.model import Checkpoint, FrameId, Playable, ReplayAction, ReplaySession, SessionSummary
 from replaykit.protocols import Log, Store, StoredSession
@@ -91,11 +92,12 @@ class Catalogue:
         if state not in (None, "open", "sealed", "interrupted"):
             raise UsageError(f"unknown state {state!r}: give open, sealed or interrupted")
         matches = _metadata_test(where)
+        names = _spellings(name)
         earliest, latest = _seconds(since), _seconds(until)
         return [
             summary_of(card)
             for card in self.cards()
-            if (name is None or card.name == name)
+            if (name is None or card.name in names)
             and (state is None or card.state == state)
             and (earliest is None or card.created_ns / 1e9 >= earliest)
             and (latest is None or card.created_ns / 1e9 <= latest)
@@ -135,20 +137,27 @@ class Catalogue:
             raise SessionNotFoundError(which if not isinstance(which, (SessionSummary, ReplaySession)) else session_id)
         return self._session(stored, live)
 
-    def delete_session(self, which: Which) -> None:
+    def delete_session(self, which: Which, *, erase: bool = False) -> None:
         """
         Delete one ended session; the other sessions are untouched.
+
+        With *erase* no byte of it stays in the store's files; a session that
+        was deleted before is erased when its whole id is given.
 
         Raises:
             SessionNotFoundError: It is not there, or still open.
             AmbiguousSessionError: Several sessions have this name.
+            LockedError: *erase*, and another process writes to a file that holds some of it.
         """
         session_id = self.resolve(which, unique=True)
         self._settle()
         for log in self._store.logs():
             if log.session_id == session_id:
                 raise SessionNotFoundError(session_id, "It is still open: end it first")
-        self._store.delete(session_id)
+        if erase:
+            self._store.erase(session_id)
+        else:
+            self._store.delete(session_id)
 
     def _stored(self, session_id: UUID) -> StoredSession | None:
         try:
@@ -297,7 +306,7 @@ def _chosen(which: str, cards: Sequence[Card], *, unique: bool) -> UUID:
             raise SessionNotFoundError(which, "The store is empty")
         ended = [card for card in cards if card.state != "open"]
         return (ended or list(cards))[-1].session_id
-    named = [card.session_id for card in cards if card.name == which]
+    named = [card.session_id for card in cards if card.name in _spellings(which)]
     if len(named) > 1 and unique:
         raise AmbiguousSessionError(which, named)
     if named:
@@ -309,6 +318,11 @@ def _chosen(which: str, cards: Sequence[Card], *, unique: bool) -> UUID:
     if len(fits) > 1:
         raise AmbiguousSessionError(which, fits)
     return fits[0]
+
+
+def _spellings(name: str | None) -> tuple[str, ...]:
+    """Return *name* as it may be stored: as it was given (by an earlier release), and as names are kept now."""
+    return () if name is None else (name, safe_name(name))
 
 
 def _metadata_test(where: Any) -> Callable[[Card], bool]:
