@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from replaykit.model import Verification
-from replaykit.protocols import Store
+from replaykit.protocols import Advance, Store
 from replaykit.storage.catalogue import Catalogue
+from replaykit.storage.compaction import silent
 from replaykit.storage.opening import open_store
 from replaykit.surface import SessionReader
 
@@ -30,9 +31,9 @@ class Recording(SessionReader):
         """Where it is, as it was given."""
         return self._location
 
-    def verify(self) -> Verification:
+    def verify(self, *, progress: Advance = silent) -> Verification:
         """Read every byte and check it; the result is true only if all of it is accounted for."""
-        return self._store.verify()
+        return self._store.verify(progress=progress)
 
     def close(self) -> None:
         """Let go of the files; closing twice is fine."""

@@ -293,8 +293,12 @@ class Store(Protocol):
     def is_full(self) -> bool:
         """Return whether it holds as much as its options allow."""
 
-    def verify(self) -> Verification:
-        """Read every byte of the store's own files; the result is true only if all of it is accounted for."""
+    def verify(self, *, progress: Advance = ...) -> Verification:
+        """
+        Read every byte of the store's own files; the result is true only if all of it is accounted for.
+
+        *progress* is told bytes; a byte that is read twice counts twice.
+        """
 
     def close(self) -> None:
         """Let go of files and locks; closing twice is fine."""

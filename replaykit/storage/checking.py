@@ -1,8 +1,13 @@
-"""Reads every byte of a store and says what is wrong with it."""
+"""
+Reads every byte of a store and says what is wrong with it.
+
+Each byte is read twice: in its block, then in its session.  So progress is
+told of twice the bytes that there are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -12,6 +17,7 @@ from replaykit.format.entries import Card
 from replaykit.format.segment import CATALOG
 from replaykit.format.strict import decode_body
 from replaykit.model import Verification
+from replaykit.protocols import Advance
 from replaykit.storage.segment_file import SegmentFile, Tear
 from replaykit.storage.stored_session import SegmentSession, demand_roots
 
@@ -27,27 +33,30 @@ class _Readable(Protocol):
     def read(self, session_id: UUID) -> SegmentSession: ...
 
 
-def verified(store: _Readable, *, bytes_read: int, problems: Sequence[str]) -> Verification:
+def verified(store: _Readable, *, bytes_read: int, problems: Sequence[str], progress: Advance) -> Verification:
     """
     Return the verdict on *store*: the *problems* of its bytes, and what reading each session shows.
 
     Problems are listed, never raised.
     """
     found = list(problems)
-    sessions = actions = 0
+    actions = passed = 0
     try:
         cards = store.cards()
     except StorageError as error:
         cards = []
         found.append(str(error))
+    expected = sum(card.action_count for card in cards)
     for card in cards:
-        sessions += 1
+        progress(bytes_read + bytes_read * passed // max(1, expected), 2 * bytes_read)
+        passed += card.action_count
         try:
             actions += _count_actions(store, card)
         except StorageError as error:
             found.append(f"session {card.session_id}: {error}")
+    progress(2 * bytes_read, 2 * bytes_read)
     return Verification(
-        path=store.location, sessions=sessions, actions=actions, bytes_read=bytes_read, problems=tuple(found)
+        path=store.location, sessions=len(cards), actions=actions, bytes_read=bytes_read, problems=tuple(found)
     )
 
 
@@ -63,16 +72,18 @@ def _count_actions(store: _Readable, card: Card) -> int:
     return counted[0]
 
 
-def segment_problems(segment: SegmentFile) -> list[str]:
+def segment_problems(segment: SegmentFile, *, passed: Callable[[int], None]) -> list[str]:
     """
     Check each block, the chain of all blocks, and each tail; empty when all is well.
 
     Nothing but the magic, whole blocks, tails and zero padding is well.
+    *passed* is told up to where in the file all was read.
     """
     previous = NO_BLOCK
     catalogs: dict[int, bytes] = {}
     problems: list[str] = []
     for item in segment.scan(len(MAGIC), segment.size()):
+        passed(item.offset)
         if isinstance(item, Tear):
             problems.append(f"{segment.path}, byte {item.offset}: {item.reason}")
         elif isinstance(item, Tail):

@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from uuid import UUID, uuid4
 
 import attrs
@@ -54,6 +55,10 @@ class _Listed:
     identity: tuple[int, int]
     size: int
     records: Sequence[Record]
+
+
+def _advance_behind(progress: Advance, before: int, total: int, offset: int) -> None:
+    progress(before + offset, max(total, before + offset))
 
 
 class DirectoryStore:
@@ -336,26 +341,35 @@ class DirectoryStore:
         """
         return self._check()[1]
 
-    def verify(self) -> Verification:
+    def verify(self, *, progress: Advance = silent) -> Verification:
         """Read every byte and every session; the result is true only if all of it is accounted for."""
-        bytes_read, problems = self._check()
-        return verified(self, bytes_read=bytes_read, problems=problems)
+        bytes_read, problems = self._check(progress)
+        return verified(self, bytes_read=bytes_read, problems=problems, progress=progress)
 
-    def _check(self) -> tuple[int, list[str]]:
+    def _check(self, progress: Advance = silent) -> tuple[int, list[str]]:
         problems: list[str] = []
         bytes_read = 0
         with self._guard:
             self._demand_open()
-            for name in self._store_names():
+            names = self._store_names()
+            total = 2 * sum(self._size_of(name) for name in names)
+            for name in names:
                 try:
                     segment = self._reader(name).segment
-                    bytes_read += segment.size()
-                    problems.extend(segment_problems(segment))
+                    before, bytes_read = bytes_read, bytes_read + segment.size()
+                    passed = partial(_advance_behind, progress, before, total)
+                    problems.extend(segment_problems(segment, passed=passed))
                 except StoreNotFoundError:
                     continue
                 except StorageError as error:
                     problems.append(f"{name}: {error}")
         return bytes_read, problems
+
+    def _size_of(self, name: str) -> int:
+        try:
+            return os.lstat(self._directory + name).st_size
+        except FileNotFoundError:
+            return 0
 
     def idle(self) -> None:
         """Nothing is written for now: say in our files that all of it was synced."""

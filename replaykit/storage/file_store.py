@@ -402,10 +402,11 @@ class FileStore:
             raise SessionNotFoundError(UUID(bytes=record.session_id))
         return Piece(self._segment, read_index(self._segment, record.session_id, record.index))
 
-    def verify(self) -> Verification:
+    def verify(self, *, progress: Advance = silent) -> Verification:
         """Read every byte and every session; the result is true only if all of it is accounted for."""
-        problems = segment_problems(self._segment)
-        return verified(self, bytes_read=self._segment.size(), problems=problems)
+        size = self._segment.size()
+        problems = segment_problems(self._segment, passed=lambda offset: progress(offset, 2 * size))
+        return verified(self, bytes_read=size, problems=problems, progress=progress)
 
     def idle(self) -> None:
         """Nothing is written for now: say in the file that all of it was synced."""

@@ -94,9 +94,9 @@ class SharedStore:
         """Return whether it holds as much as its options allow."""
         return is_full(self._opened())
 
-    def verify(self) -> Verification:
+    def verify(self, *, progress: Advance = silent) -> Verification:
         """Read every byte and every session; the result is true only if all of it is accounted for."""
-        return self._opened().verify()
+        return self._opened().verify(progress=progress)
 
     def close(self) -> None:
         """Let go of it; the store closes when its last holder does.  Once too often is fine."""

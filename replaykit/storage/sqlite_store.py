@@ -62,6 +62,10 @@ CREATE TABLE IF NOT EXISTS replaykit_session(
 """
 
 
+def _deleted(session_id: UUID) -> str:
+    return f"deleted {session_id.hex}"
+
+
 class SqliteStore:
     """
     The sessions of the memory file *path*, created where it is missing.
@@ -195,17 +199,22 @@ class SqliteStore:
                 if not connection.changes():
                     raise SessionNotFoundError(session_id)
                 connection.execute("DELETE FROM replaykit_part WHERE session = ?", (session_id.bytes,))
+                # Free pages may hold its bytes until the file is rewritten.
+                connection.execute("INSERT OR REPLACE INTO replaykit_meta VALUES (?, 1)", (_deleted(session_id),))
 
     def erase(self, session_id: UUID) -> None:
         """
         Delete a session so that no byte of it stays in the file or in its log.
 
         Raises:
-            SessionNotFoundError: It is not published, or was deleted before.
+            SessionNotFoundError: It is not published, or was deleted and compacted away before.
             LockedError: Another connection is using the file.
         """
         with self._guard:
-            self.delete(session_id)
+            was_deleted = self._rows("SELECT 1 FROM replaykit_meta WHERE key = ?", _deleted(session_id))
+            is_there = self._rows("SELECT 1 FROM replaykit_session WHERE session = ?", session_id.bytes)
+            if is_there or not was_deleted:
+                self.delete(session_id)
             self._vacuum()
 
     def compact(self, *, progress: Advance = silent) -> Compaction:
@@ -254,6 +263,9 @@ class SqliteStore:
             raise self._translated(error) from error
         if busy:
             raise LockedError(self._path)
+        # Nothing of what was deleted is there now; before, it could be erased.
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM replaykit_meta WHERE key LIKE 'deleted %'")
 
     def _card_after(self, part: Part, session: SegmentSession | None) -> Card:
         checkpoint_ids = {entry["c"] for entry in part.checkpoints}
@@ -308,15 +320,18 @@ class SqliteStore:
             raise SessionNotFoundError(session_id)
         return session
 
-    def verify(self) -> Verification:
+    def verify(self, *, progress: Advance = silent) -> Verification:
         """Read every byte and every session; the result is true only if all of it is accounted for."""
         problems: list[str] = []
         bytes_read = 0
-        for (row,) in self._rows("SELECT rowid FROM replaykit_part ORDER BY rowid"):
+        parts = self._rows("SELECT rowid, length(body) FROM replaykit_part ORDER BY rowid")
+        total = 2 * sum(size for _, size in parts)
+        for row, _ in parts:
+            progress(bytes_read, total)
             for (body,) in self._rows("SELECT body FROM replaykit_part WHERE rowid = ?", row):
                 problems.extend(part_problems(body, f"{self._path} part {row}"))
                 bytes_read += len(body)
-        return verified(self, bytes_read=bytes_read, problems=problems)
+        return verified(self, bytes_read=bytes_read, problems=problems, progress=progress)
 
     def idle(self) -> None:
         """Nothing is written for now: the database says so by itself."""
@@ -424,7 +439,7 @@ class SqliteStore:
             self._guard.adopt()
         return self._connection
 
-    def _rows(self, statement: str, *values: bytes | int) -> list[Any]:
+    def _rows(self, statement: str, *values: bytes | int | str) -> list[Any]:
         import apsw
 
         with self._guard:

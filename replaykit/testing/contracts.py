@@ -249,6 +249,37 @@ class StoreContract:
         assert part.actions[2900] == session.action(2900)
         assert len(session.action(3000)["out"][0]["text"]) == 3_000_000
 
+    def test_verifying_tells_how_far_it_is(self, store: Store) -> None:
+        """What is done never falls and ends at the total, which has every byte twice."""
+        for _ in range(3):
+            store.publish(make_part(uuid4(), range(50)))
+        told: list[tuple[int, int]] = []
+
+        verdict = store.verify(progress=lambda done, total: told.append((done, total)))
+
+        assert verdict
+        assert [done for done, _ in told] == sorted(done for done, _ in told)
+        assert told[-1] == (2 * verdict.bytes_read, 2 * verdict.bytes_read)
+        assert {total for _, total in told} == {2 * verdict.bytes_read}
+        assert len(told) > 3
+
+    def test_a_deleted_session_can_be_erased(self, store: Store) -> None:
+        """Deleting leaves bytes that erasing removes; what never was is not found."""
+        kept, deleted = uuid4(), uuid4()
+        for session_id in (kept, deleted):
+            store.publish(make_part(session_id, range(2)))
+        store.delete(deleted)
+
+        store.erase(deleted)
+
+        assert [kept] == [card.session_id for card in store.cards()]
+        assert _sequences(store, kept) == [0, 1]
+        try:
+            store.erase(uuid4())
+        except SessionNotFoundError:
+            return
+        raise AssertionError("a session that never was could be erased")
+
     def test_closing_twice_is_fine(self, store: Store) -> None:
         """The second close does nothing."""
         store.close()
