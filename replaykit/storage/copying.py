@@ -14,7 +14,7 @@ from replaykit.format.strict import decode_body
 from replaykit.storage.publish import MAX_PART_ACTIONS, MAX_PART_BYTES
 from replaykit.storage.stored_session import Piece, SegmentSession
 
-__all__ = ["parts_of", "sealing_of"]
+__all__ = ["parts_of", "ending_of"]
 
 
 def parts_of(session: SegmentSession) -> Iterator[Part]:
@@ -38,11 +38,11 @@ def parts_of(session: SegmentSession) -> Iterator[Part]:
         actions=batch,
         checkpoints=list(_checkpoints(session)),
         gaps=_whole_gaps(session.gaps),
-        sealing=sealing_of(card),
+        sealing=ending_of(card),
     )
 
 
-def sealing_of(card: Card) -> Sealing | None:
+def ending_of(card: Card) -> Sealing | None:
     """Return how the session of *card* ended; None for an open one."""
     if card.state == "open":
         return None

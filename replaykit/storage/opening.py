@@ -26,7 +26,7 @@ from replaykit.storage.options import StoreOptions
 from replaykit.storage.quota import is_full
 from replaykit.storage.sqlite_store import SqliteStore
 
-__all__ = ["DEFAULT_DIRECTORY", "SharedStore", "open_store"]
+__all__ = ["DEFAULT_DIRECTORY", "SharedStore", "kind_of", "open_store"]
 
 DEFAULT_DIRECTORY = ".replaykit"
 """The directory that holds recordings where no store is named."""
@@ -191,7 +191,7 @@ def open_store(
 
 
 def _make(path: str, *, read_only: bool, options: StoreOptions | None = None) -> _AnyStore:
-    kind = _kind_of(path)
+    kind = kind_of(path)
     if kind is None and read_only:
         raise StoreNotFoundError(path)
     if kind == "directory" or (kind is None and path.endswith(os.sep)):
@@ -202,7 +202,7 @@ def _make(path: str, *, read_only: bool, options: StoreOptions | None = None) ->
     return FileStore(path, read_only=read_only, options=options)
 
 
-def _kind_of(path: str) -> str | None:
+def kind_of(path: str) -> str | None:
     """Return what is at *path*: directory, database or file; None when nothing is."""
     try:
         found = os.stat(path)
