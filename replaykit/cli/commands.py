@@ -2,92 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
-import os
-import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-import attrs
 import click
 
 from replaykit._version import __version__
-from replaykit.errors import PlaybackError, ReplaykitError, StorageError
-from replaykit.model import ReplayAction, ReplaySession
+from replaykit.cli.care import compact, delete, doctor, recover, verify
+from replaykit.cli.tail import tail
+from replaykit.cli.words import as_json_option, ends, target_of, words_argument
+from replaykit.model import Diagnosis, ReplayAction, ReplaySession, SessionSummary
 from replaykit.settings import default_store
 
 __all__ = ["program"]
-
-EXIT_FAILED, EXIT_USAGE, EXIT_UNREADABLE = 1, 2, 3
-
-_SUFFIXES = (".rpk", ".mv", ".mv2")
-_SHORT_NUMBER = 3
-"""A number of up to this many digits is an action, a longer one may be the beginning of an id."""
-
-
-@attrs.frozen
-class Target:
-    """What ``[STORE] [SESSION] [N]`` means."""
-
-    store: str
-    session: str = "last"
-    number: int | None = None
-
-
-def target_of(words: tuple[str, ...]) -> Target:
-    """
-    Return what the words after a verb mean; each of them may be left out.
-
-    Raises:
-        click.UsageError: There are too many, or the last is no number.
-    """
-    rest = list(words)
-    store = rest.pop(0) if rest and _is_store(rest[0]) else default_store()
-    if len(rest) == 1 and rest[0].isdigit() and len(rest[0]) <= _SHORT_NUMBER:
-        rest.insert(0, "last")
-    if len(rest) > 2:
-        raise click.UsageError(f"too many words: {' '.join(words)}. Give [STORE] [SESSION] [N]")
-    if len(rest) == 2 and not rest[1].isdigit():
-        raise click.UsageError(f"{rest[1]!r} is not the number of an action")
-    return Target(store, rest[0] if rest else "last", int(rest[1]) if len(rest) == 2 else None)
-
-
-def _is_store(word: str) -> bool:
-    return word.endswith((*_SUFFIXES, "/")) or "/" in word or os.path.exists(word)
-
-
-def _exits(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn our errors into a line on standard error and an exit code."""
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except StorageError as error:
-            _fail(error, EXIT_UNREADABLE)
-        except PlaybackError as error:
-            _fail(error, EXIT_FAILED)
-        except ReplaykitError as error:
-            _fail(error, EXIT_USAGE)
-        except BrokenPipeError:
-            # The reader of our output has gone (`| head`): not an error.
-            sys.stderr.close()
-            sys.exit(0)
-
-    return wrapped
-
-
-def _fail(error: BaseException, code: int) -> None:
-    from replaykit.cli.plain_text import printable
-
-    click.echo(f"replaykit: {printable(str(error))}", err=True)
-    sys.exit(code)
-
-
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-_words = click.argument("words", nargs=-1, metavar="[STORE] [SESSION] [N]")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -99,15 +27,22 @@ def program() -> None:
     STORE is a file (runs.rpk), a directory (runs/) or a memory's file (notes.mv);
     without it REPLAYKIT_STORE or ./.replaykit/ is meant. SESSION is an id, the
     beginning of one, a name, or "last".
+
+    Exit codes: 0 ok; 1 a check failed, or there is something to do; 2 wrong
+    usage; 3 a store cannot be read or written, or was recovered with loss.
     """
+
+
+for _verb in (verify, doctor, recover, compact, delete, tail):
+    program.add_command(_verb)
 
 
 @program.command("list")
 @click.argument("store", required=False)
 @click.option("--name", help="Only sessions of this name.")
 @click.option("--state", type=click.Choice(["open", "sealed", "interrupted"]), help="Only sessions in this state.")
-@_json
-@_exits
+@as_json_option
+@ends
 def list_command(store: str | None, name: str | None, state: str | None, as_json: bool) -> None:
     """List the sessions of a store: ended ones in order of ending, then open ones."""
     from replaykit.loading import load
@@ -126,10 +61,10 @@ def list_command(store: str | None, name: str | None, state: str | None, as_json
 
 
 @program.command()
-@_words
+@words_argument
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="Show so many actions.")
-@_json
-@_exits
+@as_json_option
+@ends
 def show(words: tuple[str, ...], limit: int, as_json: bool) -> None:
     """Show a session's actions as a table, or action N whole: show last 7."""
     from replaykit.loading import load
@@ -162,15 +97,24 @@ def _action(session: ReplaySession, number: int) -> ReplayAction:
 
 @program.command()
 @click.argument("store", required=False)
-@_json
-@_exits
+@as_json_option
+@ends
 def info(store: str | None, as_json: bool) -> None:
-    """Say what a store holds: sessions, actions, checkpoints, sizes."""
+    """
+    Say what a store holds, how large it is and whether it is well.
+
+    All of it is read once, so that "ok" means something.
+    """
+    from replaykit.cli.progress import progress_bar
     from replaykit.loading import load
+    from replaykit.storage.diagnosis import diagnose
 
     location = store or default_store()
     with load(location) as recording:
-        facts = _facts(location, recording.list_sessions())
+        summaries = recording.list_sessions()
+    with progress_bar("reading") as progress:
+        diagnosis = diagnose(location, progress=progress)
+    facts = _facts(diagnosis, summaries)
     if as_json:
         from replaykit.cli.as_json import dump
 
@@ -181,33 +125,61 @@ def info(store: str | None, as_json: bool) -> None:
     show_info(console(), facts)
 
 
-def _facts(location: str, summaries: Any) -> dict[str, Any]:
-    files = _files(Path(location))
-    states = ("sealed", "open", "interrupted")
-    by_state = {state: sum(1 for item in summaries if item.state == state) for state in states}
+def _facts(diagnosis: Diagnosis, summaries: Sequence[SessionSummary]) -> dict[str, Any]:
+    usage = diagnosis.usage
+    health, reason = _health(diagnosis)
     return {
-        "store": location,
-        "files": len(files),
-        "bytes": sum(file.stat().st_size for file in files if file.exists()),
-        "live_logs": sum(1 for file in files if file.suffix == ".live"),
+        "store": diagnosis.path,
+        "health": health,
+        "because": reason,
+        "files": usage.files,
+        "bytes": usage.bytes,
+        "session_bytes": sum(usage.by_session.values()),
+        "dead_bytes": usage.dead_bytes,
+        "evidence_bytes": usage.evidence_bytes,
+        "live_logs": usage.live_logs,
+        "live_log_bytes": usage.live_log_bytes,
         "sessions": len(summaries),
-        **by_state,
+        **{state: sum(1 for item in summaries if item.state == state) for state in ("sealed", "open", "interrupted")},
         "actions": sum(item.action_count for item in summaries),
         "checkpoints": sum(item.checkpoint_count for item in summaries),
         "lost": sum(item.lost for item in summaries),
+        "largest": _largest(diagnosis, summaries),
+        "durability": _DURABILITY,
         "replaykit": __version__,
     }
 
 
-def _files(path: Path) -> list[Path]:
-    if path.is_dir():
-        return sorted(file for file in path.iterdir() if file.suffix in (".rpk", ".live"))
-    return [path, *sorted(path.parent.glob(path.name + ".*.live"))]
+_LARGEST = 3
+_HEALTH = {"note": "ok", "warning": "attention", "damage": "damaged", "unreadable": "unreadable"}
+_DURABILITY = (
+    "sessions that are published are on the device; a live log survives kill -9, and a power cut as far as "
+    "the durability= of its recorder says"
+)
+
+
+def _health(diagnosis: Diagnosis) -> tuple[str, str]:
+    if diagnosis:
+        return "ok", "every byte is accounted for"
+    gravest = diagnosis.findings[0]
+    others = sum(1 for finding in diagnosis.findings if finding.severity != "note") - 1
+    more = f" (and {others} more: replaykit doctor)" if others else ""
+    return _HEALTH[diagnosis.worst], f"{gravest.where}: {gravest.what}{more}"
+
+
+def _largest(diagnosis: Diagnosis, summaries: Sequence[SessionSummary]) -> list[dict[str, Any]]:
+    sizes = diagnosis.usage.by_session
+    largest = sorted(summaries, key=lambda item: sizes.get(item.session_id, 0), reverse=True)[:_LARGEST]
+    return [
+        {"session_id": item.session_id, "name": item.name, "bytes": sizes[item.session_id]}
+        for item in largest
+        if item.session_id in sizes
+    ]
 
 
 @program.command()
 @click.argument("path", default="replaykit-demo.mv")
-@_exits
+@ends
 def demo(path: str) -> None:
     """
     Record a real session without a key or a network, and show it.

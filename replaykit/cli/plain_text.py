@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["one_line", "printable"]
+__all__ = ["counted", "one_line", "printable"]
 
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Control, format (bidi, zero width), surrogate, private and unassigned characters, line and paragraph separators."""
@@ -29,3 +29,8 @@ def one_line(text: str, width: int = 72) -> str:
     folded = " ".join(text[: 4 * width].split())
     shown = printable(folded, keep_lines=False)
     return shown if len(shown) <= width else shown[: width - 1] + "…"
+
+
+def counted(count: int, what: str) -> str:
+    """Return a number with its noun: 1 session, 2 sessions."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

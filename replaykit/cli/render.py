@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from rich.console import Console
 from rich.table import Table
@@ -14,7 +15,7 @@ from replaykit.cli.as_json import dump
 from replaykit.cli.plain_text import one_line, printable
 from replaykit.model import Ask, Checkpointed, Find, ReplayAction, ReplaySession, SessionSummary
 
-__all__ = ["console", "show_action", "show_info", "show_list", "show_session"]
+__all__ = ["action_line", "console", "show_action", "show_info", "show_list", "show_session", "state_text"]
 
 _STATE_STYLES = {"sealed": "green", "open": "yellow", "interrupted": "red"}
 _KIND_STYLES = {
@@ -145,5 +146,35 @@ def show_action(out: Console, action: ReplayAction) -> None:
 def show_info(out: Console, facts: dict[str, Any]) -> None:
     """Print the facts of a store, a line each."""
     for label, value in facts.items():
-        shown = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-        out.print(Text.assemble((f"{label.replace('_', ' '):<18}", "dim"), printable(shown)))
+        rows = [_largest_line(each) for each in value] if isinstance(value, list) else [_fact(value)]
+        for at, row in enumerate(rows):
+            heading = "" if at else label.replace("_", " ")
+            out.print(Text.assemble((f"{heading:<16}", "dim"), row), soft_wrap=True)
+
+
+def _fact(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return printable(str(value), keep_lines=False)
+
+
+def _largest_line(session: dict[str, Any]) -> str:
+    return f"{session['bytes']:,} bytes: {str(session['session_id'])[:8]} {one_line(session['name'] or '', 40)}"
+
+
+def action_line(action: ReplayAction) -> Text:
+    """Return what a table's row says of an action, on a line of its own."""
+    number, kind, subject, hits, milliseconds = _row(action)
+    kind.append(" " * (11 - len(kind)))
+    found = f"  {hits} hits" if hits else ""
+    return Text.assemble(f"{number:>5}  ", kind, " ", subject, (f"{found}  {milliseconds} ms", "dim"))
+
+
+def state_text(session_id: UUID, name: str | None, state: str, count: int) -> Text:
+    """Return on one line which session it was, how it ended and how many actions it had."""
+    return Text.assemble(
+        (f"{one_line(name or '(unnamed)', 60)}  ", "bold"),
+        f"{session_id}  ",
+        (state, _STATE_STYLES.get(state, "")),
+        f"  {count:,} actions",
+    )

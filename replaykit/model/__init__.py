@@ -19,7 +19,7 @@ from replaykit.model.actions import (
     ToolCall,
     Update,
 )
-from replaykit.model.integrity import Compaction, Recovery, Verification
+from replaykit.model.integrity import Compaction, Diagnosis, Finding, Recovery, Severity, Usage, Verification
 from replaykit.model.results import (
     Answer,
     Frame,
@@ -58,10 +58,12 @@ __all__ = [
     "ComparisonReport",
     "ComparisonSummary",
     "Delete",
+    "Diagnosis",
     "Divergence",
     "DivergenceType",
     "Failure",
     "Find",
+    "Finding",
     "Frame",
     "FrameId",
     "Hit",
@@ -85,10 +87,12 @@ __all__ = [
     "SessionComparison",
     "SessionState",
     "SessionSummary",
+    "Severity",
     "StateSnapshot",
     "Structured",
     "ToolCall",
     "Update",
+    "Usage",
     "Verification",
     "ZERO_HASH",
 ]

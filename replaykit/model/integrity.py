@@ -1,12 +1,19 @@
-"""What verifying, recovering and compacting a store say."""
+"""What verifying, diagnosing, recovering and compacting a store say."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
+from uuid import UUID
 
 import attrs
 
-__all__ = ["Compaction", "Recovery", "Verification"]
+__all__ = ["Compaction", "Diagnosis", "Finding", "Recovery", "Severity", "Usage", "Verification"]
+
+Severity = Literal["note", "warning", "damage", "unreadable"]
+"""``note``: worth knowing; ``warning``: to be done; ``damage``: bytes are lost; ``unreadable``: nothing opens it."""
+
+_SEVERITIES: tuple[Severity, ...] = ("note", "warning", "damage", "unreadable")
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -24,6 +31,62 @@ class Verification:
 
     def __repr__(self) -> str:
         return f"<Verification {'ok' if self else f'{len(self.problems)} problems'}, {self.sessions} sessions>"
+
+
+@attrs.frozen(kw_only=True)
+class Finding:
+    """
+    One thing that is wrong with a store, or worth knowing.
+
+    Attributes:
+        where: The file, with bytes where that helps; recorded text in it is as it was recorded.
+        what: What was found there.
+        next_step: What to do about it; empty where there is nothing to do.
+    """
+
+    severity: Severity
+    where: str
+    what: str
+    next_step: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Usage:
+    """
+    Whose the bytes of a store are.
+
+    Attributes:
+        files: The store's own files, live logs not counted; ``bytes`` is what those hold.
+        live_logs: The logs of open and abandoned sessions; ``live_log_bytes`` is what those hold.
+        dead_bytes: About how much a compaction gives back of what was deleted.
+        evidence_bytes: What recoveries kept of torn ends, in files beside the store.
+        by_session: About how many bytes each session takes.
+    """
+
+    files: int = 0
+    bytes: int = 0
+    live_logs: int = 0
+    live_log_bytes: int = 0
+    dead_bytes: int = 0
+    evidence_bytes: int = 0
+    by_session: Mapping[UUID, int] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Diagnosis:
+    """What a look at all of a store's files found, gravest first; true when there is nothing to do."""
+
+    path: str
+    findings: Sequence[Finding] = ()
+    usage: Usage = attrs.field(factory=Usage)
+
+    @property
+    def worst(self) -> Severity:
+        """The gravest severity; ``note`` where there is nothing to do."""
+        return max((finding.severity for finding in self.findings), key=_SEVERITIES.index, default="note")
+
+    def __bool__(self) -> bool:
+        return self.worst == "note"
 
 
 @attrs.frozen(kw_only=True)
@@ -53,6 +116,7 @@ class Recovery:
         sessions: How many sessions are in the new one; ``whole_sessions`` of them lack nothing.
         lost_actions: How many actions are known to be missing.
         damage: Where bytes are damaged, and why, as text.
+        lacking: The sessions that are not whole, and how many actions each is known to miss.
     """
 
     path: str
@@ -62,6 +126,7 @@ class Recovery:
     actions: int = 0
     lost_actions: int = 0
     damage: Sequence[str] = ()
+    lacking: Mapping[UUID, int] = attrs.field(factory=dict)
 
     def __bool__(self) -> bool:
         return self.whole_sessions == self.sessions and not self.lost_actions

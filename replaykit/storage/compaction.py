@@ -33,7 +33,7 @@ from replaykit.storage.stored_session import SegmentSession, demand_roots
 if TYPE_CHECKING:
     from replaykit.storage.file_store import FileStore
 
-__all__ = ["COMPACT_BLOCK_BYTES", "COMPACT_LEVEL", "demand_same", "rewrite", "silent"]
+__all__ = ["COMPACT_BLOCK_BYTES", "COMPACT_LEVEL", "demand_same", "leftovers_beside", "rewrite", "silent"]
 
 COMPACT_BLOCK_BYTES = 512 << 10
 """How long the entries of one block are in a compacted store."""
@@ -164,10 +164,15 @@ def _demand_room(files: FileLayer, path: str, size: int) -> None:
 
 def _remove_leftovers(files: FileLayer, path: str) -> None:
     """Remove what a compaction that was killed left; only the store's writer, which we are, makes such files."""
+    for leftover in leftovers_beside(files, path):
+        files.remove(leftover)
+
+
+def leftovers_beside(files: FileLayer, path: str) -> list[str]:
+    """Return the files that a compaction of the store at *path* is making, or left when it was killed."""
     directory, name = os.path.split(path)
-    for found in files.names(directory):
-        if found.startswith(name) and _TEMPORARY.fullmatch(found[len(name) :]):
-            files.remove(os.path.join(directory, found))
+    found = [each for each in files.names(directory) if each.startswith(name)]
+    return [os.path.join(directory, each) for each in sorted(found) if _TEMPORARY.fullmatch(each[len(name) :])]
 
 
 def _translated(path: str, error: OSError) -> StorageError:

@@ -57,14 +57,16 @@ def recover_into(
     except BaseException:
         _remove(path)
         raise
+    lacking = {each.card.session_id: each.missing for each in source.sessions() if not each.is_whole}
     return Recovery(
         path=source.location,
         target=path,
         sessions=verification.sessions,
-        whole_sessions=verification.sessions - sum(1 for session in source.sessions() if not session.is_whole),
+        whole_sessions=verification.sessions - len(lacking),
         actions=verification.actions,
-        lost_actions=sum(session.missing for session in source.sessions()),
+        lost_actions=sum(lacking.values()),
         damage=tuple(source.damage),
+        lacking=lacking,
     )
 
 

@@ -117,6 +117,16 @@ class SqliteStore:
         own = sum(os.path.getsize(path) for path in paths if os.path.exists(path))
         return own + sum(log.size for log in self.logs())
 
+    def bytes_of_sessions(self) -> dict[UUID, int]:
+        """Return how many bytes the parts of each session take."""
+        rows = self._rows("SELECT session, sum(length(body)) FROM replaykit_part GROUP BY session")
+        return {UUID(bytes=session): size for session, size in rows if type(session) is bytes and len(session) == 16}
+
+    def free_bytes(self) -> int:
+        """Return how many bytes of the file nothing uses: sessions and frames that were deleted."""
+        ((pages, size),) = self._rows("SELECT freelist_count, page_size FROM pragma_freelist_count, pragma_page_size")
+        return int(pages * size)
+
     # -- live logs ----------------------------------------------------------------
 
     def create_log(self, session_id: UUID) -> Log:

@@ -1,0 +1,116 @@
+"""What the words after a verb mean, and how a verb ends: shared by all verbs."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import click
+
+from replaykit.errors import DamagedError, PlaybackError, ReplaykitError, StorageError, StoreNotFoundError
+from replaykit.settings import default_store
+
+__all__ = [
+    "EXIT_FAILED",
+    "EXIT_UNREADABLE",
+    "EXIT_USAGE",
+    "Target",
+    "as_json_option",
+    "ends",
+    "existing",
+    "target_of",
+    "words_argument",
+]
+
+EXIT_FAILED, EXIT_USAGE, EXIT_UNREADABLE = 1, 2, 3
+
+_SUFFIXES = (".rpk", ".mv", ".mv2")
+_SHORT_NUMBER = 3
+"""A number of up to this many digits is an action, a longer one may be the beginning of an id."""
+
+
+@attrs.frozen
+class Target:
+    """What ``[STORE] [SESSION] [N]`` means; ``named`` is whether a session was given at all."""
+
+    store: str
+    session: str = "last"
+    number: int | None = None
+    named: bool = False
+
+
+def target_of(words: tuple[str, ...]) -> Target:
+    """
+    Return what the words after a verb mean; each of them may be left out.
+
+    Raises:
+        click.UsageError: There are too many, or the last is no number.
+    """
+    rest = list(words)
+    store = rest.pop(0) if rest and _is_store(rest[0]) else default_store()
+    named = bool(rest)
+    if len(rest) == 1 and rest[0].isdigit() and len(rest[0]) <= _SHORT_NUMBER:
+        rest.insert(0, "last")
+    if len(rest) > 2:
+        raise click.UsageError(f"too many words: {' '.join(words)}. Give [STORE] [SESSION] [N]")
+    if len(rest) == 2 and not rest[1].isdigit():
+        raise click.UsageError(f"{rest[1]!r} is not the number of an action")
+    return Target(store, rest[0] if rest else "last", int(rest[1]) if len(rest) == 2 else None, named)
+
+
+def existing(store: str | None) -> str:
+    """
+    Return the store that is meant, which is there: no verb but ``demo`` makes one.
+
+    Raises:
+        StoreNotFoundError: There is nothing.
+    """
+    location = store or default_store()
+    if not os.path.lexists(location):
+        raise StoreNotFoundError(location)
+    return location
+
+
+def _is_store(word: str) -> bool:
+    return word.endswith((*_SUFFIXES, "/")) or "/" in word or os.path.exists(word)
+
+
+def ends(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn our errors into a line on standard error and an exit code."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except StorageError as error:
+            _fail(error, EXIT_UNREADABLE)
+        except PlaybackError as error:
+            _fail(error, EXIT_FAILED)
+        except ReplaykitError as error:
+            _fail(error, EXIT_USAGE)
+        except BrokenPipeError:
+            # The reader of our output has gone (`| head`): not an error.
+            sys.stderr.close()
+            sys.exit(0)
+        except OSError as error:
+            _fail(error, EXIT_UNREADABLE)
+
+    return wrapped
+
+
+def _fail(error: BaseException, code: int) -> None:
+    from replaykit.cli.plain_text import printable
+
+    # A command line that holds line breaks must not look like several errors.
+    click.echo(f"replaykit: {printable(str(error), keep_lines=False)}", err=True)
+    if isinstance(error, DamagedError) and "replaykit" not in str(error):
+        click.echo("replaykit doctor says what is damaged, replaykit recover saves what is whole.", err=True)
+    sys.exit(code)
+
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+words_argument = click.argument("words", nargs=-1, metavar="[STORE] [SESSION] [N]")

@@ -1,0 +1,133 @@
+"""What stands beside a store file, and how the file itself stands there: a finding each."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from shlex import quote
+
+from replaykit.errors import SessionNotFoundError, StorageError
+from replaykit.model import Finding
+from replaykit.protocols import FileLayer, Log, Store
+from replaykit.storage.compaction import leftovers_beside
+from replaykit.storage.evidence import evidence_beside
+from replaykit.storage.live_log import Item, LogReader
+from replaykit.storage.recovery import is_published
+
+__all__ = ["beside_findings", "directory_findings", "log_finding", "name_findings", "size_of"]
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+def size_of(path: str) -> int:
+    """Return how many bytes the file *path* has; 0 once it is gone."""
+    try:
+        return os.lstat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def directory_findings(path: str) -> Iterator[Finding]:
+    """Say whether others may write to the directory *path*."""
+    if os.stat(path).st_mode & _OTHERS_WRITE:
+        yield Finding(
+            severity="warning",
+            where=path,
+            what="other users may add and remove files here",
+            next_step=f"chmod 700 {quote(path)}",
+        )
+
+
+def name_findings(path: str) -> Iterator[Finding]:
+    """Say who else may use the file *path*, and by which other names."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode):
+        return
+    if found.st_mode & _OTHERS:
+        yield Finding(
+            severity="warning",
+            where=path,
+            what=f"other users may use this file: its mode is {stat.S_IMODE(found.st_mode):04o}",
+            next_step=f"chmod 600 {quote(path)}",
+        )
+    if found.st_nlink > 1:
+        yield Finding(
+            severity="warning",
+            where=path,
+            what=f"it has {found.st_nlink} names (hard links), so replaykit refuses to write to it",
+            next_step="remove its other names, or copy it to a new file",
+        )
+
+
+def beside_findings(files: FileLayer, path: str, location: str) -> Iterator[Finding]:
+    """Say what compactions and recoveries of the store file *path*, part of the store at *location*, have left."""
+    for leftover in leftovers_beside(files, path):
+        yield Finding(
+            severity="warning",
+            where=leftover,
+            what=f"{size_of(leftover)} bytes of a compaction that was killed, or runs now; the store is as it was",
+            next_step=f"the next compaction removes it: replaykit compact {quote(location)}",
+        )
+    for evidence in evidence_beside(files, path):
+        yield from name_findings(evidence)
+        yield Finding(
+            severity="note",
+            where=evidence,
+            what=f"{size_of(evidence)} bytes of a torn end that a recovery kept",
+            next_step="remove it when nobody wants to look into them",
+        )
+
+
+def log_finding(log: Log, store: Store | None, location: str) -> Finding:
+    """Say whose the live log is and what it holds; *store* is where its session may be published, where that opens."""
+    try:
+        is_open, held = log.has_writer(), _held_by(log)
+        is_done = not is_open and store is not None and _is_done(store, log)
+    except (OSError, StorageError) as error:
+        return Finding(
+            severity="warning",
+            where=log.path,
+            what=f"this live log cannot be read: {error}",
+            next_step="look at that file; it is not deleted while it cannot be published",
+        )
+    if is_open:
+        return Finding(severity="note", where=log.path, what=f"a living process records this session: {held} so far")
+    if is_done:
+        return Finding(
+            severity="note",
+            where=log.path,
+            what=f"all of it is published: {held}",
+            next_step="the next writer removes it",
+        )
+    return Finding(
+        severity="warning",
+        where=log.path,
+        what=f"abandoned: its writer is gone, and it holds {held}",
+        next_step=f"the next writer publishes them: record here again, or replaykit compact {quote(location)}",
+    )
+
+
+def _held_by(log: Log) -> str:
+    reader = LogReader(log)
+    ended, torn = set(), 0
+    for what, item in reader.items(is_complete=not log.has_writer()):
+        if what is Item.GAP:
+            torn += 1
+        elif what is not Item.CHECKPOINT:
+            ended.add(item.sequence if what is Item.CALL else item["i"])
+    running = len(set(reader.announced) - ended)
+    held = f"{len(ended)} action(s)"
+    held += f", {running} call(s) without an end" if running else ""
+    return held + (f", {torn} torn record(s)" if torn else "")
+
+
+def _is_done(store: Store, log: Log) -> bool:
+    try:
+        return is_published(store.read(log.session_id), log)
+    except SessionNotFoundError:
+        return False
