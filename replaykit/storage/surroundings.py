@@ -129,5 +129,6 @@ def _held_by(log: Log) -> str:
 def _is_done(store: Store, log: Log) -> bool:
     try:
         return is_published(store.read(log.session_id), log)
-    except SessionNotFoundError:
+    except (SessionNotFoundError, StorageError):
+        # What of the store cannot be read is a finding of its own.
         return False
