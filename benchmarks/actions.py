@@ -18,7 +18,26 @@ import attrs
 __all__ = ["Action", "Agent", "make_actions"]
 
 _KINDS = {"put": 30, "find": 45, "ask": 15, "tool": 10}
-_SYLLABLES = "ka ren to mi sol ver an di ble po ter u lin sta ge or ma que ri fen al du nor es".split()
+_SYLLABLES = (
+    "ka",
+    "ren",
+    "to",
+    "mi",
+    "sol",
+    "ver",
+    "an",
+    "di",
+    "ble",
+    "po",
+    "ter",
+    "u",
+    "lin",
+    "sta",
+    "ge",
+    "or",
+    "ma",
+    "que",
+)
 _WORDS = 3_000
 _REPEATED = 0.2
 _REMEMBERED = 2_000
