@@ -18,26 +18,7 @@ import attrs
 __all__ = ["Action", "Agent", "make_actions"]
 
 _KINDS = {"put": 30, "find": 45, "ask": 15, "tool": 10}
-_SYLLABLES = (
-    "ka",
-    "ren",
-    "to",
-    "mi",
-    "sol",
-    "ver",
-    "an",
-    "di",
-    "ble",
-    "po",
-    "ter",
-    "u",
-    "lin",
-    "sta",
-    "ge",
-    "or",
-    "ma",
-    "que",
-)
+_SYLLABLES = "ka ren to mi sol ver an di ble po ter u lin sta ge or ma que"
 _WORDS = 3_000
 _REPEATED = 0.2
 _REMEMBERED = 2_000
@@ -86,13 +67,14 @@ class _Writer:
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
+        self._syllables = _SYLLABLES.split()
         self._words = sorted({self._word() for _ in range(2 * _WORDS)})[:_WORDS]
         self.random.shuffle(self._words)
         self._weights = list(accumulate(1 / (rank + 3) for rank in range(len(self._words))))
         self._written: dict[int, list[str]] = {}
 
     def _word(self) -> str:
-        return "".join(self.random.choices(_SYLLABLES, k=self.random.randint(1, 3)))
+        return "".join(self.random.choices(self._syllables, k=self.random.randint(1, 3)))
 
     def text(self, words: int) -> str:
         """Return a text of about so many words."""

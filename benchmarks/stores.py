@@ -149,7 +149,7 @@ def _readable_actions(recording: replaykit.Recording) -> tuple[dict[int, Any], b
     """
     Return the actions that can be read, and whether all could be.
 
-    One that is flagged unfinished says itself that its result is gone: it is not among them.
+    One that is flagged says itself that a part of it is gone: it is not among them.
     """
     kept: dict[int, Any] = {}
     whole = True
@@ -165,7 +165,7 @@ def _readable_actions(recording: replaykit.Recording) -> tuple[dict[int, Any], b
             except StorageError:
                 whole = False
                 continue
-            if "unfinished" in action.flags:
+            if action.flags & {"unfinished", "cut"}:
                 whole = False
             else:
                 kept[action.sequence] = action
