@@ -19,7 +19,7 @@ __all__ = ["Action", "Agent", "make_actions"]
 
 _KINDS = {"put": 30, "find": 45, "ask": 15, "tool": 10}
 _SYLLABLES = "ka ren to mi sol ver an di ble po ter u lin sta ge or ma que"
-_WORDS = 3_000
+_WORDS = 1_500
 _REPEATED = 0.2
 _REMEMBERED = 2_000
 """A text that is repeated is one of the latest so many."""
@@ -70,7 +70,7 @@ class _Writer:
         self._syllables = _SYLLABLES.split()
         self._words = sorted({self._word() for _ in range(2 * _WORDS)})[:_WORDS]
         self.random.shuffle(self._words)
-        self._weights = list(accumulate(1 / (rank + 3) for rank in range(len(self._words))))
+        self._weights = list(accumulate(1 / (rank + 1) for rank in range(len(self._words))))
         self._written: dict[int, list[str]] = {}
 
     def _word(self) -> str:
