@@ -75,12 +75,12 @@ FULL = Sizes(
     openings=10,
 )
 QUICK = Sizes(
-    sessions=1_000,
-    files=50,
+    sessions=500,
+    files=25,
     listings=5,
     actions=20_000,
     accesses=200,
-    saved=(10, 100, 1_000),
+    saved=(10, 100, 500),
     kept=1_000,
     openings=3,
 )
