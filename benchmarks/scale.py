@@ -67,12 +67,12 @@ class Sizes:
 FULL = Sizes(
     sessions=10_000,
     files=500,
-    listings=10,
+    listings=8,
     actions=1_000_000,
     accesses=10_000,
     saved=(10, 100, 1_000, 10_000),
     kept=10_000,
-    openings=10,
+    openings=5,
 )
 QUICK = Sizes(
     sessions=500,
@@ -82,7 +82,7 @@ QUICK = Sizes(
     accesses=200,
     saved=(10, 100, 500),
     kept=1_000,
-    openings=3,
+    openings=2,
 )
 
 
