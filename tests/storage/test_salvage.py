@@ -107,9 +107,8 @@ def test_an_action_without_its_value_is_flagged(path: Path) -> None:
     def ask(question: str) -> str:
         return TEXT
 
-    with replaykit.session("one", store=path):
+    with replaykit.Recorder(path) as recorder, recorder.session("one"):
         ask("why")
-    replaykit.configure()
     flip(path, places(path, BLOB)[0].offset + 70)
 
     with replaykit.load(path, recovery="salvage") as recording:
