@@ -369,11 +369,9 @@ def measure_bytes(folder: Path, sizes: Sizes) -> list[str]:
 
 
 def compacted(path: Path, actions: int) -> str:
-    """Return the bytes per action after `compact`, as a cell and its budget; empty without it."""
-    if not hasattr(FileStore, "compact"):
-        return ""
+    """Return the bytes per action after `compact`, as a cell and its budget."""
     with contextlib.closing(FileStore(path)) as store:
-        store.compact()  # type: ignore[attr-defined]  # where it is there
+        store.compact()
     return f"{path.stat().st_size / actions:11,.0f}{350:8}"
 
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import inspect
 import json
 import os
 import signal
@@ -120,7 +119,7 @@ class Replaykit:
             with replaykit.Recorder(folder / self.store) as recorder:
                 noticed = _has_gaps(recorder)
         try:
-            with _loaded(folder / self.store) as recording:
+            with replaykit.load(folder / self.store, recovery="salvage") as recording:
                 kept, whole = _readable_actions(recording)
                 return Reading(kept, noticed or not whole or not recording.verify())
         except StorageError:
@@ -128,12 +127,6 @@ class Replaykit:
 
     def content(self, kept: Any) -> tuple[str, Any, Any]:
         return kept.kind, kept.arguments, kept.output
-
-
-def _loaded(path: Path) -> replaykit.Recording:
-    if "recovery" in inspect.signature(replaykit.load).parameters:
-        return replaykit.load(path, recovery="salvage")  # type: ignore[call-arg]  # where it is there
-    return replaykit.load(path)
 
 
 def _has_gaps(recorder: replaykit.Recorder) -> bool:
