@@ -76,7 +76,9 @@ class Part:
     log_through: int = 0
 
 
-@attrs.frozen(kw_only=True)
+# Without slots: a frozen class fills itself sooner so, and a listing makes
+# thousands.
+@attrs.frozen(kw_only=True, slots=False)
 class Card:
     """
     A session in a listing.

@@ -12,6 +12,7 @@ import attrs
 
 from replaykit.errors import DamagedError
 from replaykit.format.entries import Card, Gap, Opening, Sealing
+from replaykit.format.strict import LOWEST_INTEGER, demand_plain
 
 __all__ = [
     "Fields",
@@ -53,6 +54,7 @@ _CARD_DEFAULTS: dict[str, object] = {
 _card_values = itemgetter(*_CARD_FIELDS)
 _CARD_SHAPES = frozenset(product(*_CARD_FIELDS.values()))
 _STATES = ("open", "sealed", "interrupted")
+_TEXT, _INTEGER = {str}, {int}
 
 
 @attrs.frozen
@@ -199,46 +201,75 @@ def map_of_card(card: Card) -> dict[str, Any]:
     )
 
 
-def card_of(fields: Fields) -> Card:
+def card_of(body: Mapping[str, Any], *, path: str = "", offset: int = 0) -> Card:
     """
-    Return the card that a catalog holds.
+    Return the card in *body*, a map of `decode_map`: nothing in it is trusted.
 
     Raises:
-        DamagedError: A field is missing or malformed.
+        DamagedError: A field is missing or malformed; *path* and *offset*
+            only say where.
     """
-    try:
-        values = _card_values({**_CARD_DEFAULTS, **fields.body})
-    except KeyError as error:
-        raise fields.malformed(str(error)) from error
+    filled = {**_CARD_DEFAULTS, **body}
+    if len(filled) != len(_CARD_FIELDS):
+        _demand_card_keys(body, path, offset)
+    values = _card_values(filled)
     # A listing makes thousands of cards: the types of all values are looked
     # up at once, and only what a type does not say is looked at.
     if tuple(map(type, values)) not in _CARD_SHAPES:
-        raise fields.malformed("card")
-    session_id, parent, kinds = values[0], values[12], values[15]
-    if len(session_id) != 16 or values[4] not in _STATES or set(map(type, kinds.values())) - {int}:
-        raise fields.malformed("card")
+        raise _malformed_card(path, offset)
+    (
+        session_id, name, created_ns, ended_ns, state, action_count, checkpoint_count, duration_ns, ended_by, lost,
+        late, metadata, parent, parts, log_through, kinds, capture, redaction, start_generation,
+    ) = values  # fmt: skip
+    lowest = min(
+        created_ns, ended_ns or 0, action_count, checkpoint_count, duration_ns, lost, late, parts, log_through,
+        start_generation or 0,
+    )  # fmt: skip
+    if state not in _STATES or len(session_id) != 16 or lowest < LOWEST_INTEGER:
+        raise _malformed_card(path, offset)
+    if parent is not None and len(parent) != 16:
+        raise _malformed_card(path, offset)
+    if metadata:
+        demand_plain(metadata, path=path, offset=offset)
+    if kinds and not _are_counts(kinds):
+        raise _malformed_card(path, offset)
     return Card(
         session_id=UUID(bytes=session_id),
-        name=values[1],
-        created_ns=values[2],
-        ended_ns=values[3],
-        state=values[4],
-        action_count=values[5],
-        checkpoint_count=values[6],
-        duration_ns=values[7],
-        ended_by=values[8],
-        lost=values[9],
-        late=values[10],
+        name=name,
+        created_ns=created_ns,
+        ended_ns=ended_ns,
+        state=state,
+        action_count=action_count,
+        checkpoint_count=checkpoint_count,
+        duration_ns=duration_ns,
+        ended_by=ended_by,
+        lost=lost,
+        late=late,
         # The default is one object for all cards: each gets its own.
-        metadata=values[11] or {},
-        parent_session=None if parent is None else _parent(fields),
-        parts=values[13],
-        log_through=values[14],
+        metadata=metadata or {},
+        parent_session=None if parent is None else UUID(bytes=parent),
+        parts=parts,
+        log_through=log_through,
         by_kind=kinds or {},
-        capture=values[16] or "full",
-        redaction=values[17],
-        start_generation=values[18],
+        capture=capture or "full",
+        redaction=redaction,
+        start_generation=start_generation,
     )
+
+
+def _demand_card_keys(body: Mapping[str, Any], path: str, offset: int) -> None:
+    """Return if *body* has what every card has, and beside it what a newer release adds, which must be plain."""
+    if "s" not in body or "st" not in body:
+        raise _malformed_card(path, offset)
+    demand_plain(body, path=path, offset=offset)
+
+
+def _are_counts(kinds: Mapping[Any, Any]) -> bool:
+    return {*map(type, kinds)} == _TEXT and {*map(type, kinds.values())} == _INTEGER and min(kinds.values()) >= LOWEST_INTEGER
+
+
+def _malformed_card(path: str, offset: int) -> DamagedError:
+    return DamagedError(path, offset, "a card is malformed")
 
 
 def _without_defaults(body: dict[str, Any]) -> dict[str, Any]:

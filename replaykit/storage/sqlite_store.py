@@ -25,10 +25,10 @@ from replaykit.errors import (
 )
 from replaykit.format.catalog import Record, encode_catalog, encode_record
 from replaykit.format.entries import Card, Part
-from replaykit.format.fields import Fields, card_of, map_of_card
+from replaykit.format.fields import card_of, map_of_card
 from replaykit.format.parts import encode_part, trees_after
 from replaykit.format.segment import CATALOG, start_segment
-from replaykit.format.strict import decode_body, encode_body
+from replaykit.format.strict import decode_maps, encode_body
 from replaykit.model import Verification
 from replaykit.protocols import FileLayer, Log
 from replaykit.storage.cards import card_after
@@ -220,7 +220,7 @@ class SqliteStore:
         """Return one card per published session, in order of publishing; reads no part."""
         with self._guard:
             rows = self._rows("SELECT card FROM replaykit_session ORDER BY position")
-            return [self._card(stored) for (stored,) in rows]
+            return self._cards([stored for (stored,) in rows])
 
     def read(self, session_id: UUID) -> SegmentSession:
         """
@@ -289,12 +289,12 @@ class SqliteStore:
         pieces = [
             Piece(source, source.index(session_id.bytes), continues=number > 0) for number, source in enumerate(sources)
         ]
-        return SegmentSession(self._card(stored[0][0]), pieces)
+        return SegmentSession(self._cards(stored[0])[0], pieces)
 
-    def _card(self, stored: Any) -> Card:
-        if type(stored) is not bytes:
+    def _cards(self, stored: Sequence[Any]) -> list[Card]:
+        if not all(type(body) is bytes for body in stored):
             raise DamagedError(self._path, 0, "a card is no CBOR")
-        return card_of(Fields(decode_body(stored, path=self._path), self._path))
+        return [card_of(body, path=self._path) for body in decode_maps(stored, path=self._path)]
 
     # -- the connection -------------------------------------------------------------
 
