@@ -17,7 +17,7 @@ import attrs
 from replaykit.errors import DamagedError
 from replaykit.format.block import Block, cbor_head
 from replaykit.format.entries import Card
-from replaykit.format.fields import Fields, card_of, map_of_card
+from replaykit.format.fields import CardReader, Fields, map_of_card
 from replaykit.format.index import Place
 from replaykit.format.segment import CATALOG
 from replaykit.format.strict import LOWEST_INTEGER, decode_map, demand_plain, encode_body, encode_value
@@ -101,11 +101,12 @@ def catalog_of(block: Block, *, path: str = "") -> Catalog:
     # all has none.
     if not stored or first < 1 or not 0 <= base < block.offset or (base == 0) != (first == 1):
         raise DamagedError(path, block.offset, "the catalog contradicts itself")
-    records = [_record(item, first + at, block, path) for at, item in enumerate(stored)]
+    reader = CardReader(path, block.offset)
+    records = [_record(item, first + at, reader, block, path) for at, item in enumerate(stored)]
     return Catalog(number=number, base=base, records=records)
 
 
-def _record(stored: Any, number: int, block: Block, path: str) -> Record:
+def _record(stored: Any, number: int, reader: CardReader, block: Block, path: str) -> Record:
     if type(stored) is not dict:
         raise DamagedError(path, block.offset, "the catalog holds something else than cards")
     published_ns, body = stored.get("pt"), stored.get("card")
@@ -116,7 +117,7 @@ def _record(stored: Any, number: int, block: Block, path: str) -> Record:
     if len(stored) > len(("pt", "at", "card")):
         # What a newer release adds is ignored, but must be plain.
         demand_plain(stored, path=path, offset=block.offset)
-    card = card_of(body, path=path, offset=block.offset)
+    card = reader.card(body)
     index = _index(stored.get("at"), block, path)
     return Record(number=number, session_id=body["s"], published_ns=published_ns, card=card, index=index)
 

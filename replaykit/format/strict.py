@@ -121,7 +121,7 @@ def demand_plain(value: Any, *, path: str = "", offset: int = 0) -> None:
     """
     try:
         _demand_plain(value, _CONTAINERS, MAX_DEPTH)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _not_plain(path, offset, error) from error
 
 

@@ -25,7 +25,7 @@ from replaykit.errors import (
 )
 from replaykit.format.catalog import Record, encode_catalog, encode_record
 from replaykit.format.entries import Card, Part
-from replaykit.format.fields import card_of, map_of_card
+from replaykit.format.fields import CardReader, map_of_card
 from replaykit.format.parts import encode_part, trees_after
 from replaykit.format.segment import CATALOG, start_segment
 from replaykit.format.strict import decode_maps, encode_body
@@ -294,7 +294,8 @@ class SqliteStore:
     def _cards(self, stored: Sequence[Any]) -> list[Card]:
         if not all(type(body) is bytes for body in stored):
             raise DamagedError(self._path, 0, "a card is no CBOR")
-        return [card_of(body, path=self._path) for body in decode_maps(stored, path=self._path)]
+        reader = CardReader(self._path)
+        return [reader.card(body) for body in decode_maps(stored, path=self._path)]
 
     # -- the connection -------------------------------------------------------------
 
