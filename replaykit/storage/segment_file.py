@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import chain, repeat
+from typing import Protocol
 
 import attrs
 
-from replaykit.errors import DamagedError, StorageError, StoreNotFoundError
+from replaykit.errors import DamagedError, NotAStoreError, StorageError, StoreNotFoundError
 from replaykit.format.block import (
     BLOCK_START,
     HEADER_BYTES,
@@ -31,8 +33,9 @@ from replaykit.protocols import FileLayer
 __all__ = ["OpenFile", "SegmentFile", "Tear", "open_file"]
 
 _WINDOW = 1 << 20
-_TAIL_WINDOW = 64 << 10
-_HEAD_BYTES = 64 << 10
+_TAIL_WINDOW = 32 << 10
+_USUAL_HEAD_BYTES = 4 << 10
+_MOST_HEAD_BYTES = 64 << 10
 
 
 @attrs.frozen
@@ -98,6 +101,16 @@ def open_file(files: FileLayer, path: str, *, write: bool = False) -> OpenFile:
         raise StorageError(f"Cannot open {path}: {reason}", path=path) from error
 
 
+class _Source(Protocol):
+    """Where a segment's bytes come from: an `OpenFile`, or what was read of one."""
+
+    path: str
+
+    def read(self, offset: int, size: int) -> bytes: ...
+
+    def size(self) -> int: ...
+
+
 class SegmentFile:
     """
     A segment in a file, read only.
@@ -107,10 +120,10 @@ class SegmentFile:
             from its head.
     """
 
-    def __init__(self, file: OpenFile) -> None:
+    def __init__(self, file: _Source) -> None:
         self.path = file.path
         self._file = file
-        self.head: Head = read_head(file.read(0, _HEAD_BYTES), path=file.path)
+        self.head = _head_of(file)
 
     def size(self) -> int:
         """Return how many bytes the file has now."""
@@ -173,16 +186,16 @@ class SegmentFile:
 
     def last_tail(self, stop: int) -> Tail | None:
         """Return the last tail that ends at or before *stop*, None if there is none."""
-        window = _TAIL_WINDOW
+        # Usually a tail is the very end, and then nothing else is read.
+        windows = chain((TAIL_BYTES, _TAIL_WINDOW), repeat(_WINDOW))
         while stop > self.head.end:
-            start = max(self.head.end, stop - window)
+            start = max(self.head.end, stop - next(windows))
             data = self.read(start, stop - start)
             tail = find_tail(data, len(data), sync=self.head.sync, base=start)
             if tail is not None or start == self.head.end:
                 return tail
             # Windows overlap by one tail less a byte: one may lie across.
             stop = start + TAIL_BYTES - 1
-            window = _WINDOW
         return None
 
     def _named_by(self, tail: Tail) -> Block | None:
@@ -272,3 +285,11 @@ class SegmentFile:
                 return None
             at += len(data) - len(pattern) + 1
         return None
+
+
+def _head_of(file: _Source) -> Head:
+    try:
+        return read_head(file.read(0, _USUAL_HEAD_BYTES), path=file.path)
+    except NotAStoreError:
+        # A longer one than any of today ends inside what was read.
+        return read_head(file.read(0, _MOST_HEAD_BYTES), path=file.path)
