@@ -230,7 +230,16 @@ class CardReader:
         session_id, _, created_ns, ended_ns, state, actions, checkpoints, duration_ns, lost, late = shown = values[:10]
         parent, parts, log_through, generation = values[10:14]
         least = min(
-            created_ns, ended_ns or 0, actions, checkpoints, duration_ns, lost, late, parts, log_through, generation or 0
+            created_ns,
+            ended_ns or 0,
+            actions,
+            checkpoints,
+            duration_ns,
+            lost,
+            late,
+            parts,
+            log_through,
+            generation or 0,
         )
         if state not in _STATES or len(session_id) != 16 or least < LOWEST_INTEGER:
             raise self._malformed()
