@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from typing import Literal, get_args
 
+from replaykit.errors import DamagedError, UsageError
 from replaykit.model import Verification
 from replaykit.protocols import Store
 from replaykit.storage.catalogue import Catalogue
 from replaykit.storage.opening import open_store
+from replaykit.storage.salvage import SalvagedStore
 from replaykit.surface import SessionReader
 
-__all__ = ["Recording", "load"]
+__all__ = ["Recording", "RecoveryMode", "load"]
 
 
 class Recording(SessionReader):
@@ -48,14 +51,42 @@ class Recording(SessionReader):
         return f"<Recording {self._location}>"
 
 
-def load(location: str | os.PathLike[str]) -> Recording:
+RecoveryMode = Literal["strict", "prefix", "salvage"]
+"""How much damage a reader puts up with."""
+
+
+def load(location: str | os.PathLike[str], *, recovery: RecoveryMode = "prefix") -> Recording:
     """
     Open a recording for reading: a file, a directory or a memory's file.
+
+    With *recovery* ``"prefix"`` what a crash left at the end is passed over,
+    and damage of what was on the device is an error; with ``"strict"`` every
+    byte is checked first and anything wrong is an error; with ``"salvage"``
+    whatever is whole is read around the damage (``verify`` tells of it, and
+    sessions that lack something count it as lost).
 
     Raises:
         StoreNotFoundError: There is nothing at this path.
         NotAStoreError: The file is something else.
-        DamagedError: It is damaged below what was once on the device.
+        DamagedError: It is damaged, as *recovery* says.
         UnsupportedVersionError: A newer release wrote it.
+        UsageError: There is no such *recovery*.
     """
-    return Recording(os.fspath(location), open_store(location, read_only=True))
+    path = os.fspath(location)
+    if recovery not in get_args(RecoveryMode):
+        raise UsageError(f"recovery={recovery!r}: give one of {', '.join(get_args(RecoveryMode))}")
+    if recovery == "salvage":
+        return Recording(path, SalvagedStore(path))
+    recording = Recording(path, open_store(path, read_only=True))
+    if recovery == "strict":
+        _demand_whole(recording)
+    return recording
+
+
+def _demand_whole(recording: Recording) -> None:
+    verification = recording.verify()
+    if not verification:
+        recording.close()
+        raise DamagedError(
+            recording.location, 0, f"{verification.problems[0]}. Try: replaykit doctor {recording.location}"
+        )

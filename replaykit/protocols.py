@@ -13,9 +13,10 @@ from uuid import UUID
 
 import attrs
 
-from replaykit.model import StateSnapshot, Verification
+from replaykit.model import Compaction, StateSnapshot, Verification
 
 __all__ = [
+    "Advance",
     "CheckpointPolicy",
     "Clock",
     "FileLayer",
@@ -88,6 +89,10 @@ class StateSource(Protocol):
 
 
 # -- storage --------------------------------------------------------------------
+
+
+Advance = Callable[[int, int], None]
+"""``(done, total)``: told now and then during long work."""
 
 
 class FileLayer(Protocol):
@@ -263,6 +268,27 @@ class Store(Protocol):
         Raises:
             SessionNotFoundError: It is not published, or was deleted before.
         """
+
+    def erase(self, session_id: UUID) -> None:
+        """
+        Delete a session so that no byte of it stays in the store's files.
+
+        Raises:
+            SessionNotFoundError: There is nothing of it.
+            LockedError: Another process writes to a file that holds some of it.
+        """
+
+    def compact(self, *, progress: Advance = ...) -> Compaction:
+        """
+        Rewrite the files with large blocks and without what was deleted; each all at once or not at all.
+
+        Raises:
+            DamagedError: Something is damaged: recover it first.
+            StorageError: There is no room; everything is as it was.
+        """
+
+    def idle(self) -> None:
+        """Nothing is written for now: say on disk that all of it was synced."""
 
     def is_full(self) -> bool:
         """Return whether it holds as much as its options allow."""

@@ -30,6 +30,7 @@ __all__ = [
     "EndsInside",
     "HeadReader",
     "Tail",
+    "block_claims",
     "block_digest",
     "block_size",
     "cbor_head",
@@ -232,6 +233,15 @@ def block_size(data: bytes, at: int = 0) -> int | None:
         return _header(data, at, "", at).end - at
     except EndsInside:
         return None
+
+
+def block_claims(data: bytes, at: int) -> tuple[bytes, int] | None:
+    """Return the sync value and the place that a block at *at* names as its own; None where it has no block's shape."""
+    try:
+        header = _header(data, at, "", at)
+    except (EndsInside, DamagedError):
+        return None
+    return bytes(data[at + len(BLOCK_START) : at + len(BLOCK_START) + SYNC_BYTES]), header.offset
 
 
 def read_block(data: bytes, at: int = 0, *, sync: bytes | None = None, base: int = 0, path: str = "") -> Block | None:

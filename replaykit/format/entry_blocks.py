@@ -132,6 +132,7 @@ class EntryBlock:
     ``blobs`` says where the values are that stand outside.
     """
 
+    session_id: bytes
     raws: Sequence[bytes]
     blobs: Mapping[bytes, Sequence[Place]]
     path: str
@@ -172,9 +173,10 @@ def decode_entry_block(block: Block, key: str, session_id: bytes | None = None, 
         head = body[: len(body) - sum(map(len, raws)) - len(cbor_head(4, len(raws)))] + b"\x80"
         fields = Fields(decode_body(head, path=path, offset=block.offset), path, block.offset)
         fields.items(key)
-    if session_id is not None and fields.octets("s", 16) != session_id:
+    found = fields.octets("s", 16)
+    if session_id not in (None, found):
         raise DamagedError(path, block.offset, "the block belongs to another session")
-    return EntryBlock(raws, _places(fields, block), path, block.offset, len(body))
+    return EntryBlock(found, raws, _places(fields, block), path, block.offset, len(body))
 
 
 def _cut(body: bytes, path: str, offset: int) -> list[bytes] | None:

@@ -22,6 +22,7 @@ __all__ = [
     "map_of_opening",
     "map_of_sealing",
     "opening_of",
+    "sealing_of",
 ]
 
 _MEANT_WHEN_EMPTY = frozenset({"name", "t1", "gen"})
@@ -165,6 +166,19 @@ def map_of_sealing(sealing: Sealing) -> dict[str, Any]:
             "late": sealing.late,
             "meta": dict(sealing.metadata),
         }
+    )
+
+
+def sealing_of(fields: Fields) -> Sealing:
+    """Return what the end in a SEAL block says."""
+    return Sealing(
+        state=fields.text("st"),
+        ended_ns=fields.integer("t1"),
+        ended_by=fields.text("by"),
+        duration_ns=fields.integer("dur"),
+        lost=fields.integer("lost"),
+        late=fields.integer("late"),
+        metadata=fields.mapping("meta"),
     )
 
 

@@ -189,10 +189,17 @@ class SegmentWriter:
 
 
 def start_segment(
-    *, sync: bytes, file_id: bytes, created_ns: int, writer: str, align: int = 0, origin: Origin | None = None
+    *,
+    sync: bytes,
+    file_id: bytes,
+    created_ns: int,
+    writer: str,
+    align: int = 0,
+    level: int = LIVE_LEVEL,
+    origin: Origin | None = None,
 ) -> SegmentWriter:
     """Return a writer whose first bytes are the magic and the HEAD."""
-    segment = SegmentWriter(sync=sync, offset=0, previous=NO_BLOCK, watermark=0, align=align)
+    segment = SegmentWriter(sync=sync, offset=0, previous=NO_BLOCK, watermark=0, align=align, level=level)
     segment.add_magic()
     head: dict[str, Any] = {
         "format": "replaykit",

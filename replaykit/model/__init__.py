@@ -19,6 +19,7 @@ from replaykit.model.actions import (
     ToolCall,
     Update,
 )
+from replaykit.model.integrity import Compaction, Recovery, Verification
 from replaykit.model.results import (
     Answer,
     Frame,
@@ -45,7 +46,6 @@ from replaykit.model.verdicts import (
     ReplayOptions,
     ReplayResult,
     SessionComparison,
-    Verification,
 )
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "Ask",
     "Checkpoint",
     "Checkpointed",
+    "Compaction",
     "ComparisonReport",
     "ComparisonSummary",
     "Delete",
@@ -73,6 +74,7 @@ __all__ = [
     "Playable",
     "Put",
     "PutMany",
+    "Recovery",
     "ReplayAction",
     "ReplayConfig",
     "ReplayManifest",

@@ -1,4 +1,4 @@
-"""What replaying, comparing and verifying say."""
+"""What replaying and comparing say."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ __all__ = [
     "ReplayOptions",
     "ReplayResult",
     "SessionComparison",
-    "Verification",
 ]
 
 
@@ -151,20 +150,3 @@ class ComparisonReport:
     session_id: UUID
     models: Mapping[str, ModelResult]
     summary: ComparisonSummary
-
-
-@attrs.frozen(kw_only=True, repr=False)
-class Verification:
-    """The integrity of a recording; true only when every byte was accounted for."""
-
-    path: str
-    sessions: int = 0
-    actions: int = 0
-    bytes_read: int = 0
-    problems: Sequence[str] = ()
-
-    def __bool__(self) -> bool:
-        return not self.problems
-
-    def __repr__(self) -> str:
-        return f"<Verification {'ok' if self else f'{len(self.problems)} problems'}, {self.sessions} sessions>"

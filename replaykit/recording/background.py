@@ -346,11 +346,17 @@ class Background:
             if self._open or self._ended or self._failed:
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since >= _IDLE_SECONDS:
+                self._say_idle()
                 self._thread = None
                 if self._open or self._ended:
                     # A session came in between: it saw a living thread.
                     self._start()
                 return
+
+    def _say_idle(self) -> None:
+        # Only the verdict on later damage hangs on it.
+        with suppress(ReplaykitError, OSError):
+            self._store.idle()
 
     def _sleep(self) -> None:
         """Wait to be woken; with open sessions no longer than a sync may wait."""

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from contextlib import suppress
 
 import attrs
 
-from replaykit.errors import DamagedError, StorageError, UnsupportedVersionError
+from replaykit.errors import StorageError, UnsupportedVersionError
 from replaykit.format.block import Block
 from replaykit.format.entries import Gap
 from replaykit.format.parts import gap_bodies
 from replaykit.format.segment import BARRIER, GAP, SegmentWriter
 from replaykit.format.strict import encode_body
+from replaykit.storage.evidence import keep_aside
+from replaykit.storage.options import StoreOptions
 from replaykit.storage.segment_file import OpenFile, SegmentFile, Tear
 
 __all__ = ["Appender", "End"]
 
-_LONGEST_TORN_END = 64 << 20
+_LONGEST_GAP = 1 << 20
+"""A longer torn end is kept in a file of its own, and only so much of it in the segment."""
 
 
 @attrs.frozen(kw_only=True)
@@ -36,10 +41,10 @@ class Appender:
     ``StorageError``: what the device holds is not known any more.
     """
 
-    def __init__(self, file: OpenFile, segment: SegmentFile, *, align: int = 0) -> None:
+    def __init__(self, file: OpenFile, segment: SegmentFile, options: StoreOptions) -> None:
         self._file = file
         self._segment = segment
-        self._align = align
+        self._options = options
         self._poisoned: BaseException | None = None
         self._dirty = False
         self.end = self._continue_after_crash(file.size())
@@ -51,7 +56,8 @@ class Appender:
             offset=self.end.offset,
             previous=self.end.previous,
             watermark=self.end.watermark,
-            align=self._align,
+            align=self._options.align,
+            level=self._options.level,
         )
 
     @property
@@ -83,9 +89,9 @@ class Appender:
                 raise self._translated(error) from error
             raise
 
-    def close(self) -> None:
+    def mark_synced(self) -> None:
         """
-        Say in the file that everything before was synced, if anything was written.
+        Say in the file that everything before was synced, if anything was written since that was last said.
 
         Damage of what comes before is told from a torn end by that.
         """
@@ -93,7 +99,7 @@ class Appender:
             return
         self._dirty = False
         # Without it only the verdict on later damage is weaker: not worth an
-        # error at close.
+        # error.
         try:
             self._append_barrier()
         except OSError as error:
@@ -190,17 +196,21 @@ class Appender:
         return attrs.evolve(end, watermark=watermark), None
 
     def _keep_torn_end(self, tear: Tear, size: int) -> None:
-        path = self._segment.path
-        length = size - tear.offset
-        if length > _LONGEST_TORN_END:
-            raise DamagedError(path, tear.offset, f"a torn end of {length} bytes is too long to keep")
-        data = self._segment.read(tear.offset, length)
         writer = self.writer()
-        for body in gap_bodies(None, Gap(offset=tear.offset, reason=tear.reason, data=data)):
-            writer.add(GAP, encode_body(body))
+        for gap in self._gaps_of(tear, size - tear.offset):
+            for body in gap_bodies(None, gap):
+                writer.add(GAP, encode_body(body))
         writer.pad()
         try:
             self._file.files.truncate(self._file.handle, tear.offset)
         except OSError as error:
             raise self._translated(error) from error
         self.write(writer, writer.take())
+
+    def _gaps_of(self, tear: Tear, length: int) -> Iterator[Gap]:
+        if length <= _LONGEST_GAP:
+            yield Gap(offset=tear.offset, reason=tear.reason, data=self._segment.read(tear.offset, length))
+            return
+        path = keep_aside(self._file.files, self._segment, tear.offset, length)
+        reason = f"{tear.reason}; its {length} bytes are in {os.path.basename(path)}"
+        yield Gap(offset=tear.offset, reason=reason, data=self._segment.read(tear.offset, _LONGEST_GAP))

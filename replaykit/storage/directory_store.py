@@ -18,20 +18,19 @@ import attrs
 
 from replaykit.errors import (
     ClosedError,
-    DamagedError,
     LockedError,
     NotAStoreError,
     ReadOnlyError,
     SessionNotFoundError,
     StorageError,
     StoreNotFoundError,
-    UnsupportedVersionError,
 )
 from replaykit.format.catalog import Record
 from replaykit.format.entries import Card, Part
-from replaykit.model import Verification
-from replaykit.protocols import FileLayer
+from replaykit.model import Compaction, Verification
+from replaykit.protocols import Advance, FileLayer
 from replaykit.storage.checking import segment_problems, verified
+from replaykit.storage.compaction import rewrite, silent
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.files import SystemFiles
 from replaykit.storage.guard import Guard
@@ -201,6 +200,73 @@ class DirectoryStore:
                 raise SessionNotFoundError(session_id)
             self._own_file().hide(session_id, after_ns=max(each.record.published_ns for each in found))
 
+    def erase(self, session_id: UUID) -> None:
+        """
+        Delete a session so that no byte of it stays in the directory's files.
+
+        Raises:
+            SessionNotFoundError: There is nothing of it.
+            LockedError: Another process writes to a file that holds some of it.
+        """
+        with self._guard:
+            self._demand_writable()
+            holding = [
+                name
+                for name in self._store_names()
+                if any(record.session_id == session_id.bytes for record in self._records(name))
+            ]
+            if not holding:
+                raise SessionNotFoundError(session_id)
+            for store in [self._demand_ours(name) for name in holding]:
+                rewrite(store, drop=frozenset((session_id.bytes,)), keep_tombs=True, erase=True)
+
+    def compact(self, *, progress: Advance = silent) -> Compaction:
+        """
+        Rewrite each file that no other process writes to, with large blocks and without what was deleted.
+
+        Raises:
+            DamagedError: A file is damaged: recover it first.
+            StorageError: There is no room for a rewritten file; those before it are done.
+        """
+        with self._guard:
+            self._demand_writable()
+            names = self._store_names()
+            done = []
+            for number, name in enumerate(names):
+                progress(number, len(names))
+                store = self._ours(name)
+                if store is not None:
+                    done.append(rewrite(store, keep_tombs=True))
+            progress(len(names), len(names))
+        return Compaction(
+            path=self._location,
+            skipped=len(names) - len(done),
+            sessions=sum(each.sessions for each in done),
+            dropped=sum(each.dropped for each in done),
+            bytes_before=sum(each.bytes_before for each in done),
+            bytes_after=sum(each.bytes_after for each in done),
+        )
+
+    def _ours(self, name: str) -> FileStore | None:
+        """Return the file *name* with its lock; None while another process has that."""
+        path = self._directory + name
+        store = self._writable.get(path)
+        if store is not None:
+            return store
+        try:
+            store = FileStore(path, options=self._options_of_files, files=self._files, clock=self._clock)
+        except (LockedError, NotAStoreError):
+            return None
+        self._writable[path] = store
+        self._readers.pop(name, None)
+        return store
+
+    def _demand_ours(self, name: str) -> FileStore:
+        store = self._ours(name)
+        if store is None:
+            raise LockedError(self._directory + name)
+        return store
+
     def _file_for(self, session_id: UUID) -> FileStore:
         paths = [each.path for each in reversed(self._found().get(session_id.bytes, ()))]
         paths += [log.store_path for log in self.logs() if log.session_id == session_id]
@@ -215,19 +281,20 @@ class DirectoryStore:
         if not os.path.exists(path):
             return None
         try:
-            store = FileStore(path, files=self._files, clock=self._clock)
-        except (LockedError, DamagedError, NotAStoreError, UnsupportedVersionError, StorageError):
+            return self._ours(os.path.basename(path))
+        except StorageError:
             return None
-        self._writable[path] = store
-        return store
+
+    @property
+    def _options_of_files(self) -> StoreOptions:
+        # The bound is on the whole directory, not on each file.
+        return attrs.evolve(self._options, max_bytes=None)
 
     def _own_file(self) -> FileStore:
         if self._own is None or self._is_due(self._own):
             # The one before stays open: its sessions go on in it.
             path = f"{self._directory}{uuid4().hex}{_SUFFIX}"
-            # The bound is on the whole directory, not on each file.
-            options = attrs.evolve(self._options, max_bytes=None)
-            self._own = FileStore(path, options=options, files=self._files, clock=self._clock)
+            self._own = FileStore(path, options=self._options_of_files, files=self._files, clock=self._clock)
             self._writable[path] = self._own
             self._begun_ns = self._clock()
         return self._own
@@ -290,6 +357,12 @@ class DirectoryStore:
                 except StorageError as error:
                     problems.append(f"{name}: {error}")
         return bytes_read, problems
+
+    def idle(self) -> None:
+        """Nothing is written for now: say in our files that all of it was synced."""
+        with self._guard:
+            for store in list(self._writable.values()):
+                store.idle()
 
     def close(self) -> None:
         """Let go of files and locks; closing twice is fine.  Sessions that were read stay readable."""

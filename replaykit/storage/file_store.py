@@ -7,39 +7,41 @@ open sessions stand beside it.
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from uuid import UUID, uuid4
+from typing import Any
+from uuid import UUID
 
 import attrs
 
 from replaykit.errors import (
     ClosedError,
+    DamagedError,
     LockedError,
     ReadOnlyError,
     SessionNotFoundError,
-    StorageError,
 )
 from replaykit.format.catalog import Record, encode_catalog
 from replaykit.format.entries import Card, Part
 from replaykit.format.index import Place
+from replaykit.format.merkle import Trees
 from replaykit.format.parts import encode_part, trees_after
 from replaykit.format.segment import (
     CATALOG,
     TOMB,
     SegmentWriter,
     SessionIndex,
-    start_segment,
 )
 from replaykit.format.strict import encode_body
-from replaykit.model import Verification
-from replaykit.protocols import FileLayer
+from replaykit.model import Compaction, Verification
+from replaykit.protocols import Advance, FileLayer
 from replaykit.storage.appending import Appender
+from replaykit.storage.beginning import open_for_writing
 from replaykit.storage.cards import card_after
 from replaykit.storage.checking import segment_problems, verified
+from replaykit.storage.compaction import rewrite, silent
 from replaykit.storage.files import SystemFiles
 from replaykit.storage.guard import Guard
 from replaykit.storage.listing import Listing
@@ -51,10 +53,6 @@ from replaykit.storage.segment_file import OpenFile, SegmentFile, open_file
 from replaykit.storage.stored_session import Piece, SegmentSession, read_index
 
 __all__ = ["FileStore"]
-
-_WRITER = "replaykit"
-_CREATION_ATTEMPTS = 50
-_CREATION_PAUSE_S = 0.001
 
 
 @attrs.frozen
@@ -104,11 +102,11 @@ class FileStore:
         self._written: OpenFile | None = None
         self._appender: Appender | None = None
         if not read_only:
-            self._written = self._open_locked()
+            self._written = open_for_writing(self._files, self._path, clock=self._clock, align=self._options.align)
         try:
             self._segment = SegmentFile(open_file(self._files, self._path))
             if self._written is not None:
-                self._appender = Appender(self._written, self._segment, align=self._options.align)
+                self._appender = Appender(self._written, self._segment, self._options)
         except BaseException:
             self._let_go()
             raise
@@ -117,6 +115,16 @@ class FileStore:
     def location(self) -> str:
         """The path as the user gave it, for messages."""
         return self._path
+
+    @property
+    def files(self) -> FileLayer:
+        """The way to its disk."""
+        return self._files
+
+    @property
+    def clock(self) -> Callable[[], int]:
+        """Where its time comes from."""
+        return self._clock
 
     @property
     def segment(self) -> SegmentFile:
@@ -169,11 +177,12 @@ class FileStore:
 
     # -- writing ------------------------------------------------------------------
 
-    def publish(self, part: Part) -> None:
+    def publish(self, part: Part, *, published_ns: int = 0) -> None:
         """
         Append a part; on the device when this returns.
 
         A part of a session that was deleted begins that session anew.
+        *published_ns* is when a copied part was published, 0 for now.
 
         Raises:
             StorageError: It is not kept; the file is as it was.
@@ -190,9 +199,10 @@ class FileStore:
                 before=known.index if known else None,
                 earlier=known.newest if known else None,
                 trees=trees_after(known.index if known else None),
+                block_bytes=self._options.block_bytes,
             )
             following = self._following(part, known, index, newest)
-            self._commit(appender, writer, session_id, card=following.card, index=newest)
+            self._commit(appender, writer, session_id, card=following.card, index=newest, published_ns=published_ns)
             self._known.pop(session_id, None)
             if part.sealing is None:
                 self._known[session_id] = following
@@ -211,14 +221,93 @@ class FileStore:
                 raise SessionNotFoundError(session_id)
             self.hide(session_id)
 
+    def erase(self, session_id: UUID) -> None:
+        """
+        Delete a published session so that no byte of it stays in the store's files.
+
+        Raises:
+            SessionNotFoundError: It is not published here, or was deleted and compacted away before.
+            StorageError: There is no room for the rewritten file; this one is as it was.
+        """
+        with self._guard:
+            self._demand_writable()
+            if self._fresh_listing().record(session_id.bytes) is None:
+                raise SessionNotFoundError(session_id)
+            rewrite(self, drop=frozenset((session_id.bytes,)), erase=True)
+
+    def compact(self, *, progress: Advance = silent) -> Compaction:
+        """
+        Rewrite the file with large blocks and without what was deleted; all at once or not at all.
+
+        Recorded calls go on meanwhile; publishing and reading wait.
+
+        Raises:
+            DamagedError: Something in the file is damaged: ``recover`` it first.
+            StorageError: There is no room for the rewritten file; this one is as it was.
+        """
+        with self._guard:
+            self._demand_writable()
+            return rewrite(self, progress=progress)
+
+    # -- for the compaction ---------------------------------------------------------
+
+    def beside(self, path: str, options: StoreOptions, files: FileLayer) -> FileStore:
+        """Return the store at another *path*, with this one's clock."""
+        return FileStore(path, options=options, files=files, clock=self._clock)
+
+    def append_blocks(self, blocks: Sequence[tuple[int, bytes]]) -> None:
+        """Append blocks, as kind and body, that belong to no session; StorageError when they are not kept."""
+        with self._guard:
+            appender = self._demand_writable()
+            writer = appender.writer()
+            for kind, body in blocks:
+                writer.add(kind, body)
+            writer.pad()
+            appender.write(writer, writer.take())
+
+    def adopt(self, file: OpenFile) -> None:
+        """Go on with *file*, which holds the lock and whose name has just become this store's."""
+        old, file.path = self._written, self._path
+        self._written = file
+        self._segment = SegmentFile(open_file(self._files, self._path))
+        self._appender = Appender(file, self._segment, self._options)
+        self._listing, self._listed_bytes = None, -1
+        self._known.clear()
+        if old is not None:
+            old.close()
+
+    def release(self) -> OpenFile:
+        """Return the locked file that this store writes to, and close the store without it."""
+        self._demand_writable()
+        file, self._written = self._written, None
+        assert file is not None  # a store that is written to has one
+        self._closed = True
+        self._let_go()
+        return file
+
+    # -- what publishing is made of -------------------------------------------------
+
     def hide(self, session_id: UUID, *, after_ns: int = 0) -> None:
         """Write a deletion that is later than *after_ns*, wherever the session is published."""
         with self._guard:
             appender = self._demand_writable()
             writer = appender.writer()
-            writer.add(TOMB, encode_body({"s": session_id.bytes, "t": self._clock()}))
+            writer.add(TOMB, encode_body({**self._remains(session_id), "t": self._clock()}))
             self._commit(appender, writer, session_id.bytes, after_ns=after_ns)
             self._known.pop(session_id.bytes, None)
+
+    def _remains(self, session_id: UUID) -> dict[str, Any]:
+        """Return what a tombstone says of a session: no content, but what proves which one it was."""
+        says: dict[str, Any] = {"s": session_id.bytes}
+        record = self._fresh_listing().record(session_id.bytes)
+        if record is None or record.card is None:
+            return says
+        says["n"] = record.card.action_count
+        with suppress(DamagedError):
+            edges = self.piece(record).index.edges
+            if edges is not None:
+                says["root"] = Trees(edges).root()
+        return says
 
     def _commit(
         self,
@@ -229,12 +318,13 @@ class FileStore:
         card: Card | None = None,
         index: Place | None = None,
         after_ns: int = 0,
+        published_ns: int = 0,
     ) -> None:
         listing = self._fresh_listing()
         record = Record(
             number=listing.number + 1,
             session_id=session_id,
-            published_ns=max(self._clock(), listing.published_ns + 1, after_ns + 1),
+            published_ns=max(published_ns or self._clock(), listing.published_ns + 1, after_ns + 1),
             card=card,
             index=index,
         )
@@ -317,6 +407,12 @@ class FileStore:
         problems = segment_problems(self._segment)
         return verified(self, bytes_read=self._segment.size(), problems=problems)
 
+    def idle(self) -> None:
+        """Nothing is written for now: say in the file that all of it was synced."""
+        with self._guard:
+            if self._appender is not None and not (self._closed or self._guard.forked):
+                self._appender.mark_synced()
+
     def close(self) -> None:
         """Let go of file and lock; closing twice is fine.  Sessions that were read stay readable."""
         with self._guard:
@@ -324,7 +420,7 @@ class FileStore:
                 return
             self._closed = True
             if self._appender is not None and not self._guard.forked:
-                self._appender.close()
+                self._appender.mark_synced()
             self._let_go()
 
     def abandon(self) -> None:
@@ -343,82 +439,7 @@ class FileStore:
             self._listing, self._listed_bytes = listing, size
         return self._listing
 
-    # -- opening ------------------------------------------------------------------
-
-    def _open_locked(self) -> OpenFile:
-        for _ in range(_CREATION_ATTEMPTS):
-            try:
-                return self._create()
-            except FileExistsError:
-                file = open_file(self._files, self._path, write=True)
-            if file.size() > 0:
-                self._lock(file)
-                if self._files.leads_to(self._path, file.handle):
-                    return file
-                # It was compacted between the two steps: the name leads to
-                # another file now.
-                file.close()
-                continue
-            # Somebody may be creating it right now: the lock is left alone
-            # until the first bytes are there.
-            file.close()
-            time.sleep(_CREATION_PAUSE_S)
-        return self._begin_empty()
-
-    def _begin_empty(self) -> OpenFile:
-        """Begin in a file without a byte: its creator was killed, or it was made for us."""
-        file = open_file(self._files, self._path, write=True)
-        self._lock(file)
-        if file.size() == 0:
-            self._begin(file)
-        return file
-
-    def _create(self) -> OpenFile:
-        try:
-            file = OpenFile(self._files, self._path, write=True, create=True)
-        except (FileExistsError, StorageError):
-            raise
-        except FileNotFoundError as error:
-            raise StorageError(f"Cannot create {self._path}: make its folder first", path=self._path) from error
-        except OSError as error:
-            raise StorageError(f"Cannot create {self._path}: {error.strerror}", path=self._path) from error
-        self._lock(file)
-        try:
-            self._begin(file)
-        except BaseException:
-            # We made it a moment ago and nobody has seen more than its head.
-            with suppress(OSError):
-                self._files.remove(self._path)
-            file.close()
-            raise
-        return file
-
-    def _begin(self, file: OpenFile) -> None:
-        """Write the first bytes of a segment; the file is empty again when that fails."""
-        segment = start_segment(
-            sync=os.urandom(8),
-            file_id=uuid4().bytes,
-            created_ns=self._clock(),
-            writer=_WRITER,
-            align=self._options.align,
-        )
-        data = segment.take()
-        try:
-            if self._files.append(file.handle, data) != len(data):
-                raise OSError(errno.ENOSPC, "the disk took only a part")
-            self._files.sync(file.handle)
-            self._files.sync_directory(os.path.dirname(self._path))
-        except BaseException as error:
-            with suppress(OSError):
-                self._files.truncate(file.handle, 0)
-            if isinstance(error, OSError):
-                raise StorageError(f"Cannot create {self._path}: {error}", path=self._path) from error
-            raise
-
-    def _lock(self, file: OpenFile) -> None:
-        if not self._files.lock(file.handle):
-            file.close()
-            raise LockedError(self._path)
+    # -- the file ---------------------------------------------------------------
 
     def _demand_writable(self) -> Appender:
         if self._closed:

@@ -16,8 +16,9 @@ from uuid import UUID
 from replaykit.errors import ClosedError, NotAStoreError, StorageError, StoreNotFoundError
 from replaykit.format.block import MAGIC
 from replaykit.format.entries import Card, Part
-from replaykit.model import Verification
-from replaykit.protocols import Log, Store, StoredSession
+from replaykit.model import Compaction, Verification
+from replaykit.protocols import Advance, Log, Store, StoredSession
+from replaykit.storage.compaction import silent
 from replaykit.storage.database import MEMORY
 from replaykit.storage.directory_store import DirectoryStore
 from replaykit.storage.file_store import FileStore
@@ -25,7 +26,7 @@ from replaykit.storage.options import StoreOptions
 from replaykit.storage.quota import is_full
 from replaykit.storage.sqlite_store import SqliteStore
 
-__all__ = ["DEFAULT_DIRECTORY", "SharedStore", "open_store"]
+__all__ = ["DEFAULT_DIRECTORY", "SharedStore", "kind_of", "open_store"]
 
 DEFAULT_DIRECTORY = ".replaykit"
 """The directory that holds recordings where no store is named."""
@@ -76,6 +77,18 @@ class SharedStore:
     def delete(self, session_id: UUID) -> None:
         """Delete a published session durably; SessionNotFoundError when there is none."""
         self._opened().delete(session_id)
+
+    def erase(self, session_id: UUID) -> None:
+        """Delete a session so that no byte of it stays; SessionNotFoundError when there is nothing of it."""
+        self._opened().erase(session_id)
+
+    def compact(self, *, progress: Advance = silent) -> Compaction:
+        """Rewrite the files with large blocks and without what was deleted."""
+        return self._opened().compact(progress=progress)
+
+    def idle(self) -> None:
+        """Nothing is written for now: say on disk that all of it was synced."""
+        self._opened().idle()
 
     def is_full(self) -> bool:
         """Return whether it holds as much as its options allow."""
@@ -178,7 +191,7 @@ def open_store(
 
 
 def _make(path: str, *, read_only: bool, options: StoreOptions | None = None) -> _AnyStore:
-    kind = _kind_of(path)
+    kind = kind_of(path)
     if kind is None and read_only:
         raise StoreNotFoundError(path)
     if kind == "directory" or (kind is None and path.endswith(os.sep)):
@@ -189,7 +202,7 @@ def _make(path: str, *, read_only: bool, options: StoreOptions | None = None) ->
     return FileStore(path, read_only=read_only, options=options)
 
 
-def _kind_of(path: str) -> str | None:
+def kind_of(path: str) -> str | None:
     """Return what is at *path*: directory, database or file; None when nothing is."""
     try:
         found = os.stat(path)

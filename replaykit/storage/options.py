@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import attrs
 
+from replaykit.format.block import LIVE_LEVEL
+from replaykit.format.parts import LIVE_BLOCK_BYTES
+
 __all__ = ["StoreOptions"]
 
 
@@ -19,9 +22,12 @@ class StoreOptions:
         rotate_seconds: ... and once its file is this old; None for never.
         max_bytes: New sessions are refused, and open ones sealed, once the
             store's files hold this much; None for no limit.
+        block_bytes, level: How long the entries of one block are, and how hard zstd tries.
     """
 
     align: int = 0
     rotate_bytes: int = 64 << 20
     rotate_seconds: float | None = None
     max_bytes: int | None = None
+    block_bytes: int = LIVE_BLOCK_BYTES
+    level: int = LIVE_LEVEL

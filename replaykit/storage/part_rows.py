@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import attrs
 
 from replaykit.errors import DamagedError, StorageError
 from replaykit.format.block import MAGIC, NO_BLOCK, TAIL_BYTES, Block, block_size, read_block, read_tail
@@ -10,9 +14,13 @@ from replaykit.format.catalog import catalog_of
 from replaykit.format.index import Place
 from replaykit.format.segment import SessionIndex, read_head
 from replaykit.format.strict import decode_body
+from replaykit.storage.database import open_database
 from replaykit.storage.stored_session import read_index
 
-__all__ = ["PartRow", "ReadBody", "part_problems"]
+if TYPE_CHECKING:
+    import apsw
+
+__all__ = ["PartRow", "ReadBody", "RowBytes", "part_problems", "rows_of"]
 
 ReadBody = Callable[[int, int, int], bytes]
 """``(row, offset, size) -> bytes``: up to *size* bytes of the part in a row."""
@@ -55,6 +63,59 @@ class PartRow:
         if place is None:
             raise DamagedError(self.path, tail.catalog, "the part has no index")
         return read_index(self, session_id, place)
+
+
+@attrs.frozen
+class RowBytes:
+    """All bytes of the part in one row."""
+
+    path: str
+    body: bytes
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to *size* bytes at *offset*."""
+        return self.body[offset : offset + size]
+
+    def size(self) -> int:
+        """Return how many bytes there are."""
+        return len(self.body)
+
+
+def rows_of(path: str, problems: list[str]) -> Iterator[RowBytes]:
+    """
+    Yield the parts in the memory file at *path* that can be read; what cannot is added to *problems*.
+
+    Raises:
+        StorageError: It is no memory file, or the system refuses.
+    """
+    import apsw
+
+    connection = open_database(path, create=False, read_only=True)
+    try:
+        yield from _walk(connection, path, problems, descending=False)
+    except apsw.Error as error:
+        # Behind a page that is damaged the rows are reached from the other end.
+        problems.append(f"{path}: {error}")
+        with suppress(apsw.Error):
+            yield from _walk(connection, path, problems, descending=True)
+    finally:
+        connection.close()
+
+
+def _walk(connection: apsw.Connection, path: str, problems: list[str], *, descending: bool) -> Iterator[RowBytes]:
+    import apsw
+
+    order, compares, at = ("DESC", "<", 1 << 62) if descending else ("ASC", ">", -1)
+    statement = f"SELECT rowid FROM replaykit_part WHERE rowid {compares} ? ORDER BY rowid {order} LIMIT 1"  # noqa: S608 - two literals of ours
+    while (row := connection.execute(statement, (at,)).get) is not None:
+        at = row
+        try:
+            body = connection.execute("SELECT body FROM replaykit_part WHERE rowid = ?", (row,)).get
+        except apsw.Error as error:
+            problems.append(f"{path} part {row}: {error}")
+            continue
+        if type(body) is bytes:
+            yield RowBytes(f"{path} part {row}", body)
 
 
 def part_problems(body: bytes, path: str) -> list[str]:

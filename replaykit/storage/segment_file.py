@@ -30,12 +30,13 @@ from replaykit.format.index import Place
 from replaykit.format.segment import CATALOG, Head, read_head
 from replaykit.protocols import FileLayer
 
-__all__ = ["OpenFile", "SegmentFile", "Tear", "open_file"]
+__all__ = ["Damage", "OpenFile", "ReadableBytes", "SearchBudget", "SegmentFile", "Tear", "open_file"]
 
 _WINDOW = 1 << 20
 _TAIL_WINDOW = 32 << 10
 _USUAL_HEAD_BYTES = 4 << 10
 _MOST_HEAD_BYTES = 64 << 10
+_ZEROS = 4 << 10
 
 
 @attrs.frozen
@@ -43,6 +44,15 @@ class Tear:
     """Where a scan stopped, because no whole block or tail begins there."""
 
     offset: int
+    reason: str
+
+
+@attrs.frozen
+class Damage:
+    """Bytes in which no whole block or tail begins."""
+
+    offset: int
+    end: int
     reason: str
 
 
@@ -101,29 +111,42 @@ def open_file(files: FileLayer, path: str, *, write: bool = False) -> OpenFile:
         raise StorageError(f"Cannot open {path}: {reason}", path=path) from error
 
 
-class _Source(Protocol):
-    """Where a segment's bytes come from: an `OpenFile`, or what was read of one."""
+class ReadableBytes(Protocol):
+    """Where a segment's bytes come from: a file, or a row of a database."""
 
-    path: str
+    @property
+    def path(self) -> str:
+        """Where it is, for messages."""
 
-    def read(self, offset: int, size: int) -> bytes: ...
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to *size* bytes at *offset*."""
 
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """Return how many bytes there are now."""
+
+
+class SearchBudget:
+    """How many bytes may still be checked in vain: what keeps a hostile file from taking quadratic time."""
+
+    def __init__(self, size: int) -> None:
+        self.left = 2 * size
 
 
 class SegmentFile:
     """
     A segment in a file, read only.
 
+    *head* is given where the file's own cannot be read.
+
     Raises:
         NotAStoreError, UnsupportedVersionError, DamagedError: On creation,
             from its head.
     """
 
-    def __init__(self, file: _Source) -> None:
+    def __init__(self, file: ReadableBytes, *, head: Head | None = None) -> None:
         self.path = file.path
         self._file = file
-        self.head = _head_of(file)
+        self.head: Head = head or _head_of(file)
 
     def size(self) -> int:
         """Return how many bytes the file has now."""
@@ -218,7 +241,8 @@ class SegmentFile:
             if rest >= len(window):
                 return
             if window[rest] == 0:
-                at += len(window) - rest - len(window[rest:].lstrip(b"\0"))
+                zeros = window[rest : rest + _ZEROS]
+                at += len(zeros) - len(zeros.lstrip(b"\0"))
                 continue
             item = self._item(window, base, at, stop)
             yield item
@@ -253,41 +277,80 @@ class SegmentFile:
             if block.watermark > tear.offset:
                 raise DamagedError(self.path, tear.offset, tear.reason)
 
-    def blocks_after(self, at: int, stop: int) -> Iterator[Block]:
+    def blocks_after(self, at: int, stop: int, budget: SearchBudget | None = None) -> Iterator[Block]:
         """
         Yield whatever valid blocks are found at or after *at*, in bounded time.
 
-        Failed candidates are checked for up to twice the bytes that were there.
+        Failed candidates are checked for up to twice the bytes that were
+        there, or as far as the *budget* goes.
         """
-        budget = 2 * (stop - at)
-        while budget > 0:
-            found = self._find(BLOCK_START + self.head.sync, at, stop)
-            if found is None:
+        budget = budget or SearchBudget(stop - at)
+        end = at
+        for found in self._occurrences(BLOCK_START + self.head.sync, at, stop):
+            if budget.left <= 0:
                 return
-            at = found + 1
-            size = 0
-            try:
-                size = block_size(self.read(found, min(HEADER_BYTES, stop - found))) or 0
-                if size and found + size <= stop:
-                    block = self.block(Place(found, size))
-                    at = block.end
-                    yield block
-            except DamagedError:
-                budget -= size + HEADER_BYTES
+            if found < end:
+                # Inside a block that is whole: what it holds is its own matter.
+                continue
+            size = block_size_or_none(self.read(found, min(HEADER_BYTES, stop - found)))
+            block = self._block_or_none(Place(found, size)) if size and found + size <= stop else None
+            if block is None:
+                budget.left -= HEADER_BYTES + (size if size and found + size <= stop else 0)
+                continue
+            yield block
+            end = block.end
 
-    def _find(self, pattern: bytes, at: int, stop: int) -> int | None:
+    def survey(self, start: int, stop: int) -> Iterator[Block | Damage]:
+        """
+        Yield every whole block from *start* to *stop*, and the ranges between them that are none.
+
+        A file that is made to be searched for ever is given up on after
+        checking twice its bytes in vain; the rest is one range of damage.
+        """
+        budget = SearchBudget(stop - start)
+        at = start
         while at < stop:
+            tear = None
+            for item in self.scan(at, stop):
+                if isinstance(item, Tear):
+                    tear = item
+                elif isinstance(item, Block):
+                    yield item
+            if tear is None:
+                return
+            budget.left -= block_size_or_none(self.read(tear.offset, HEADER_BYTES)) or HEADER_BYTES
+            found = next(self.blocks_after(tear.offset + 1, stop, budget), None)
+            at = stop if found is None else found.offset
+            yield Damage(tear.offset, at, tear.reason)
+
+    def _block_or_none(self, place: Place) -> Block | None:
+        try:
+            return self.block(place)
+        except DamagedError:
+            return None
+
+    def _occurrences(self, pattern: bytes, at: int, stop: int) -> Iterator[int]:
+        """Yield where *pattern* begins; each window is read once."""
+        while stop - at >= len(pattern):
             data = self.read(at, min(_WINDOW, stop - at))
             found = data.find(pattern)
-            if found >= 0:
-                return at + found
+            while found >= 0:
+                yield at + found
+                found = data.find(pattern, found + 1)
             if len(data) < len(pattern):
-                return None
+                return
             at += len(data) - len(pattern) + 1
+
+
+def block_size_or_none(head: bytes) -> int | None:
+    """Return the size that a block's first bytes declare, None where they are no block's."""
+    try:
+        return block_size(head)
+    except DamagedError:
         return None
 
 
-def _head_of(file: _Source) -> Head:
+def _head_of(file: ReadableBytes) -> Head:
     try:
         return read_head(file.read(0, _USUAL_HEAD_BYTES), path=file.path)
     except NotAStoreError:

@@ -23,16 +23,20 @@ from replaykit.errors import (
     StorageError,
     UnsupportedVersionError,
 )
+from replaykit.format.block import LIVE_LEVEL
 from replaykit.format.catalog import Record, encode_catalog, encode_record
 from replaykit.format.entries import Card, Part
 from replaykit.format.fields import CardReader, map_of_card
-from replaykit.format.parts import encode_part, trees_after
+from replaykit.format.merkle import Trees
+from replaykit.format.parts import LIVE_BLOCK_BYTES, encode_part, trees_after
 from replaykit.format.segment import CATALOG, start_segment
 from replaykit.format.strict import decode_maps, encode_body
-from replaykit.model import Verification
-from replaykit.protocols import FileLayer, Log
+from replaykit.model import Compaction, Verification
+from replaykit.protocols import Advance, FileLayer, Log
 from replaykit.storage.cards import card_after
 from replaykit.storage.checking import verified
+from replaykit.storage.compaction import COMPACT_BLOCK_BYTES, COMPACT_LEVEL, demand_same, silent
+from replaykit.storage.copying import parts_of
 from replaykit.storage.database import MEMORY, open_database
 from replaykit.storage.files import SystemFiles
 from replaykit.storage.guard import Guard
@@ -160,7 +164,8 @@ class SqliteStore:
             # card cannot change in between.
             session = self._find(session_id)
             card = self._card_after(part, session)
-            body, stored = self._segment_of(part, card, session), encode_body(map_of_card(card))
+            trees = trees_after(None if session is None else session.pieces[-1].index)
+            body, stored = self._segment_of(part, card, trees), encode_body(map_of_card(card))
             with self._transaction() as connection:
                 number, position = connection.execute(
                     "SELECT (SELECT coalesce(max(number) + 1, 0) FROM replaykit_part WHERE session = ?),"
@@ -191,6 +196,65 @@ class SqliteStore:
                     raise SessionNotFoundError(session_id)
                 connection.execute("DELETE FROM replaykit_part WHERE session = ?", (session_id.bytes,))
 
+    def erase(self, session_id: UUID) -> None:
+        """
+        Delete a session so that no byte of it stays in the file or in its log.
+
+        Raises:
+            SessionNotFoundError: It is not published, or was deleted before.
+            LockedError: Another connection is using the file.
+        """
+        with self._guard:
+            self.delete(session_id)
+            self._vacuum()
+
+    def compact(self, *, progress: Advance = silent) -> Compaction:
+        """
+        Rewrite each session in large blocks, in one transaction, and give free pages back.
+
+        Raises:
+            DamagedError: Something is damaged; nothing was changed.
+            LockedError: Another connection is using the file.
+        """
+        with self._guard:
+            self._demand_writable()
+            before, cards = self.total_bytes(), self.cards()
+            with self._transaction() as connection:
+                for done, card in enumerate(cards):
+                    progress(done, len(cards))
+                    self._rewrite(connection, card.session_id)
+            progress(len(cards), len(cards))
+            self._vacuum()
+            return Compaction(path=self._path, sessions=len(cards), bytes_before=before, bytes_after=self.total_bytes())
+
+    def _rewrite(self, connection: apsw.Connection, session_id: UUID) -> None:
+        """Replace the parts of a session by larger ones, inside a transaction that an error takes back."""
+        old = self.read(session_id)
+        first = connection.execute(
+            "SELECT max(number) + 1 FROM replaykit_part WHERE session = ?", (session_id.bytes,)
+        ).get
+        trees = Trees()
+        for number, part in enumerate(parts_of(old), first):
+            body = self._segment_of(part, old.card, trees, COMPACT_BLOCK_BYTES, COMPACT_LEVEL)
+            connection.execute(
+                "INSERT INTO replaykit_part(session, number, body) VALUES (?, ?, ?)", (session_id.bytes, number, body)
+            )
+        new = SegmentSession(old.card, self._pieces(session_id, first))
+        demand_same(old, new)
+        connection.execute("DELETE FROM replaykit_part WHERE session = ? AND number < ?", (session_id.bytes, first))
+
+    def _vacuum(self) -> None:
+        """Give free pages back, and leave nothing of deleted rows in the file or in its log."""
+        import apsw
+
+        try:
+            self._connected().execute("VACUUM")
+            busy = self._connected().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
+        except apsw.Error as error:
+            raise self._translated(error) from error
+        if busy:
+            raise LockedError(self._path)
+
     def _card_after(self, part: Part, session: SegmentSession | None) -> Card:
         checkpoint_ids = {entry["c"] for entry in part.checkpoints}
         if session is None:
@@ -204,11 +268,19 @@ class SqliteStore:
             checkpoint_count=len(checkpoint_ids),
         )
 
-    def _segment_of(self, part: Part, card: Card, before: SegmentSession | None) -> bytes:
+    def _segment_of(
+        self,
+        part: Part,
+        card: Card,
+        trees: Trees | None,
+        block_bytes: int = LIVE_BLOCK_BYTES,
+        level: int = LIVE_LEVEL,
+    ) -> bytes:
         now = self._clock()
-        writer = start_segment(sync=os.urandom(8), file_id=uuid4().bytes, created_ns=now, writer="replaykit")
-        trees = trees_after(None if before is None else before.pieces[-1].index)
-        _, place = encode_part(writer, part, trees=trees)
+        writer = start_segment(
+            sync=os.urandom(8), file_id=uuid4().bytes, created_ns=now, writer="replaykit", level=level
+        )
+        _, place = encode_part(writer, part, trees=trees, block_bytes=block_bytes)
         record = Record(number=1, session_id=card.session_id.bytes, published_ns=now, card=card, index=place)
         catalog = writer.add(CATALOG, encode_catalog(1, 0, [encode_record(record)]))
         writer.add_tail(catalog.offset, writer.previous)
@@ -246,6 +318,9 @@ class SqliteStore:
                 bytes_read += len(body)
         return verified(self, bytes_read=bytes_read, problems=problems)
 
+    def idle(self) -> None:
+        """Nothing is written for now: the database says so by itself."""
+
     def close(self) -> None:
         """Let go of the file; closing twice is fine."""
         with self._guard:
@@ -272,6 +347,11 @@ class SqliteStore:
                     return blob.read(available)
                 finally:
                     blob.close()
+            except apsw.SQLError as error:
+                raise StorageError(
+                    f"{self._path}: this session was deleted or compacted since it was read; get it again",
+                    path=self._path,
+                ) from error
             except apsw.Error as error:
                 raise self._translated(error) from error
 
@@ -279,17 +359,21 @@ class SqliteStore:
         stored = self._rows("SELECT card FROM replaykit_session WHERE session = ?", session_id.bytes)
         if not stored:
             return None
+        pieces = self._pieces(session_id)
+        if not pieces:
+            raise DamagedError(self._path, 0, f"session {session_id} has a card and no parts")
+        return SegmentSession(self._cards(stored[0])[0], pieces)
+
+    def _pieces(self, session_id: UUID, first: int = 0) -> list[Piece]:
         parts = self._rows(
-            "SELECT rowid, length(body) FROM replaykit_part WHERE session = ? ORDER BY number",
+            "SELECT rowid, length(body) FROM replaykit_part WHERE session = ? AND number >= ? ORDER BY number",
             session_id.bytes,
+            first,
         )
         sources = [PartRow(self.read_body, f"{self._path} part {row}", row, size) for row, size in parts]
-        if not sources:
-            raise DamagedError(self._path, 0, f"session {session_id} has a card and no parts")
-        pieces = [
+        return [
             Piece(source, source.index(session_id.bytes), continues=number > 0) for number, source in enumerate(sources)
         ]
-        return SegmentSession(self._cards(stored[0])[0], pieces)
 
     def _cards(self, stored: Sequence[Any]) -> list[Card]:
         if not all(type(body) is bytes for body in stored):
