@@ -278,7 +278,7 @@ class Store(Protocol):
             LockedError: Another process writes to a file that holds some of it.
         """
 
-    def compact(self, *, progress: Advance) -> Compaction:
+    def compact(self, *, progress: Advance = ...) -> Compaction:
         """
         Rewrite the files with large blocks and without what was deleted; each all at once or not at all.
 

@@ -545,12 +545,12 @@ def test_who_wants_losses_raised_gets_the_full_disk_raised(tmp_path: Path) -> No
             look("b")
 
 
-def _killed_while_recording(folder: Path) -> Path:
+def _killed_while_recording(folder: Path, kind: str = "find") -> Path:
     """Return the live log that a killed process has left: calls a and b."""
-    source = """
+    source = f"""
         import os, signal, replaykit
 
-        @replaykit.records("find")
+        @replaykit.records("{kind}")
         def look(query):
             return [query.upper()]
 
@@ -592,3 +592,17 @@ def test_recovery_keeps_the_bytes_of_a_torn_record(tmp_path: Path) -> None:
         assert queries(recorder.get_session("s")) == ["a", "b"]
     assert not log.exists()
     assert b"torn in the middle of a wri" in (tmp_path / "runs.rpk").read_bytes()
+
+
+def test_a_call_whose_arguments_are_damaged_says_so(tmp_path: Path) -> None:
+    """What a tool was asked is logged before it runs: without that record its call is no whole one."""
+    log = _killed_while_recording(tmp_path, kind="tool")
+    data = bytearray(log.read_bytes())
+    data[data.index(b"query\xa1a")] ^= 0x02
+    log.write_bytes(data)
+
+    with replaykit.Recorder(tmp_path / "runs.rpk") as recorder:
+        damaged, whole = recorder.get_session("s").actions
+    assert (damaged.arguments, damaged.output) == ({}, ["A"])
+    assert damaged.flags == {"cut", "unreplayable"}
+    assert (whole.arguments, whole.flags) == ({"query": "b"}, frozenset())

@@ -17,10 +17,10 @@ import attrs
 from replaykit.errors import DamagedError
 from replaykit.format.block import Block, cbor_head
 from replaykit.format.entries import Card
-from replaykit.format.fields import Fields, card_of, map_of_card
+from replaykit.format.fields import CardReader, Fields, map_of_card
 from replaykit.format.index import Place
 from replaykit.format.segment import CATALOG
-from replaykit.format.strict import decode_body, encode_body, encode_value
+from replaykit.format.strict import LOWEST_INTEGER, decode_map, demand_plain, encode_body, encode_value
 
 __all__ = ["Catalog", "Record", "catalog_of", "encode_catalog", "encode_record", "reach"]
 
@@ -90,34 +90,44 @@ def catalog_of(block: Block, *, path: str = "") -> Catalog:
     """
     if block.kind != CATALOG:
         raise DamagedError(path, block.offset, "a tail points to another kind of block")
-    fields = Fields(decode_body(block.body(path=path), path=path, offset=block.offset), path, block.offset)
+    # Not `decode_body`: each record is checked as it is taken apart, and to
+    # go through thousands of them twice would cost as much again.
+    body = decode_map(block.body(path=path), path=path, offset=block.offset)
+    demand_plain({**body, "add": []}, path=path, offset=block.offset)
+    fields = Fields(body, path, block.offset)
     number, base, stored = fields.integer("n"), fields.integer("base"), fields.items("add")
     first = number - len(stored) + 1
     # Bases strictly decrease, so following them ends; the first catalog of
     # all has none.
     if not stored or first < 1 or not 0 <= base < block.offset or (base == 0) != (first == 1):
         raise DamagedError(path, block.offset, "the catalog contradicts itself")
-    records = [_record(item, first + at, block, path) for at, item in enumerate(stored)]
+    reader = CardReader(path, block.offset)
+    records = [_record(item, first + at, reader, block, path) for at, item in enumerate(stored)]
     return Catalog(number=number, base=base, records=records)
 
 
-def _record(stored: Any, number: int, block: Block, path: str) -> Record:
+def _record(stored: Any, number: int, reader: CardReader, block: Block, path: str) -> Record:
     if type(stored) is not dict:
         raise DamagedError(path, block.offset, "the catalog holds something else than cards")
-    published_ns = stored.get("pt")
-    if type(published_ns) is not int:
+    published_ns, body = stored.get("pt"), stored.get("card")
+    if type(published_ns) is not int or published_ns < LOWEST_INTEGER:
         raise DamagedError(path, block.offset, "a commit has no time")
+    if type(body) is not dict:
+        return _deletion(stored, number, published_ns, block, path)
+    if len(stored) > len(("pt", "at", "card")):
+        # What a newer release adds is ignored, but must be plain.
+        demand_plain(stored, path=path, offset=block.offset)
+    card = reader.card(body)
+    index = _index(stored.get("at"), block, path)
+    return Record(number=number, session_id=body["s"], published_ns=published_ns, card=card, index=index)
+
+
+def _deletion(stored: dict[str, Any], number: int, published_ns: int, block: Block, path: str) -> Record:
+    demand_plain(stored, path=path, offset=block.offset)
     fields = Fields(stored, path, block.offset)
-    if "card" not in stored:
-        return Record(number=number, session_id=fields.octets("s", 16), published_ns=published_ns)
-    card = card_of(Fields(fields.mapping("card"), path, block.offset))
-    return Record(
-        number=number,
-        session_id=stored["card"]["s"],
-        published_ns=published_ns,
-        card=card,
-        index=_index(stored.get("at"), block, path),
-    )
+    if "card" in stored:
+        raise fields.malformed("card")
+    return Record(number=number, session_id=fields.octets("s", 16), published_ns=published_ns)
 
 
 def _index(place: Any, block: Block, path: str) -> Place:

@@ -8,12 +8,12 @@ unknown key is ignored, so that an older reader opens a newer recording.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 import attrs
 
-__all__ = ["Card", "Entry", "Gap", "Opening", "Part", "Sealing"]
+__all__ = ["Card", "DetailsReader", "Entry", "Gap", "Opening", "Part", "Sealing"]
 
 Entry = Mapping[str, Any]
 """An action or checkpoint as it is stored: plain CBOR values under short text keys."""
@@ -76,6 +76,13 @@ class Part:
     log_through: int = 0
 
 
+class DetailsReader(Protocol):
+    """What a card that was read from a catalog asks for the fields that it does not have yet."""
+
+    def details(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return those fields of the card that is stored as *body*, by their names in `Card`."""
+
+
 @attrs.frozen(kw_only=True)
 class Card:
     """
@@ -83,6 +90,10 @@ class Card:
 
     ``state`` is ``sealed``, ``interrupted`` or ``open`` (parts are published,
     the sealing is not).  ``parts`` is how many parts there are.
+
+    Raises:
+        DamagedError: Where a card was read from a store: when a field that
+            no listing shows is looked at, and is malformed.
     """
 
     session_id: UUID
@@ -104,3 +115,56 @@ class Card:
     capture: str = "full"
     redaction: str = ""
     start_generation: int | None = None
+    _body: Mapping[str, Any] | None = attrs.field(default=None, init=False, eq=False, repr=False)
+    _reader: DetailsReader | None = attrs.field(default=None, init=False, eq=False, repr=False)
+
+    @classmethod
+    def listed(
+        cls,
+        body: Mapping[str, Any],
+        reader: DetailsReader,
+        session_id: UUID,
+        name: str | None,
+        created_ns: int,
+        ended_ns: int | None,
+        state: str,
+        action_count: int,
+        checkpoint_count: int,
+        duration_ns: int,
+        lost: int,
+        late: int,
+    ) -> Card:
+        """Return a card with what a listing shows; *reader* gives the other fields of *body* when one is looked at."""
+        # A store has thousands of cards and of most of them nothing else is
+        # ever asked for.
+        card = _new(cls)
+        _set(card, "session_id", session_id)
+        _set(card, "name", name)
+        _set(card, "created_ns", created_ns)
+        _set(card, "ended_ns", ended_ns)
+        _set(card, "state", state)
+        _set(card, "action_count", action_count)
+        _set(card, "checkpoint_count", checkpoint_count)
+        _set(card, "duration_ns", duration_ns)
+        _set(card, "lost", lost)
+        _set(card, "late", late)
+        _set(card, "_body", body)
+        _set(card, "_reader", reader)
+        return card
+
+    if not TYPE_CHECKING:  # a name that no field has stays an error to the type checker
+
+        def __getattr__(self, name: str) -> Any:
+            # Called for what is not set.
+            if name not in _DETAILS:
+                raise AttributeError(f"a card has no {name!r}", name=name, obj=self)
+            for field, value in self._reader.details(self._body).items():
+                _set(self, field, value)
+            return _get(self, name)
+
+
+_new, _set, _get = object.__new__, object.__setattr__, object.__getattribute__
+_DETAILS = frozenset(
+    ("ended_by", "metadata", "parent_session", "parts", "log_through", "by_kind", "capture", "redaction",
+     "start_generation")
+)  # fmt: skip

@@ -12,10 +12,11 @@ import attrs
 
 from replaykit.errors import DamagedError
 from replaykit.format.entries import Card, Gap, Opening, Sealing
+from replaykit.format.strict import LOWEST_INTEGER, demand_plain
 
 __all__ = [
+    "CardReader",
     "Fields",
-    "card_of",
     "map_of_card",
     "map_of_gap",
     "map_of_opening",
@@ -26,6 +27,7 @@ __all__ = [
 
 _MEANT_WHEN_EMPTY = frozenset({"name", "t1", "gen"})
 _NONE = type(None)
+# What a listing shows comes first.
 _CARD_FIELDS: dict[str, tuple[type, ...]] = {
     "s": (bytes,),
     "name": (str, _NONE),
@@ -35,17 +37,17 @@ _CARD_FIELDS: dict[str, tuple[type, ...]] = {
     "n": (int,),
     "c": (int,),
     "dur": (int,),
-    "by": (str,),
     "lost": (int,),
     "late": (int,),
-    "meta": (dict,),
     "par": (bytes, _NONE),
     "parts": (int,),
     "log": (int,),
+    "gen": (int, _NONE),
+    "by": (str,),
+    "meta": (dict,),
     "kinds": (dict,),
     "cap": (str,),
     "red": (str,),
-    "gen": (int, _NONE),
 }
 # What a card may leave out: anything but its session and its state.
 _CARD_DEFAULTS: dict[str, object] = {
@@ -213,46 +215,85 @@ def map_of_card(card: Card) -> dict[str, Any]:
     )
 
 
-def card_of(fields: Fields) -> Card:
+class CardReader:
     """
-    Return the card that a catalog holds.
+    Makes cards of maps from `decode_map`, in which nothing is trusted.
 
-    Raises:
-        DamagedError: A field is missing or malformed.
+    *path* and *offset* only say in errors where the maps were.
     """
-    try:
-        values = _card_values({**_CARD_DEFAULTS, **fields.body})
-    except KeyError as error:
-        raise fields.malformed(str(error)) from error
-    # A listing makes thousands of cards: the types of all values are looked
-    # up at once, and only what a type does not say is looked at.
-    if tuple(map(type, values)) not in _CARD_SHAPES:
-        raise fields.malformed("card")
-    session_id, parent, kinds = values[0], values[12], values[15]
-    if len(session_id) != 16 or values[4] not in _STATES or set(map(type, kinds.values())) - {int}:
-        raise fields.malformed("card")
-    return Card(
-        session_id=UUID(bytes=session_id),
-        name=values[1],
-        created_ns=values[2],
-        ended_ns=values[3],
-        state=values[4],
-        action_count=values[5],
-        checkpoint_count=values[6],
-        duration_ns=values[7],
-        ended_by=values[8],
-        lost=values[9],
-        late=values[10],
-        # The default is one object for all cards: each gets its own.
-        metadata=values[11] or {},
-        parent_session=None if parent is None else _parent(fields),
-        parts=values[13],
-        log_through=values[14],
-        by_kind=kinds or {},
-        capture=values[16] or "full",
-        redaction=values[17],
-        start_generation=values[18],
-    )
+
+    def __init__(self, path: str = "", offset: int = 0) -> None:
+        self._path = path
+        self._offset = offset
+
+    def card(self, body: Mapping[str, Any]) -> Card:
+        """
+        Return the card in *body*; what is in its metadata and counts is checked when they are looked at.
+
+        Raises:
+            DamagedError: A field is missing or has another type than it should.
+        """
+        filled = {**_CARD_DEFAULTS, **body}
+        if len(filled) != len(_CARD_FIELDS):
+            self._demand_keys(body)
+        values = _card_values(filled)
+        # A listing makes thousands of cards: the types of all values are
+        # looked up at once.
+        if tuple(map(type, values)) not in _CARD_SHAPES:
+            raise self._malformed()
+        session_id, _, created_ns, ended_ns, state, actions, checkpoints, duration_ns, lost, late = shown = values[:10]
+        parent, parts, log_through, generation = values[10:14]
+        least = min(
+            created_ns,
+            ended_ns or 0,
+            actions,
+            checkpoints,
+            duration_ns,
+            lost,
+            late,
+            parts,
+            log_through,
+            generation or 0,
+        )
+        if state not in _STATES or len(session_id) != 16 or least < LOWEST_INTEGER:
+            raise self._malformed()
+        if parent is not None and len(parent) != 16:
+            raise self._malformed()
+        return Card.listed(body, self, UUID(bytes=session_id), *shown[1:])
+
+    def details(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Return the other fields of the card in *body*, which `card` has seen.
+
+        Raises:
+            DamagedError: Metadata or counts are malformed.
+        """
+        fields = Fields({**_CARD_DEFAULTS, **body}, self._path, self._offset)
+        metadata, kinds = fields.mapping("meta"), fields.mapping("kinds")
+        demand_plain([metadata, kinds], path=self._path, offset=self._offset)
+        if set(map(type, kinds.values())) - {int}:
+            raise fields.malformed("kinds")
+        return {
+            "ended_by": fields.text("by"),
+            # The default is one object for all cards: each gets its own.
+            "metadata": metadata or {},
+            "parent_session": _parent(fields),
+            "parts": fields.integer("parts"),
+            "log_through": fields.integer("log"),
+            "by_kind": kinds or {},
+            "capture": fields.text("cap") or "full",
+            "redaction": fields.text("red"),
+            "start_generation": fields.optional_integer("gen"),
+        }
+
+    def _demand_keys(self, body: Mapping[str, Any]) -> None:
+        if "s" not in body or "st" not in body:
+            raise self._malformed()
+        # What a newer release adds is ignored, but must be plain.
+        demand_plain(body, path=self._path, offset=self._offset)
+
+    def _malformed(self) -> DamagedError:
+        return DamagedError(self._path, self._offset, "a card is malformed")
 
 
 def _without_defaults(body: dict[str, Any]) -> dict[str, Any]:

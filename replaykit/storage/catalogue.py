@@ -61,7 +61,15 @@ class Catalogue:
         self._settle()
         # Logs first: what is published and removed from now on is in the cards.
         logs = self._store.logs()
-        found = {card.session_id: card for card in self._store.cards()}
+        cards = self._store.cards()
+        if logs:
+            cards = self._with_logs(cards, logs)
+        ended = [card for card in cards if card.state != "open"]
+        return _by_ending(ended) + [card for card in cards if card.state == "open"]
+
+    def _with_logs(self, cards: Sequence[Card], logs: Sequence[Log]) -> Sequence[Card]:
+        """Return *cards* with what *logs* add to them."""
+        found = {card.session_id: card for card in cards}
         for log in logs:
             stored, live = self._both(log.session_id, log)
             card = live.card if live is not None else stored.card if stored is not None else None
@@ -69,9 +77,7 @@ class Catalogue:
                 # Taken out and put back: what ends later stands later.
                 found.pop(log.session_id, None)
                 found[log.session_id] = card
-        cards = list(found.values())
-        ended = [card for card in cards if card.state != "open"]
-        return _by_ending(ended) + [card for card in cards if card.state == "open"]
+        return list(found.values())
 
     def list_sessions(
         self,
@@ -101,7 +107,7 @@ class Catalogue:
             and (state is None or card.state == state)
             and (earliest is None or card.created_ns / 1e9 >= earliest)
             and (latest is None or card.created_ns / 1e9 <= latest)
-            and matches(card)
+            and (matches is None or matches(card))
         ]
 
     def resolve(self, which: Which, *, unique: bool = False) -> UUID:
@@ -306,7 +312,8 @@ def _chosen(which: str, cards: Sequence[Card], *, unique: bool) -> UUID:
             raise SessionNotFoundError(which, "The store is empty")
         ended = [card for card in cards if card.state != "open"]
         return (ended or list(cards))[-1].session_id
-    named = [card.session_id for card in cards if card.name in _spellings(which)]
+    names = _spellings(which)
+    named = [card.session_id for card in cards if card.name in names]
     if len(named) > 1 and unique:
         raise AmbiguousSessionError(which, named)
     if named:
@@ -325,11 +332,11 @@ def _spellings(name: str | None) -> tuple[str, ...]:
     return () if name is None else (name, safe_name(name))
 
 
-def _metadata_test(where: Any) -> Callable[[Card], bool]:
+def _metadata_test(where: Any) -> Callable[[Card], bool] | None:
     # Metadata are thawed only where somebody looks at them: a listing has
     # thousands of cards.
     if where is None:
-        return lambda _card: True
+        return None
     if callable(where):
         return lambda card: bool(where(thaw(dict(card.metadata))))
     if isinstance(where, Mapping):

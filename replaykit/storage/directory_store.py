@@ -39,6 +39,7 @@ from replaykit.storage.log_files import FileLog, session_of_log
 from replaykit.storage.merging import Found, card_of_pieces, merged
 from replaykit.storage.options import StoreOptions
 from replaykit.storage.quota import demand_room, is_full
+from replaykit.storage.small_files import SMALL_BYTES, records_of_small
 from replaykit.storage.stored_session import SegmentSession
 
 __all__ = ["DirectoryStore"]
@@ -426,9 +427,17 @@ class DirectoryStore:
             return listed.records
         if listed is not None and listed.identity != identity:
             self._readers.pop(name, None)
-        records = self._reader(name).records()
+        records = self._small_records(name, found.st_size)
+        if records is None:
+            records = self._reader(name).records()
         self._listed[name] = _Listed(identity, found.st_size, records)
         return records
+
+    def _small_records(self, name: str, size: int) -> Sequence[Record] | None:
+        path = self._directory + name
+        if size > SMALL_BYTES or path in self._writable or name in self._readers:
+            return None
+        return records_of_small(self._files, path)
 
     def _reader(self, name: str) -> FileStore:
         store = self._writable.get(self._directory + name) or self._readers.pop(name, None)

@@ -39,14 +39,15 @@ def merged(listed: Iterable[tuple[str, Sequence[Record]]]) -> dict[bytes, list[F
     for path, records in listed:
         for record in records:
             found.setdefault(record.session_id, []).append(Found(path, record))
-    alive = {}
-    for session_id, everywhere in found.items():
-        if len(everywhere) > 1:
-            everywhere.sort(key=lambda each: each.order)
-        since = max((at + 1 for at, each in enumerate(everywhere) if each.record.card is None), default=0)
-        if everywhere[since:]:
-            alive[session_id] = everywhere[since:]
-    return alive
+    return {session_id: alive for session_id, everywhere in found.items() if (alive := _alive(everywhere))}
+
+
+def _alive(everywhere: list[Found]) -> list[Found]:
+    if len(everywhere) == 1:
+        return everywhere if everywhere[0].record.card is not None else []
+    everywhere.sort(key=lambda each: each.order)
+    since = max((at + 1 for at, each in enumerate(everywhere) if each.record.card is None), default=0)
+    return everywhere[since:]
 
 
 def card_of_pieces(found: Sequence[Found], pieces: Sequence[Piece]) -> Card:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import chain, repeat
 from typing import Protocol
 
 import attrs
 
-from replaykit.errors import DamagedError, StorageError, StoreNotFoundError
+from replaykit.errors import DamagedError, NotAStoreError, StorageError, StoreNotFoundError
 from replaykit.format.block import (
     BLOCK_START,
     HEADER_BYTES,
@@ -32,9 +33,10 @@ from replaykit.protocols import FileLayer
 __all__ = ["Damage", "OpenFile", "ReadableBytes", "SearchBudget", "SegmentFile", "Tear", "open_file"]
 
 _WINDOW = 1 << 20
-_TAIL_WINDOW = 64 << 10
+_TAIL_WINDOW = 32 << 10
+_USUAL_HEAD_BYTES = 4 << 10
+_MOST_HEAD_BYTES = 64 << 10
 _ZEROS = 4 << 10
-_HEAD_BYTES = 64 << 10
 
 
 @attrs.frozen
@@ -144,7 +146,7 @@ class SegmentFile:
     def __init__(self, file: ReadableBytes, *, head: Head | None = None) -> None:
         self.path = file.path
         self._file = file
-        self.head: Head = head or read_head(file.read(0, _HEAD_BYTES), path=file.path)
+        self.head: Head = head or _head_of(file)
 
     def size(self) -> int:
         """Return how many bytes the file has now."""
@@ -207,16 +209,16 @@ class SegmentFile:
 
     def last_tail(self, stop: int) -> Tail | None:
         """Return the last tail that ends at or before *stop*, None if there is none."""
-        window = _TAIL_WINDOW
+        # Usually a tail is the very end, and then nothing else is read.
+        windows = chain((TAIL_BYTES, _TAIL_WINDOW), repeat(_WINDOW))
         while stop > self.head.end:
-            start = max(self.head.end, stop - window)
+            start = max(self.head.end, stop - next(windows))
             data = self.read(start, stop - start)
             tail = find_tail(data, len(data), sync=self.head.sync, base=start)
             if tail is not None or start == self.head.end:
                 return tail
             # Windows overlap by one tail less a byte: one may lie across.
             stop = start + TAIL_BYTES - 1
-            window = _WINDOW
         return None
 
     def _named_by(self, tail: Tail) -> Block | None:
@@ -346,3 +348,11 @@ def block_size_or_none(head: bytes) -> int | None:
         return block_size(head)
     except DamagedError:
         return None
+
+
+def _head_of(file: ReadableBytes) -> Head:
+    try:
+        return read_head(file.read(0, _USUAL_HEAD_BYTES), path=file.path)
+    except NotAStoreError:
+        # A longer one than any of today ends inside what was read.
+        return read_head(file.read(0, _MOST_HEAD_BYTES), path=file.path)

@@ -26,11 +26,11 @@ from replaykit.errors import (
 from replaykit.format.block import LIVE_LEVEL
 from replaykit.format.catalog import Record, encode_catalog, encode_record
 from replaykit.format.entries import Card, Part
-from replaykit.format.fields import Fields, card_of, map_of_card
+from replaykit.format.fields import CardReader, map_of_card
 from replaykit.format.merkle import Trees
 from replaykit.format.parts import LIVE_BLOCK_BYTES, encode_part, trees_after
 from replaykit.format.segment import CATALOG, start_segment
-from replaykit.format.strict import decode_body, encode_body
+from replaykit.format.strict import decode_maps, encode_body
 from replaykit.model import Compaction, Verification
 from replaykit.protocols import Advance, FileLayer, Log
 from replaykit.storage.cards import card_after
@@ -314,7 +314,7 @@ class SqliteStore:
         """Return one card per published session, in order of publishing; reads no part."""
         with self._guard:
             rows = self._rows("SELECT card FROM replaykit_session ORDER BY position")
-            return [self._card(stored) for (stored,) in rows]
+            return self._cards([stored for (stored,) in rows])
 
     def read(self, session_id: UUID) -> SegmentSession:
         """
@@ -387,7 +387,7 @@ class SqliteStore:
         pieces = self._pieces(session_id)
         if not pieces:
             raise DamagedError(self._path, 0, f"session {session_id} has a card and no parts")
-        return SegmentSession(self._card(stored[0][0]), pieces)
+        return SegmentSession(self._cards(stored[0])[0], pieces)
 
     def _pieces(self, session_id: UUID, first: int = 0) -> list[Piece]:
         parts = self._rows(
@@ -400,10 +400,11 @@ class SqliteStore:
             Piece(source, source.index(session_id.bytes), continues=number > 0) for number, source in enumerate(sources)
         ]
 
-    def _card(self, stored: Any) -> Card:
-        if type(stored) is not bytes:
+    def _cards(self, stored: Sequence[Any]) -> list[Card]:
+        if not all(type(body) is bytes for body in stored):
             raise DamagedError(self._path, 0, "a card is no CBOR")
-        return card_of(Fields(decode_body(stored, path=self._path), self._path))
+        reader = CardReader(self._path)
+        return [reader.card(body) for body in decode_maps(stored, path=self._path)]
 
     # -- the connection -------------------------------------------------------------
 

@@ -17,6 +17,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
+import attrs
+
 from replaykit.errors import SessionNotFoundError
 from replaykit.format.entries import Card, Entry, Gap, Opening, Part, Sealing
 from replaykit.protocols import Store
@@ -279,6 +281,56 @@ class StoreContract:
         except SessionNotFoundError:
             return
         raise AssertionError("a session that never was could be erased")
+
+    def test_compacting_changes_nothing_that_is_read(self, store: Store) -> None:
+        """Sessions, their order and what comes later are as before; what was deleted stays so."""
+        first, second, deleted = ids = [uuid4() for _ in range(3)]
+        for session_id in ids:
+            store.publish(make_part(session_id, [0, 1, 3], state=None, text="x" * 20_000))
+            store.publish(make_part(session_id, [2, 4], number=1, checkpoints=[{"c": 0, "i": 4, "t": 7}]))
+        store.delete(deleted)
+        cards, actions = list(store.cards()), [list(store.read(each).actions()) for each in (first, second)]
+
+        store.compact()
+        store.compact()
+
+        assert [each.session_id for each in cards] == [each.session_id for each in store.cards()]
+        assert [attrs.evolve(each, parts=0) for each in cards] == [
+            attrs.evolve(each, parts=0) for each in store.cards()
+        ]
+        assert actions == [list(store.read(each).actions()) for each in (first, second)]
+        assert store.verify()
+        store.publish(make_part(second, [5], number=2))
+        assert _sequences(store, second) == [0, 1, 2, 3, 4, 5]
+        assert store.verify()
+
+    def test_compacting_leaves_an_open_session_to_go_on(self, store: Store) -> None:
+        """Its next part continues it."""
+        session_id = uuid4()
+        store.publish(make_part(session_id, [0, 1], state=None))
+
+        store.compact()
+        store.publish(make_part(session_id, [2], number=1))
+
+        assert _sequences(store, session_id) == [0, 1, 2]
+        assert (_card(store, session_id).state, bool(store.verify())) == ("sealed", True)
+
+    def test_erasing_takes_one_session_only(self, store: Store) -> None:
+        """The others are read as before."""
+        kept, erased, other = ids = [uuid4() for _ in range(3)]
+        for session_id in ids:
+            store.publish(make_part(session_id, range(2)))
+
+        store.erase(erased)
+
+        assert [kept, other] == [card.session_id for card in store.cards()]
+        assert _sequences(store, kept) == [0, 1]
+        assert store.verify()
+        try:
+            store.read(erased)
+        except SessionNotFoundError:
+            return
+        raise AssertionError("an erased session was found")
 
     def test_closing_twice_is_fine(self, store: Store) -> None:
         """The second close does nothing."""
