@@ -44,6 +44,21 @@ def test_commands_exist(page: Path) -> None:
             assert used <= known | {"--help"}, line
 
 
+def test_the_commands_of_the_reference_run() -> None:
+    """Each ends as its page says: with exit code 0, or with the one in its comment."""
+    page = ROOT / "docs/reference/cli.md"
+    for code in blocks(page, "python"):
+        exec(compile(code, str(page), "exec"), {"__name__": "documentation"})
+    lines = [line for block in blocks(page, "console") for line in block.splitlines()]
+
+    for line in lines:
+        words = shlex.split(line.removeprefix("$ replaykit "), comments=True)
+        expected = re.search(r"# exit (\d)", line)
+        done = CliRunner().invoke(program, words)
+        assert done.exit_code == int(expected[1] if expected else 0), f"{line}: {done.output}{done.stderr}"
+    assert {line.split()[2] for line in lines} == set(program.commands) - {"demo"}
+
+
 def test_every_verb_is_in_the_readme() -> None:
     """A verb that the README does not name is one that nobody finds."""
     text = PAGES[0].read_text()

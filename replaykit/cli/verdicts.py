@@ -93,8 +93,9 @@ def _recovered(recovery: Recovery, item: SessionSummary) -> Text:
 def show_compaction(out: Console, compaction: Compaction, published: int) -> None:
     """Print sizes before and after."""
     before, after = compaction.bytes_before, compaction.bytes_after
-    share = 100 * (before - after) // before if before else 0
-    sizes = f"{size_text(before)} before, {size_text(after)} after ({share} % less)"
+    share = 100 * abs(before - after) // max(1, before)
+    change = f"{share} % {'less' if after <= before else 'more'}"
+    sizes = f"{size_text(before)} before, {size_text(after)} after ({change})"
     where = printable(compaction.path, keep_lines=False)
     held = f"{counted(compaction.sessions, 'session')} kept, {compaction.dropped:,} deleted before and dropped now"
     _line(out, Text(f"{where}: {sizes}; {held}"))

@@ -56,7 +56,7 @@ def target_of(words: tuple[str, ...]) -> Target:
     if len(rest) == 1 and rest[0].isdigit() and len(rest[0]) <= _SHORT_NUMBER:
         rest.insert(0, "last")
     if len(rest) > 2:
-        raise click.UsageError(f"too many words: {' '.join(words)}. Give [STORE] [SESSION] [N]")
+        raise click.UsageError(f"too many words: {list(words)}. Give [STORE] [SESSION] [N]")
     if len(rest) == 2 and not rest[1].isdigit():
         raise click.UsageError(f"{rest[1]!r} is not the number of an action")
     return Target(store, rest[0] if rest else "last", int(rest[1]) if len(rest) == 2 else None, named)
