@@ -33,7 +33,15 @@ from replaykit.storage.stored_session import SegmentSession, demand_roots
 if TYPE_CHECKING:
     from replaykit.storage.file_store import FileStore
 
-__all__ = ["COMPACT_BLOCK_BYTES", "COMPACT_LEVEL", "demand_same", "leftovers_beside", "rewrite", "silent"]
+__all__ = [
+    "COMPACT_BLOCK_BYTES",
+    "COMPACT_LEVEL",
+    "demand_same",
+    "leftovers_beside",
+    "rewrite",
+    "silent",
+    "store_of_leftover",
+]
 
 COMPACT_BLOCK_BYTES = 512 << 10
 """How long the entries of one block are in a compacted store."""
@@ -170,9 +178,14 @@ def _remove_leftovers(files: FileLayer, path: str) -> None:
 
 def leftovers_beside(files: FileLayer, path: str) -> list[str]:
     """Return the files that a compaction of the store at *path* is making, or left when it was killed."""
-    directory, name = os.path.split(path)
-    found = [each for each in files.names(directory) if each.startswith(name)]
-    return [os.path.join(directory, each) for each in sorted(found) if _TEMPORARY.fullmatch(each[len(name) :])]
+    directory, store = os.path.split(path)
+    return [os.path.join(directory, name) for name in files.names(directory) if store_of_leftover(name) == store]
+
+
+def store_of_leftover(name: str) -> str | None:
+    """Return which store the file *name* is a compaction's copy of; None for other names."""
+    match = _TEMPORARY.search(name)
+    return None if match is None else name[: match.start()]
 
 
 def _translated(path: str, error: OSError) -> StorageError:

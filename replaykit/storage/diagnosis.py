@@ -18,19 +18,20 @@ from replaykit.errors import NotAStoreError, StorageError, StoreNotFoundError, U
 from replaykit.format.entries import Card
 from replaykit.model import Diagnosis, Finding, Severity, Usage
 from replaykit.protocols import Advance, FileLayer, Store
-from replaykit.storage.compaction import silent
-from replaykit.storage.evidence import evidence_beside
+from replaykit.storage.compaction import silent, store_of_leftover
+from replaykit.storage.evidence import store_of_evidence
 from replaykit.storage.files import SystemFiles
 from replaykit.storage.inspection import Inspection, inspected
-from replaykit.storage.log_files import FileLog, logs_beside, session_of_log
+from replaykit.storage.log_files import FileLog, session_of_log
 from replaykit.storage.opening import kind_of, open_store
 from replaykit.storage.options import StoreOptions
 from replaykit.storage.salvage import SalvagedStore
 from replaykit.storage.segment_file import Damage, SegmentFile, open_file
 from replaykit.storage.sqlite_store import SqliteStore
 from replaykit.storage.surroundings import (
-    beside_findings,
     directory_findings,
+    evidence_findings,
+    leftover_finding,
     log_finding,
     name_findings,
     size_of,
@@ -67,65 +68,82 @@ class _Doctor:
         self._kind = kind
         self._progress = progress
         self._files: FileLayer = SystemFiles()
-        self._paths = self._store_paths()
+        # The names are read once: a directory may have very many of them.
+        self._directory = path if kind == "directory" else os.path.dirname(path)
+        self._names = sorted(self._files.names(self._directory))
+        self._sizes = {each: size_of(each) for each in self._store_paths()}
         self._logs = self._live_logs()
+        self._leftovers = self._of_ours(store_of_leftover)
+        self._evidence = self._of_ours(store_of_evidence)
         self._written = {log.store_path for log in self._logs if _has_writer(log)}
         self._bytes_of: Counter[UUID] = Counter()
         self._free_bytes = 0
+        self._passed = 0
         self._is_damaged = False
 
     def diagnosis(self) -> Diagnosis:
         """Return everything that was found, gravest first."""
-        findings = [finding for find in self._looks() for finding in find()]
+        looks = (self._of_files, self._of_surroundings, self._of_sessions, self._of_losses, self._of_limits)
+        findings = [finding for look in looks for finding in look()]
         return Diagnosis(
             path=self._path,
             findings=sorted(findings, key=lambda finding: _ORDER.index(finding.severity)),
             usage=self._usage(),
         )
 
-    def _looks(self) -> Sequence[Callable[[], Iterator[Finding]]]:
-        return (self._of_files, self._of_sessions, self._of_losses, self._of_limits)
-
     def _usage(self) -> Usage:
-        aside = [each for path in self._paths for each in evidence_beside(self._files, path)]
         return Usage(
-            files=len(self._paths),
-            bytes=self._total(),
+            files=len(self._sizes),
+            bytes=self._total,
             live_logs=len(self._logs),
             live_log_bytes=sum(size_of(log.path) for log in self._logs),
             dead_bytes=self._free_bytes,
-            evidence_bytes=sum(map(size_of, aside)),
+            evidence_bytes=sum(map(size_of, self._evidence)),
             by_session=dict(self._bytes_of),
         )
 
+    @property
     def _total(self) -> int:
-        return sum(map(size_of, self._paths))
+        return sum(self._sizes.values())
 
     def _store_paths(self) -> list[str]:
         if self._kind != "directory":
             return [self._path]
-        names = sorted(self._files.names(self._path))
-        return [os.path.join(self._path, name) for name in names if name.endswith(_SUFFIX)]
+        return [os.path.join(self._path, name) for name in self._names if name.endswith(_SUFFIX)]
 
-    def _live_logs(self) -> Sequence[FileLog]:
-        if self._kind != "directory":
-            return logs_beside(self._files, self._path)
-        parsed = [session_of_log(name) for name in sorted(self._files.names(self._path))]
+    def _live_logs(self) -> list[FileLog]:
+        parsed = [session_of_log(name) for name in self._names]
         return [
-            FileLog(self._files, os.path.join(self._path, each[0]), each[1])
+            FileLog(self._files, os.path.join(self._directory, each[0]), each[1])
             for each in parsed
-            if each is not None and each[0].endswith(_SUFFIX)
+            if each is not None and self._is_ours(each[0])
         ]
+
+    def _of_ours(self, store_of: Callable[[str], str | None]) -> list[str]:
+        """Return the paths beside the store that *store_of* says belong to it."""
+        found = [name for name in self._names if (store := store_of(name)) is not None and self._is_ours(store)]
+        return [os.path.join(self._directory, name) for name in found]
+
+    def _is_ours(self, store_name: str) -> bool:
+        if self._kind == "directory":
+            return store_name.endswith(_SUFFIX)
+        return store_name == os.path.basename(self._path)
 
     # -- files ------------------------------------------------------------------------
 
     def _of_files(self) -> Iterator[Finding]:
         if self._kind == "directory":
             yield from directory_findings(self._path)
-        for path in self._paths:
+        for path, size in self._sizes.items():
             yield from name_findings(path)
             yield from self._of_content(path)
-            yield from beside_findings(self._files, path, self._path)
+            self._passed += size
+
+    def _of_surroundings(self) -> Iterator[Finding]:
+        for leftover in self._leftovers:
+            yield leftover_finding(leftover, self._path)
+        for evidence in self._evidence:
+            yield from evidence_findings(evidence)
         for log in self._logs:
             yield from name_findings(log.path)
 
@@ -142,19 +160,21 @@ class _Doctor:
             yield from self._of_unreadable(path, error)
 
     def _of_segment(self, path: str) -> Iterator[Finding]:
-        before = sum(size_of(each) for each in self._paths if each < path)
-        total = max(1, self._total())
         with closing(open_file(self._files, path)) as file:
             segment = SegmentFile(file)
-            found = inspected(segment, passed=lambda offset: self._progress(min(before + offset, total), total))
+            found = inspected(segment, passed=self._advance)
             writable = segment.head.writable
-        self._progress(min(before + found.size, total), total)
+        self._advance(self._sizes[path])
         self._bytes_of.update(found.by_session)
         self._is_damaged |= bool(found.damage)
         yield from _of_ranges(path, found.damage, self._path)
         if found.torn is not None and not found.damage:
             yield _of_torn_end(path, found.torn, is_written=path in self._written)
         yield from _of_history(path, found, writable=writable)
+
+    def _advance(self, offset: int) -> None:
+        # A file that is written to grows while it is read.
+        self._progress(min(self._passed + offset, self._total), self._total)
 
     def _of_database(self, path: str) -> Iterator[Finding]:
         with closing(SqliteStore(path, read_only=True, files=self._files)) as store:
@@ -207,7 +227,7 @@ class _Doctor:
         for session_id in self._bytes_of.keys() - alive:
             self._free_bytes += self._bytes_of.pop(session_id)
         if self._free_bytes >= _WORTH_COMPACTING:
-            share = 100 * self._free_bytes // max(1, self._total())
+            share = 100 * self._free_bytes // max(1, self._total)
             yield Finding(
                 severity="note",
                 where=self._path,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 
 from replaykit.errors import StorageError
 from replaykit.protocols import FileLayer
 from replaykit.storage.segment_file import SegmentFile
 
-__all__ = ["evidence_beside", "keep_aside"]
+__all__ = ["evidence_beside", "keep_aside", "store_of_evidence"]
 
 _SUFFIX = ".lost"
+_NAME = re.compile(r"\.[0-9]+\.lost\Z")
 _WINDOW = 1 << 20
 
 
@@ -41,9 +43,15 @@ def keep_aside(files: FileLayer, segment: SegmentFile, offset: int, length: int)
 
 def evidence_beside(files: FileLayer, store_path: str) -> list[str]:
     """Return the files of kept bytes beside the store at *store_path*."""
-    directory, name = os.path.split(store_path)
-    found = sorted(each for each in files.names(directory) if each.startswith(f"{name}.") and each.endswith(_SUFFIX))
-    return [os.path.join(directory, each) for each in found]
+    directory, store = os.path.split(store_path)
+    found = sorted(name for name in files.names(directory) if store_of_evidence(name) == store)
+    return [os.path.join(directory, name) for name in found]
+
+
+def store_of_evidence(name: str) -> str | None:
+    """Return which store the bytes in the file *name* were kept of; None for other names."""
+    match = _NAME.search(name)
+    return None if match is None else name[: match.start()]
 
 
 def _append_whole(files: FileLayer, handle: int, data: bytes) -> None:

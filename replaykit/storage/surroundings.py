@@ -9,13 +9,18 @@ from shlex import quote
 
 from replaykit.errors import SessionNotFoundError, StorageError
 from replaykit.model import Finding
-from replaykit.protocols import FileLayer, Log, Store
-from replaykit.storage.compaction import leftovers_beside
-from replaykit.storage.evidence import evidence_beside
+from replaykit.protocols import Log, Store
 from replaykit.storage.live_log import Item, LogReader
 from replaykit.storage.recovery import is_published
 
-__all__ = ["beside_findings", "directory_findings", "log_finding", "name_findings", "size_of"]
+__all__ = [
+    "directory_findings",
+    "evidence_findings",
+    "leftover_finding",
+    "log_finding",
+    "name_findings",
+    "size_of",
+]
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -64,23 +69,25 @@ def name_findings(path: str) -> Iterator[Finding]:
         )
 
 
-def beside_findings(files: FileLayer, path: str, location: str) -> Iterator[Finding]:
-    """Say what compactions and recoveries of the store file *path*, part of the store at *location*, have left."""
-    for leftover in leftovers_beside(files, path):
-        yield Finding(
-            severity="warning",
-            where=leftover,
-            what=f"{size_of(leftover)} bytes of a compaction that was killed, or runs now; the store is as it was",
-            next_step=f"the next compaction removes it: replaykit compact {quote(location)}",
-        )
-    for evidence in evidence_beside(files, path):
-        yield from name_findings(evidence)
-        yield Finding(
-            severity="note",
-            where=evidence,
-            what=f"{size_of(evidence)} bytes of a torn end that a recovery kept",
-            next_step="remove it when nobody wants to look into them",
-        )
+def leftover_finding(path: str, location: str) -> Finding:
+    """Say what the copy is that a compaction of the store at *location* makes, or left."""
+    return Finding(
+        severity="warning",
+        where=path,
+        what=f"{size_of(path)} bytes of a compaction that was killed, or runs now; the store is as it was",
+        next_step=f"the next compaction removes it: replaykit compact {quote(location)}",
+    )
+
+
+def evidence_findings(path: str) -> Iterator[Finding]:
+    """Say what a recovery kept in the file *path*, and who else may use it."""
+    yield from name_findings(path)
+    yield Finding(
+        severity="note",
+        where=path,
+        what=f"{size_of(path)} bytes of a torn end that a recovery kept",
+        next_step="remove it when nobody wants to look into them",
+    )
 
 
 def log_finding(log: Log, store: Store | None, location: str) -> Finding:
