@@ -25,7 +25,7 @@ from replaykit.storage.inspection import Inspection, inspected
 from replaykit.storage.log_files import FileLog, session_of_log
 from replaykit.storage.opening import kind_of, open_store
 from replaykit.storage.options import StoreOptions
-from replaykit.storage.salvage import SalvagedStore
+from replaykit.storage.salvage import SalvagedSession, SalvagedStore
 from replaykit.storage.segment_file import Damage, SegmentFile, open_file
 from replaykit.storage.sqlite_store import SqliteStore
 from replaykit.storage.surroundings import (
@@ -40,7 +40,7 @@ from replaykit.storage.surroundings import (
 __all__ = ["diagnose"]
 
 _SUFFIX = ".rpk"
-_MOST_RANGES = 20
+_MOST_LISTED = 20
 _WORTH_COMPACTING = 4096
 _ORDER: Sequence[Severity] = ("unreadable", "damage", "warning", "note")
 
@@ -182,8 +182,8 @@ class _Doctor:
             self._bytes_of.update(store.bytes_of_sessions())
             self._free_bytes = store.free_bytes()
         self._is_damaged |= bool(verification.problems)
-        for problem in verification.problems[:_MOST_RANGES]:
-            yield Finding(severity="damage", where=path, what=problem, next_step=_recover(self._path))
+        for problem in verification.problems[:_MOST_LISTED]:
+            yield _damage(path, problem, self._path)
 
     def _of_unreadable(self, path: str, error: StorageError) -> Iterator[Finding]:
         """Tell a store whose head is damaged from a file that never was one."""
@@ -236,14 +236,20 @@ class _Doctor:
             )
 
     def _of_losses(self) -> Iterator[Finding]:
-        if not self._is_damaged:
-            return
+        """Say which sessions lack something, the first ones by name."""
+        lacking = self._lacking() if self._is_damaged else []
+        for session in lacking[:_MOST_LISTED]:
+            what = f"{session.missing} action(s) are missing" if session.missing else "it is not whole"
+            yield _damage(_named(session.card), what, self._path)
+        if len(lacking) > _MOST_LISTED:
+            missing = sum(session.missing for session in lacking[_MOST_LISTED:])
+            more = f"{len(lacking) - _MOST_LISTED} more sessions are not whole: {missing} action(s) are missing"
+            yield _damage(self._path, more, self._path)
+
+    def _lacking(self) -> list[SalvagedSession]:
         with suppress(StorageError):
-            for session in SalvagedStore(self._path).sessions():
-                if not session.is_whole:
-                    what = f"{session.missing} action(s) are missing" if session.missing else "it is not whole"
-                    step = _recover(self._path)
-                    yield Finding(severity="damage", where=_named(session.card), what=what, next_step=step)
+            return [session for session in SalvagedStore(self._path).sessions() if not session.is_whole]
+        return []
 
     def _of_limits(self) -> Iterator[Finding]:
         rotates = f"; each process begins a new file above {StoreOptions().rotate_bytes >> 20} MiB"
@@ -256,13 +262,14 @@ class _Doctor:
 
 
 def _of_ranges(path: str, damage: Sequence[Damage], location: str) -> Iterator[Finding]:
-    for each in damage[:_MOST_RANGES]:
-        yield Finding(
-            severity="damage", where=_range(path, each), what=f"damaged: {each.reason}", next_step=_recover(location)
-        )
-    if len(damage) > _MOST_RANGES:
-        what = f"{len(damage) - _MOST_RANGES} more ranges are damaged"
-        yield Finding(severity="damage", where=path, what=what, next_step=_recover(location))
+    for each in damage[:_MOST_LISTED]:
+        yield _damage(_range(path, each), f"damaged: {each.reason}", location)
+    if len(damage) > _MOST_LISTED:
+        yield _damage(path, f"{len(damage) - _MOST_LISTED} more ranges are damaged", location)
+
+
+def _damage(where: str, what: str, location: str) -> Finding:
+    return Finding(severity="damage", where=where, what=what, next_step=_recover(location))
 
 
 def _of_torn_end(path: str, torn: Damage, *, is_written: bool) -> Finding:

@@ -188,6 +188,8 @@ def test_many_ranges_are_counted_and_not_all_listed(path: Path) -> None:
 
     assert len([finding for finding in damage if finding.what.startswith("damaged: ")]) == 20
     assert "20 more ranges are damaged" in [finding.what for finding in damage]
+    assert "20 more sessions are not whole: 60 action(s) are missing" in [finding.what for finding in damage]
+    assert len(damage) == 42
 
 
 def test_a_damaged_head_is_unreadable_and_can_be_recovered(path: Path) -> None:
