@@ -11,6 +11,7 @@ from uuid import UUID
 
 import attrs
 
+from replaykit.digests import completed
 from replaykit.errors import AmbiguousSessionError, SessionNotFoundError, StorageError, UsageError
 from replaykit.format.actions import action_from_entry, checkpoint_from_entry
 from replaykit.format.entries import Card, Entry
@@ -370,7 +371,7 @@ class ActionSequence(Sequence[ReplayAction]):
         if entry is None:
             assert self._stored is not None  # a sequence comes from one of both
             entry = self._stored.action(sequence)
-        return action_from_entry(entry)
+        return action_from_entry(completed(entry))
 
     @overload
     def __getitem__(self, index: int) -> ReplayAction: ...
@@ -389,7 +390,7 @@ class ActionSequence(Sequence[ReplayAction]):
             yield from (self._read(sequence) for sequence in self._sequences)
             return
         for entry in self._stored.actions():
-            yield action_from_entry(entry)
+            yield action_from_entry(completed(entry))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or isinstance(other, (str, bytes)):

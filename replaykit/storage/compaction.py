@@ -38,7 +38,7 @@ __all__ = ["COMPACT_BLOCK_BYTES", "COMPACT_LEVEL", "demand_same", "rewrite", "si
 COMPACT_BLOCK_BYTES = 512 << 10
 """How long the entries of one block are in a compacted store."""
 
-COMPACT_LEVEL = 9
+COMPACT_LEVEL = 12
 """How hard zstd tries there."""
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.compact\Z")
