@@ -210,6 +210,8 @@ def _by_ending(cards: Sequence[Card]) -> list[Card]:
     recovered, or published again to say what was lost or late: those go where
     their time of ending puts them.
     """
+    if not any(card.state == "interrupted" or card.lost or card.late for card in cards):
+        return list(cards)
     latest, keyed = 0, []
     for card in cards:
         ended = card.ended_ns or 0

@@ -215,7 +215,6 @@ class _Copy:
 
     def synced(self) -> Any:
         """Return the whole file, locked and on the device."""
-        self._store.idle()
         file = self._store.release()
         self._files.sync(file.handle)
         file.files = self._files
