@@ -7,26 +7,26 @@ Runs where nobody waits for it (the background, a recovery), but for
 
 from __future__ import annotations
 
-import itertools
-import json
-import unicodedata
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import attrs
-import blake3
 import cbor2
 
-from replaykit.facts import Facts, bare_content, facts_of, view
+from replaykit.digests import bare, content_hash, input_data, output_data, preview_of, stored_input_data, utf8
+from replaykit.facts import Facts, facts_of
 from replaykit.format.values import plain, unpack
-from replaykit.model import MAX_BODY_BYTES, MAX_PREVIEW, ZERO_HASH
+from replaykit.model import MAX_BODY_BYTES, ZERO_HASH
 
-__all__ = ["Capture", "RawCall", "content_hash", "entry_of", "preview_of"]
+__all__ = ["Capture", "RawCall", "entry_of"]
 
 Capture = Literal["full", "preview", "hash"]
 
 _KEPT_HEAD_BYTES = 64 * 1024
 """How much of a body over the limit is kept."""
+
+_SHORT_BYTES = 8 * 1024
+"""Of what is no longer than this the hash is made when it is asked for."""
 
 _PACKING_BYTES = 4096
 """What names and lengths may add to a content of just the limit."""
@@ -51,30 +51,13 @@ class RawCall:
     flags: frozenset[str] = frozenset()
 
 
-def content_hash(data: bytes) -> bytes:
-    """Return the BLAKE3 hash of *data*; 32 zero bytes for no data."""
-    return blake3.blake3(data).digest() if data else ZERO_HASH
-
-
-def preview_of(data: bytes) -> str:
-    """
-    Return what a listing shows of *data*.
-
-    The first 512 bytes as UTF-8, a broken sequence as U+FFFD, without control
-    characters but line feed and tab, at most 512 characters: memvid's rule.
-    """
-    text = data[:MAX_PREVIEW].decode("utf-8", "replace")
-    if not text.isprintable():
-        text = "".join(char for char in text if char in "\n\t" or unicodedata.category(char) != "Cc")
-    return text[:MAX_PREVIEW]
-
-
 def entry_of(call: RawCall, *, capture: Capture = "full", hasher: Hasher = content_hash) -> dict[str, Any]:
     """
     Return the stored entry of *call*.
 
-    With ``capture="preview"`` bodies are left out, with ``"hash"`` also
-    previews, queries and error messages.
+    Hashes and previews that follow from the rest are left out (see
+    `digests.completed`).  With ``capture="preview"`` bodies are left out, with
+    ``"hash"`` also previews, queries and error messages.
     """
     notes = set(call.flags)
     arguments = plain(unpack(call.arguments), notes=notes) if call.arguments else {}
@@ -83,18 +66,26 @@ def entry_of(call: RawCall, *, capture: Capture = "full", hasher: Hasher = conte
     given = plain(unpack(call.facts), notes=set()) if call.facts else None
     facts = facts_of(call.definition, arguments, output, given)
     kind = call.definition["kind"]
-    input_data, input_text = _input_data(kind, facts, arguments)
-    output_data, output_text = _output_data(kind, output)
     entry = _head(call, kind, facts)
-    entry["x"] = _own_fields(kind, facts, call.definition, hasher, arguments)
-    _set_digest(entry, "i", input_data, input_text, hasher)
-    _set_digest(entry, "o", output_data, output_text, hasher)
+    entry["x"] = _own_fields(kind, facts, call.definition)
+    says_all = capture == "full" and hasher is content_hash
+    input_size, output_size = len(call.arguments), 0
+    if not (says_all and _says_input(call, kind, facts, entry["x"], arguments)):
+        data, shown = input_data(kind, facts.query, facts.content, arguments)
+        input_size = max(input_size, len(data))
+        _set_digest(entry, "i", data, shown, hasher)
+        if kind == "tool":
+            entry["x"]["args_hash"] = hasher(cbor2.dumps(arguments)) if arguments else ZERO_HASH
+    if not (says_all and len(call.output) <= _SHORT_BYTES):
+        data, shown = output_data(kind, output)
+        output_size = len(data)
+        _set_digest(entry, "o", data, shown, hasher)
     if error is not None:
         entry["err"] = error
     if call.arguments:
-        entry["in"] = _bounded(arguments, max(len(call.arguments), len(input_data)), "in_n", entry, notes)
+        entry["in"] = _bounded(arguments, input_size, "in_n", entry, notes)
     if call.output:
-        entry["out"] = _bounded(output, len(output_data), "out_n", entry, notes)
+        entry["out"] = _bounded(output, output_size, "out_n", entry, notes)
     if notes:
         entry["fl"] = sorted(notes)
     return entry if capture == "full" else _reduced(entry, capture)
@@ -118,113 +109,24 @@ def _head(call: RawCall, kind: str, facts: Facts) -> dict[str, Any]:
     return entry
 
 
-def _utf8(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _storable(text: str) -> str:
-    """Return *text* as CBOR can hold it: lone surrogates become U+FFFD (arguments keep them)."""
-    return _utf8(text).decode("utf-8", "replace")
-
-
-def _bare(value: Any) -> bytes | None:
-    """Return the bytes of a value that is text or bytes, else None."""
-    content = bare_content(value)
-    return _utf8(content) if isinstance(content, str) else content
-
-
-def _input_data(kind: str, facts: Facts, arguments: Any) -> tuple[bytes, bytes]:
-    """Return what is hashed and what is previewed of an input."""
-    data = None
+def _says_input(call: RawCall, kind: str, facts: Facts, fields: Mapping[str, Any], arguments: Any) -> bool:
+    """Return whether hash and preview of the input follow from what is stored anyway."""
+    if len(call.arguments) > _SHORT_BYTES:
+        return False
     if kind in ("find", "ask"):
-        data = _utf8(facts.query)
-    elif kind in ("put", "update"):
-        data = _bare(facts.content)
-    if data is not None:
-        return data, data
-    return (cbor2.dumps(arguments), _readable(arguments)) if arguments else (b"", b"")
-
-
-def _output_data(kind: str, output: Any) -> tuple[bytes, bytes]:
-    """Return what is hashed and what is previewed of an output."""
-    if output is None:
-        return b"", b""
-    data = _bare(output)
-    if data is not None:
-        return data, data
-    stored = cbor2.dumps(output)
-    fields = view(output)
-    if kind == "ask" and isinstance(fields, Mapping):
-        for name in ("text", "answer"):
-            if (text := _bare(fields.get(name))) is not None:
-                return stored, text
-    if len(stored) <= _SMALL_BYTES and _TYPED not in stored:
-        # Most results: the whole of it is encoded faster than a part is chosen.
-        return stored, _as_json(output)
-    return stored, _readable(output)
-
-
-def _readable(value: Any) -> bytes:
-    """Return the beginning of a structured value as compact JSON, for people."""
-    return _as_json(_shortened(value, [MAX_PREVIEW]))
-
-
-def _as_json(value: Any) -> bytes:
-    return _utf8(_JSON.encode(value)[: 2 * MAX_PREVIEW])
-
-
-def _shortened(value: Any, room: list[int]) -> Any:
-    """Return as much of *value* as *room* characters hold; a preview needs no more."""
-    kind = type(value)
-    if kind is str:
-        room[0] -= len(value) + 2
-        return value[:MAX_PREVIEW]
-    if kind is list:
-        return [_shortened(item, room) for item in value[:64] if room[0] > 0]
-    if kind is dict and "~t" in value:
-        return _shortened_typed(value, room)
-    if kind is dict:
-        return _shortened_map(value, room)
-    room[0] -= 8
-    return value
-
-
-def _shortened_typed(value: dict[str, Any], room: list[int]) -> Any:
-    inside = view(value)
-    return "..." if inside is value else _shortened(inside, room)
-
-
-def _shortened_map(value: dict[Any, Any], room: list[int]) -> dict[str, Any]:
-    shown = {}
-    for key, item in itertools.islice(value.items(), 64):
-        if room[0] <= 0:
-            break
-        room[0] -= len(str(key)) + 4
-        shown[str(key)] = _shortened(item, room)
-    return shown
-
-
-def _placeholder(value: Any) -> str:
-    return f"<{len(value)} bytes>" if isinstance(value, bytes) else "<value>"
-
-
-_JSON = json.JSONEncoder(ensure_ascii=False, default=_placeholder)
-_SMALL_BYTES = 4096
-_TYPED = cbor2.dumps("~t")
+        return bool(fields["query"] == facts.query)
+    if kind in ("put", "update"):
+        return stored_input_data(kind, fields, arguments) == input_data(kind, "", facts.content, arguments)
+    return True
 
 
 def _set_digest(entry: dict[str, Any], side: str, data: bytes, shown: bytes, hasher: Hasher) -> None:
-    if not data:
-        return
-    entry[f"{side}h"] = hasher(data)
-    preview = preview_of(shown)
-    if preview:
-        entry[f"{side}p"] = preview
+    # Also of no data: an entry without a hash says that it follows from what is stored.
+    entry[f"{side}h"] = hasher(data) if data else ZERO_HASH
+    entry[f"{side}p"] = preview_of(shown) if data else ""
 
 
-def _own_fields(
-    kind: str, facts: Facts, definition: Mapping[str, Any], hasher: Hasher, arguments: Any
-) -> dict[str, Any]:
+def _own_fields(kind: str, facts: Facts, definition: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of the action's own type, as the model names them."""
     if kind == "find":
         shown: dict[str, Any] = {
@@ -242,11 +144,13 @@ def _own_fields(
     if kind == "put_many":
         return {"frame_ids": list(facts.ids), "count": facts.count}
     if kind == "tool":
-        return {
-            "tool": definition["name"],
-            "args_hash": hasher(cbor2.dumps(arguments)) if arguments else ZERO_HASH,
-        }
+        return {"tool": definition["name"]}
     return {"frame_id": facts.ids[0] if facts.ids else None}
+
+
+def _storable(text: str) -> str:
+    """Return *text* as CBOR can hold it: lone surrogates become U+FFFD (arguments keep them)."""
+    return utf8(text).decode("utf-8", "replace")
 
 
 def _query(facts: Facts) -> str:
@@ -267,7 +171,7 @@ def _bounded(value: Any, size: int, length_key: str, entry: dict[str, Any], note
 
 def _holds_too_much(value: Any) -> bool:
     parts = value.values() if isinstance(value, Mapping) else (value,)
-    return any(isinstance(part, (str, bytes)) and len(_bare(part) or b"") > MAX_BODY_BYTES for part in parts)
+    return any(isinstance(part, (str, bytes)) and len(bare(part) or b"") > MAX_BODY_BYTES for part in parts)
 
 
 def _cut(value: Any, limit: int) -> Any:
@@ -284,12 +188,12 @@ def _reduced(entry: dict[str, Any], capture: Capture) -> dict[str, Any]:
             entry["fl"] = sorted({*entry.get("fl", ()), "unreplayable"})
     fields = entry["x"]
     if "query" in fields:
-        fields["query"] = preview_of(_utf8(fields["query"])) if capture == "preview" else ""
+        fields["query"] = preview_of(utf8(fields["query"])) if capture == "preview" else ""
     if capture == "hash":
         entry.pop("ip", None)
         entry.pop("op", None)
     if "err" in entry:
         name, message = (*entry["err"]["~v"], "", "")[:2]
-        shown = preview_of(_bare(message) or b"") if capture == "preview" else ""
+        shown = preview_of(bare(message) or b"") if capture == "preview" else ""
         entry["err"] = {"~t": "error", "~v": [name, shown, []]}
     return entry

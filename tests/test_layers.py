@@ -16,6 +16,7 @@ _LAYERS = [
     "model",
     "format",
     "protocols facts",
+    "digests",
     "operations redactors policies matchers plugins",
     "pipeline",
     "settings",

@@ -4,27 +4,31 @@ The catalog: which sessions a segment holds, newest last.
 Each commit adds one record and writes one catalog.  Catalog number *n* repeats
 the records of the last *c* commits, where *c* is the largest power of 8, at
 most 512, that divides *n*, and names the catalog *n - c* as its base.  So a
-commit costs little, and a listing follows few bases.
+commit costs little, and a listing follows few bases.  Eight records and more
+are stored as columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import add
 from typing import Any
 
 import attrs
 
 from replaykit.errors import DamagedError
-from replaykit.format.block import Block, cbor_head
+from replaykit.format.block import Block
+from replaykit.format.card_columns import CardColumns, columns_of_cards
 from replaykit.format.entries import Card
 from replaykit.format.fields import CardReader, Fields, map_of_card
 from replaykit.format.index import Place
 from replaykit.format.segment import CATALOG
 from replaykit.format.strict import LOWEST_INTEGER, decode_map, demand_plain, encode_body, encode_value
 
-__all__ = ["Catalog", "Record", "catalog_of", "encode_catalog", "encode_record", "reach"]
+__all__ = ["Catalog", "Record", "catalog_of", "encode_catalog", "reach", "size_of_record"]
 
 _MOST_RECORDS = 512
+_COLUMNS_FROM = 8
 _MOST_BYTES = 4 << 20
 
 
@@ -67,18 +71,34 @@ def reach(number: int, sizes: Sequence[int] = ()) -> int:
     return count
 
 
-def encode_catalog(number: int, base: int, records: Sequence[bytes]) -> bytes:
-    """Return the body of a catalog of *records*, each from `encode_record`, newest last."""
-    start = encode_body({"n": number, "base": base, "add": []})[:-1]
-    return b"".join((start, cbor_head(4, len(records)), *records))
+def encode_catalog(number: int, base: int, records: Sequence[Record]) -> bytes:
+    """Return the body of a catalog of *records*, newest last; of more than a few as columns."""
+    head = {"n": number, "base": base}
+    if len(records) < _COLUMNS_FROM:
+        return encode_body({**head, "add": [_map_of_record(record) for record in records]})
+    places = [(0, 0) if each.index is None else (each.index.offset, each.index.size) for each in records]
+    return encode_body(
+        {
+            **head,
+            "s": b"".join(record.session_id for record in records),
+            "pt": [record.published_ns for record in records],
+            "o": [offset for offset, _ in places],
+            "z": [size for _, size in places],
+            "cols": columns_of_cards([None if each.card is None else map_of_card(each.card) for each in records]),
+        }
+    )
 
 
-def encode_record(record: Record) -> bytes:
-    """Return one record as it stands in a catalog."""
+def size_of_record(record: Record) -> int:
+    """Return about how many bytes a record takes in a catalog."""
+    return len(encode_value(_map_of_record(record)))
+
+
+def _map_of_record(record: Record) -> dict[str, Any]:
     if record.card is None or record.index is None:
-        return encode_value({"pt": record.published_ns, "s": record.session_id})
+        return {"pt": record.published_ns, "s": record.session_id}
     place = [record.index.offset, record.index.size]
-    return encode_value({"pt": record.published_ns, "at": place, "card": map_of_card(record.card)})
+    return {"pt": record.published_ns, "at": place, "card": map_of_card(record.card)}
 
 
 def catalog_of(block: Block, *, path: str = "") -> Catalog:
@@ -93,17 +113,42 @@ def catalog_of(block: Block, *, path: str = "") -> Catalog:
     # Not `decode_body`: each record is checked as it is taken apart, and to
     # go through thousands of them twice would cost as much again.
     body = decode_map(block.body(path=path), path=path, offset=block.offset)
-    demand_plain({**body, "add": []}, path=path, offset=block.offset)
+    unseen: dict[str, Any] = {"add": [], "pt": [], "o": [], "z": [], "cols": {}}
+    demand_plain({**body, **unseen}, path=path, offset=block.offset)
     fields = Fields(body, path, block.offset)
-    number, base, stored = fields.integer("n"), fields.integer("base"), fields.items("add")
+    number, base = fields.integer("n"), fields.integer("base")
+    stored = fields.items("pt") if "cols" in body else fields.items("add")
     first = number - len(stored) + 1
     # Bases strictly decrease, so following them ends; the first catalog of
     # all has none.
     if not stored or first < 1 or not 0 <= base < block.offset or (base == 0) != (first == 1):
         raise DamagedError(path, block.offset, "the catalog contradicts itself")
+    if "cols" in body:
+        return Catalog(number=number, base=base, records=_records_of_columns(fields, first, block))
     reader = CardReader(path, block.offset)
     records = [_record(item, first + at, reader, block, path) for at, item in enumerate(stored)]
     return Catalog(number=number, base=base, records=records)
+
+
+def _records_of_columns(fields: Fields, first: int, block: Block) -> list[Record]:
+    times, offsets, sizes = (fields.items(key) for key in ("pt", "o", "z"))
+    count = len(times)
+    packed = fields.octets("s", 16 * count)
+    sessions = [packed[at : at + 16] for at in range(0, len(packed), 16)]
+    if not len(offsets) == len(sizes) == count or not set(map(type, (*times, *offsets, *sizes))) <= {int}:
+        raise fields.malformed("pt")
+    if min(times) < LOWEST_INTEGER or min(offsets) < 0 or min(sizes) < 0:
+        raise fields.malformed("pt")
+    if max(map(add, offsets, sizes)) > block.offset:
+        raise fields.malformed("o")
+    cards = CardColumns(fields.mapping("cols"), count, fields.path, fields.offset).cards(sessions)
+    records = []
+    for at, (session_id, card) in enumerate(zip(sessions, cards, strict=True)):
+        if (card is None) != (sizes[at] == 0):
+            raise fields.malformed("z")
+        index = None if card is None else Place(offsets[at], sizes[at])
+        records.append(Record(number=first + at, session_id=session_id, published_ns=times[at], card=card, index=index))
+    return records
 
 
 def _record(stored: Any, number: int, reader: CardReader, block: Block, path: str) -> Record:

@@ -79,7 +79,7 @@ class Part:
 class DetailsReader(Protocol):
     """What a card that was read from a catalog asks for the fields that it does not have yet."""
 
-    def details(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    def details(self, body: Any) -> Mapping[str, Any]:
         """Return those fields of the card that is stored as *body*, by their names in `Card`."""
 
 
@@ -115,13 +115,13 @@ class Card:
     capture: str = "full"
     redaction: str = ""
     start_generation: int | None = None
-    _body: Mapping[str, Any] | None = attrs.field(default=None, init=False, eq=False, repr=False)
+    _body: Any = attrs.field(default=None, init=False, eq=False, repr=False)
     _reader: DetailsReader | None = attrs.field(default=None, init=False, eq=False, repr=False)
 
     @classmethod
     def listed(
         cls,
-        body: Mapping[str, Any],
+        body: Any,
         reader: DetailsReader,
         session_id: UUID,
         name: str | None,

@@ -15,6 +15,9 @@ from replaykit.format.entries import Card, Gap, Opening, Sealing
 from replaykit.format.strict import LOWEST_INTEGER, demand_plain
 
 __all__ = [
+    "CARD_DEFAULTS",
+    "CARD_FIELDS",
+    "STATES",
     "CardReader",
     "Fields",
     "map_of_card",
@@ -27,8 +30,7 @@ __all__ = [
 
 _MEANT_WHEN_EMPTY = frozenset({"name", "t1", "gen"})
 _NONE = type(None)
-# What a listing shows comes first.
-_CARD_FIELDS: dict[str, tuple[type, ...]] = {
+CARD_FIELDS: dict[str, tuple[type, ...]] = {
     "s": (bytes,),
     "name": (str, _NONE),
     "t0": (int,),
@@ -49,13 +51,16 @@ _CARD_FIELDS: dict[str, tuple[type, ...]] = {
     "cap": (str,),
     "red": (str,),
 }
+"""The keys of a card and the types that their values may have; what a listing shows comes first."""
+
 # What a card may leave out: anything but its session and its state.
-_CARD_DEFAULTS: dict[str, object] = {
-    key: None if _NONE in kinds else kinds[0]() for key, kinds in _CARD_FIELDS.items() if key not in ("s", "st")
+CARD_DEFAULTS: dict[str, object] = {
+    key: None if _NONE in kinds else kinds[0]() for key, kinds in CARD_FIELDS.items() if key not in ("s", "st")
 }
-_card_values = itemgetter(*_CARD_FIELDS)
-_CARD_SHAPES = frozenset(product(*_CARD_FIELDS.values()))
-_STATES = ("open", "sealed", "interrupted")
+_card_values = itemgetter(*CARD_FIELDS)
+_CARD_SHAPES = frozenset(product(*CARD_FIELDS.values()))
+STATES = ("open", "sealed", "interrupted")
+"""What a session may be in."""
 
 
 @attrs.frozen
@@ -233,8 +238,8 @@ class CardReader:
         Raises:
             DamagedError: A field is missing or has another type than it should.
         """
-        filled = {**_CARD_DEFAULTS, **body}
-        if len(filled) != len(_CARD_FIELDS):
+        filled = {**CARD_DEFAULTS, **body}
+        if len(filled) != len(CARD_FIELDS):
             self._demand_keys(body)
         values = _card_values(filled)
         # A listing makes thousands of cards: the types of all values are
@@ -255,7 +260,7 @@ class CardReader:
             log_through,
             generation or 0,
         )
-        if state not in _STATES or len(session_id) != 16 or least < LOWEST_INTEGER:
+        if state not in STATES or len(session_id) != 16 or least < LOWEST_INTEGER:
             raise self._malformed()
         if parent is not None and len(parent) != 16:
             raise self._malformed()
@@ -268,7 +273,7 @@ class CardReader:
         Raises:
             DamagedError: Metadata or counts are malformed.
         """
-        fields = Fields({**_CARD_DEFAULTS, **body}, self._path, self._offset)
+        fields = Fields({**CARD_DEFAULTS, **body}, self._path, self._offset)
         metadata, kinds = fields.mapping("meta"), fields.mapping("kinds")
         demand_plain([metadata, kinds], path=self._path, offset=self._offset)
         if set(map(type, kinds.values())) - {int}:

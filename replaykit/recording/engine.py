@@ -20,6 +20,7 @@ from uuid import UUID
 
 import attrs
 
+from replaykit.digests import content_hash
 from replaykit.errors import (
     ClosedError,
     NoActiveSessionError,
@@ -36,7 +37,6 @@ from replaykit.intercept import scope
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.logs import get_logger
 from replaykit.model import FrameId, ReplayConfig, ReplaySession
-from replaykit.pipeline import content_hash
 from replaykit.policies import any_of
 from replaykit.protocols import Clock, StateSource, Store
 from replaykit.recording.background import Background, background_of

@@ -12,7 +12,7 @@ from replaykit.errors import StorageError, UnsupportedVersionError
 from replaykit.format.block import Block
 from replaykit.format.entries import Gap
 from replaykit.format.parts import gap_bodies
-from replaykit.format.segment import BARRIER, GAP, SegmentWriter
+from replaykit.format.segment import BARRIER, CATALOG, GAP, SegmentWriter
 from replaykit.format.strict import encode_body
 from replaykit.storage.evidence import keep_aside
 from replaykit.storage.options import StoreOptions
@@ -89,11 +89,12 @@ class Appender:
                 raise self._translated(error) from error
             raise
 
-    def mark_synced(self) -> None:
+    def mark_synced(self, catalog: bytes | None = None) -> None:
         """
         Say in the file that everything before was synced, if anything was written since that was last said.
 
-        Damage of what comes before is told from a torn end by that.
+        Damage of what comes before is told from a torn end by that.  The body
+        of a *catalog* may come with it.
         """
         if self._poisoned is not None or not self._dirty:
             return
@@ -101,19 +102,23 @@ class Appender:
         # Without it only the verdict on later damage is weaker: not worth an
         # error.
         try:
-            self._append_barrier()
+            self._append_barrier(catalog)
         except OSError as error:
             with suppress(OSError):
                 self._roll_back(self.end.offset)
             self._poisoned = error
 
-    def _append_barrier(self) -> None:
-        catalog = self._segment.newest_catalog(self.end.offset)
-        if catalog is None:
+    def _append_barrier(self, body: bytes | None) -> None:
+        newest = self._segment.newest_catalog(self.end.offset)
+        if newest is None:
             return
         writer = self.writer()
         writer.add(BARRIER, encode_body({}))
-        writer.add_tail(catalog.offset, catalog.digest())
+        if body is None:
+            writer.add_tail(newest.offset, newest.digest())
+        else:
+            place = writer.add(CATALOG, body)
+            writer.add_tail(place.offset, writer.previous)
         self._append_whole(writer.take())
         self.end = attrs.evolve(self.end, offset=writer.offset, previous=writer.previous)
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import attrs
 
+from replaykit.digests import completed
 from replaykit.errors import AmbiguousSessionError, SessionNotFoundError, StorageError, UsageError
 from replaykit.format.actions import action_from_entry, checkpoint_from_entry
 from replaykit.format.entries import Card, Entry
@@ -218,6 +219,8 @@ def _by_ending(cards: Sequence[Card]) -> list[Card]:
     recovered, or published again to say what was lost or late: those go where
     their time of ending puts them.
     """
+    if not any(card.state == "interrupted" or card.lost or card.late for card in cards):
+        return list(cards)
     latest, keyed = 0, []
     for card in cards:
         ended = card.ended_ns or 0
@@ -385,7 +388,7 @@ class ActionSequence(Sequence[ReplayAction]):
         if entry is None:
             assert self._stored is not None  # a sequence comes from one of both
             entry = self._stored.action(sequence)
-        return action_from_entry(entry)
+        return action_from_entry(completed(entry))
 
     @overload
     def __getitem__(self, index: int) -> ReplayAction: ...
@@ -404,7 +407,7 @@ class ActionSequence(Sequence[ReplayAction]):
             yield from (self._read(sequence) for sequence in self._sequences)
             return
         for entry in self._stored.actions():
-            yield action_from_entry(entry)
+            yield action_from_entry(completed(entry))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or isinstance(other, (str, bytes)):

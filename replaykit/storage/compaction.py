@@ -46,7 +46,7 @@ __all__ = [
 COMPACT_BLOCK_BYTES = 512 << 10
 """How long the entries of one block are in a compacted store."""
 
-COMPACT_LEVEL = 9
+COMPACT_LEVEL = 12
 """How hard zstd tries there."""
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.compact\Z")
@@ -233,7 +233,6 @@ class _Copy:
 
     def synced(self) -> Any:
         """Return the whole file, locked and on the device."""
-        self._store.idle()
         file = self._store.release()
         self._files.sync(file.handle)
         file.files = self._files

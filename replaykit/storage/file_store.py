@@ -99,6 +99,7 @@ class FileStore:
         self._listing: Listing | None = None
         self._listed_bytes = -1
         self._known: dict[bytes, _Known] = {}
+        self._commits = 0
         self._written: OpenFile | None = None
         self._appender: Appender | None = None
         if not read_only:
@@ -278,7 +279,7 @@ class FileStore:
 
     def release(self) -> OpenFile:
         """Return the locked file that this store writes to, and close the store without it."""
-        self._demand_writable()
+        self._demand_writable().mark_synced(self._closing_catalog())
         file, self._written = self._written, None
         assert file is not None  # a store that is written to has one
         self._closed = True
@@ -334,6 +335,7 @@ class FileStore:
         try:
             appender.write(writer, writer.take())
             listing.commit(record, place)
+            self._commits += 1
             self._listed_bytes = appender.end.offset
         except BaseException:
             # An interrupt may come between the write and what we note of
@@ -421,8 +423,13 @@ class FileStore:
                 return
             self._closed = True
             if self._appender is not None and not self._guard.forked:
-                self._appender.mark_synced()
+                self._appender.mark_synced(self._closing_catalog())
             self._let_go()
+
+    def _closing_catalog(self) -> bytes | None:
+        listing = self._listing
+        found = None if listing is None or not self._commits else listing.closing_catalog(self._commits)
+        return None if found is None or listing is None else encode_catalog(listing.number, *found)
 
     def abandon(self) -> None:
         """Close this process's descriptors only: for a forked child; the parent keeps its lock."""

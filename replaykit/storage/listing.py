@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 
 from replaykit.errors import DamagedError
 from replaykit.format.block import Block
-from replaykit.format.catalog import Catalog, Record, catalog_of, encode_record, reach
+from replaykit.format.catalog import Catalog, Record, catalog_of, reach, size_of_record
 from replaykit.format.index import Place
 from replaykit.storage.segment_file import SegmentFile
 
 __all__ = ["Listing"]
 
 _KEPT = 512
+_SUMMED_UP_PER_COMMIT = 8
 
 
 class Listing:
@@ -56,15 +57,29 @@ class Listing:
         """Return the newest record of a session, None when there is none."""
         return self._records.get(session_id)
 
-    def next_catalog(self, record: Record) -> tuple[int, list[bytes]]:
-        """Return the base and the encoded records of the catalog that commits *record*."""
+    def next_catalog(self, record: Record) -> tuple[int, list[Record]]:
+        """Return the base and the records of the catalog that commits *record*."""
         newest = [*self._recent, record][-reach(record.number) :]
-        stored = [encode_record(each) for each in newest]
-        covered = reach(record.number, [len(each) for each in stored])
+        covered = reach(record.number, [size_of_record(each) for each in newest])
         # A catalog that another writer made may lie off the usual steps.
-        while covered > 1 and (record.number - covered not in self._offsets or covered > len(stored)):
+        while covered > 1 and (record.number - covered not in self._offsets or covered > len(newest)):
             covered //= 8
-        return self._offsets[record.number - covered], stored[-covered:]
+        return self._offsets[record.number - covered], newest[-covered:]
+
+    def closing_catalog(self, commits: int) -> tuple[int, list[Record]] | None:
+        """
+        Return base and records of a catalog that sums up what was committed of late; None where the newest one does.
+
+        A file that is closed is then listed with one read.  It covers a
+        bounded number of records for each of the *commits* since the file was
+        opened, so that a session's share does not grow with the file.
+        """
+        most = min(commits * _SUMMED_UP_PER_COMMIT, len(self._recent))
+        for covered in range(most, reach(self.number), -1):
+            base = self._offsets.get(self.number - covered)
+            if base is not None:
+                return base, list(self._recent)[-covered:]
+        return None
 
     def commit(self, record: Record, place: Place) -> None:
         """Take in a record whose catalog at *place* is on the device."""

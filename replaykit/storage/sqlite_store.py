@@ -24,7 +24,7 @@ from replaykit.errors import (
     UnsupportedVersionError,
 )
 from replaykit.format.block import LIVE_LEVEL
-from replaykit.format.catalog import Record, encode_catalog, encode_record
+from replaykit.format.catalog import Record, encode_catalog
 from replaykit.format.entries import Card, Part
 from replaykit.format.fields import CardReader, map_of_card
 from replaykit.format.merkle import Trees
@@ -304,7 +304,7 @@ class SqliteStore:
         )
         _, place = encode_part(writer, part, trees=trees, block_bytes=block_bytes)
         record = Record(number=1, session_id=card.session_id.bytes, published_ns=now, card=card, index=place)
-        catalog = writer.add(CATALOG, encode_catalog(1, 0, [encode_record(record)]))
+        catalog = writer.add(CATALOG, encode_catalog(1, 0, [record]))
         writer.add_tail(catalog.offset, writer.previous)
         return writer.take()
 

@@ -29,7 +29,7 @@ from replaykit.errors import (
 )
 from replaykit.format.block import Block
 from replaykit.format.entries import Gap, Part
-from replaykit.format.segment import ACTS, GAP
+from replaykit.format.segment import ACTS, CATALOG, GAP
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.files import SystemFiles
 from replaykit.storage.opening import open_store
@@ -248,9 +248,15 @@ def test_a_hole_in_the_last_commit_is_torn_and_not_damage(path: Path) -> None:
 
 def test_damage_below_the_watermark_is_refused_for_writing(path: Path) -> None:
     """What was synced once is not torn: a writer refuses and the file stays byte for byte."""
-    small_file(path)
+    store = FileStore(path)
+    for _ in range(2):
+        store.publish(make_part(uuid4(), range(3)))
+    store.idle()
+    newest = store.segment.newest_catalog(store.size())
+    assert newest is not None
     data = bytearray(path.read_bytes())
-    data[-300] ^= 1
+    store.close()
+    data[newest.offset + 100] ^= 1
     path.write_bytes(data)
 
     with pytest.raises(DamagedError):
@@ -689,3 +695,35 @@ def test_the_location_decides_the_kind(tmp_path: Path) -> None:
         reader = open_store(os.path.join(tmp_path, name.rstrip("/")), read_only=True)
         assert [session_id] == [card.session_id for card in reader.cards()]
         reader.close()
+
+
+def test_a_closed_file_is_listed_from_one_catalog(path: Path) -> None:
+    """Closing sums up what was committed, so that a directory of many files is listed with a read of each."""
+    store = FileStore(path)
+    for number in range(20):
+        store.publish(make_part(uuid4(), [0], name=f"{number}"))
+    store.close()
+
+    files = FaultyFiles()
+    reader = FileStore(path, read_only=True, files=files)
+    catalogs = [item for item in reader.segment.scan(12, reader.size()) if getattr(item, "kind", None) == CATALOG]
+    files.reads.clear()
+    names = [card.name for card in reader.cards()]
+
+    assert names == [f"{number}" for number in range(20)]
+    assert not {catalog.offset for catalog in catalogs[:-1]} & {offset for offset, _ in files.reads}
+    assert reader.verify()
+    reader.close()
+
+
+def test_a_session_per_opening_costs_the_same_however_many_there_are(path: Path) -> None:
+    """What a closing sums up is bounded by what was committed since the opening."""
+    grown = []
+    for _ in range(60):
+        before = path.stat().st_size if path.exists() else 0
+        store = FileStore(path)
+        store.publish(make_part(uuid4(), [0]))
+        store.close()
+        grown.append(path.stat().st_size - before)
+
+    assert max(grown[20:]) <= 2 * max(grown[:20])
