@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import attrs
@@ -566,3 +567,31 @@ def test_the_exit_codes_are_in_the_help() -> None:
     shown = run("--help").output
 
     assert all(code in shown for code in ("0 ok", "1 a check failed", "2 wrong", "3 a store cannot be read"))
+
+
+@pytest.mark.parametrize("location", ["runs/", "notes.mv"])
+def test_the_tools_work_on_every_kind_of_store(location: str, tmp_path: Path) -> None:
+    """A directory and a memory's own file: looked at, followed, made smaller, deleted from, erased from, recovered."""
+    store = os.path.join(tmp_path, location)
+
+    @replaykit.records("find")
+    def look(query: str) -> list[str]:
+        return [query]
+
+    opened: Any = replaykit.open(store) if location.endswith(".mv") else replaykit.Recorder(store)
+    for name in ("first", "second", "third"):
+        with opened.session(name):
+            look(f"{SECRET} {name}")
+    opened.close()
+
+    for verb in ("verify", "doctor", "info", "compact"):
+        said = run(verb, store)
+        assert said.exit_code == 0, said.output + said.stderr
+    assert f"{SECRET} second" in run("tail", store, "second").stdout
+    assert run("delete", store, "second", "--yes").exit_code == 0
+    assert run("delete", store, "third", "--erase", "--yes").exit_code == 0
+    assert [item["name"] for item in json.loads(run("list", store, "--json").output)] == ["first"]
+    assert not any(f"{SECRET} third".encode() in held for held in everything(tmp_path).values())
+    said = run("recover", store, "-o", str(tmp_path / "new.rpk"))
+    assert said.exit_code == 0, said.output + said.stderr
+    assert run("verify", str(tmp_path / "new.rpk")).exit_code == 0
