@@ -214,10 +214,19 @@ class FileStore:
         """Write a deletion that is later than *after_ns*, wherever the session is published."""
         with self._guard:
             appender = self._demand_writable()
+            # The removal of its live log must not be undone by a power loss:
+            # the next to open the store would recover the session.
+            self._sync_names()
             writer = appender.writer()
             writer.add(TOMB, encode_body({"s": session_id.bytes, "t": self._clock()}))
             self._commit(appender, writer, session_id.bytes, after_ns=after_ns)
             self._known.pop(session_id.bytes, None)
+
+    def _sync_names(self) -> None:
+        try:
+            self._files.sync_directory(os.path.dirname(self._path))
+        except OSError as error:
+            raise StorageError(f"Cannot sync the folder of {self._path}: {error}", path=self._path) from error
 
     def _commit(
         self,
