@@ -79,6 +79,7 @@ class _Watched:
         self.publisher = Publisher(store, session.live, card=card, pause=pause)
         self.synced = 0
         self.begun = 0
+        self.is_published = False
         self.counts = (0, 0)
         """What is published of the calls that were lost and late."""
 
@@ -92,7 +93,10 @@ class _Watched:
         session = self.session
         if not _settled(session):
             return False
-        self.publisher.publish(final=True, fallback=session.sealing)
+        # Once only: a log that cannot be removed is no reason to seal again.
+        if not self.is_published:
+            self.publisher.publish(final=True, fallback=session.sealing)
+            self.is_published = True
         sealing = session.sealing
         self.counts = (sealing.lost, sealing.late) if sealing is not None else (0, 0)
         session.live.remove()
@@ -238,6 +242,17 @@ class Background:
             self._ended.extend(self._failed)
             self._failed.clear()
             self.drain()
+
+    def give_up(self) -> None:
+        """Where the store is closed, leave what could not be published to whoever opens it next."""
+        try:
+            self._store.cards()
+        except ClosedError:
+            # A log that we hold on to would look like an open session's.
+            while self._failed:
+                self._failed.pop().session.live.close()
+        except (ReplaykitError, OSError):
+            return
 
     def _publish_amended(self) -> None:
         for watched in list(self._amended.values()):
