@@ -264,11 +264,11 @@ class RecordingEngine:
             session = ActiveSession(
                 self, live, opening, policy=policy, max_actions=config.max_actions_per_session, **options
             )
-        except OSError as error:
+        except StorageError:
             # Its first record does not fit: nothing of it is worth a recovery.
             with contextlib.suppress(OSError):
                 live.remove()
-            raise StorageError(f"Cannot write {live.path}: {error.strerror}", path=live.path) from error
+            raise
         if is_silent:
             session.silence()
         else:
@@ -474,8 +474,10 @@ class RecordingEngine:
         for session in list(self._open.values()):
             self.end(session, by="close")
         if self._store is not None and not self._is_closed:
-            background_of(self._store).publish_all()
+            background = background_of(self._store)
+            background.publish_all()
             self._store.close()
+            background.give_up()
         self._store = None
         self._is_closed = True
 

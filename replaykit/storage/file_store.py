@@ -10,8 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from uuid import UUID, uuid4
 
 import attrs
@@ -55,6 +55,16 @@ __all__ = ["FileStore"]
 _WRITER = "replaykit"
 _CREATION_ATTEMPTS = 50
 _CREATION_PAUSE_S = 0.001
+
+
+@contextmanager
+def _closing_on_error(file: OpenFile) -> Iterator[None]:
+    # Not left to the garbage: whoever keeps the error would keep the lock.
+    try:
+        yield
+    except BaseException:
+        file.close()
+        raise
 
 
 @attrs.frozen
@@ -104,7 +114,7 @@ class FileStore:
         self._written: OpenFile | None = None
         self._appender: Appender | None = None
         if not read_only:
-            self._written = self._open_locked()
+            self._written = self._open_written()
         try:
             self._segment = SegmentFile(open_file(self._files, self._path))
             if self._written is not None:
@@ -353,20 +363,29 @@ class FileStore:
 
     # -- opening ------------------------------------------------------------------
 
+    def _open_written(self) -> OpenFile:
+        try:
+            return self._open_locked()
+        except StorageError:
+            raise
+        except OSError as error:
+            raise StorageError(f"Cannot open {self._path}: {error.strerror}", path=self._path) from error
+
     def _open_locked(self) -> OpenFile:
         for _ in range(_CREATION_ATTEMPTS):
             try:
                 return self._create()
             except FileExistsError:
                 file = open_file(self._files, self._path, write=True)
-            if file.size() > 0:
-                self._lock(file)
-                if self._files.leads_to(self._path, file.handle):
-                    return file
-                # It was compacted between the two steps: the name leads to
-                # another file now.
-                file.close()
-                continue
+            with _closing_on_error(file):
+                if file.size() > 0:
+                    self._lock(file)
+                    if self._files.leads_to(self._path, file.handle):
+                        return file
+                    # It was compacted between the two steps: the name leads
+                    # to another file now.
+                    file.close()
+                    continue
             # Somebody may be creating it right now: the lock is left alone
             # until the first bytes are there.
             file.close()
@@ -376,9 +395,10 @@ class FileStore:
     def _begin_empty(self) -> OpenFile:
         """Begin in a file without a byte: its creator was killed, or it was made for us."""
         file = open_file(self._files, self._path, write=True)
-        self._lock(file)
-        if file.size() == 0:
-            self._begin(file)
+        with _closing_on_error(file):
+            self._lock(file)
+            if file.size() == 0:
+                self._begin(file)
         return file
 
     def _create(self) -> OpenFile:
@@ -390,19 +410,19 @@ class FileStore:
             raise StorageError(f"Cannot create {self._path}: make its folder first", path=self._path) from error
         except OSError as error:
             raise StorageError(f"Cannot create {self._path}: {error.strerror}", path=self._path) from error
-        self._lock(file)
-        try:
-            self._begin(file)
-        except BaseException:
-            # We made it a moment ago and nobody has seen more than its head.
-            with suppress(OSError):
-                self._files.remove(self._path)
-            file.close()
-            raise
+        with _closing_on_error(file):
+            self._lock(file)
+            try:
+                self._begin(file)
+            except BaseException:
+                # We made it a moment ago and nobody has seen more than its head.
+                with suppress(OSError):
+                    self._files.remove(self._path)
+                raise
         return file
 
     def _begin(self, file: OpenFile) -> None:
-        """Write the first bytes of a segment; the file is empty again when that fails."""
+        """Write the first bytes of a segment; the file is empty again when they are not synced."""
         segment = start_segment(
             sync=os.urandom(8),
             file_id=uuid4().bytes,
@@ -412,20 +432,20 @@ class FileStore:
         )
         data = segment.take()
         try:
-            if self._files.append(file.handle, data) != len(data):
-                raise OSError(errno.ENOSPC, "the disk took only a part")
-            self._files.sync(file.handle)
+            try:
+                if self._files.append(file.handle, data) != len(data):
+                    raise OSError(errno.ENOSPC, "the disk took only a part")
+                self._files.sync(file.handle)
+            except BaseException:
+                with suppress(OSError):
+                    self._files.truncate(file.handle, 0)
+                raise
             self._files.sync_directory(os.path.dirname(self._path))
-        except BaseException as error:
-            with suppress(OSError):
-                self._files.truncate(file.handle, 0)
-            if isinstance(error, OSError):
-                raise StorageError(f"Cannot create {self._path}: {error}", path=self._path) from error
-            raise
+        except OSError as error:
+            raise StorageError(f"Cannot create {self._path}: {error}", path=self._path) from error
 
     def _lock(self, file: OpenFile) -> None:
         if not self._files.lock(file.handle):
-            file.close()
             raise LockedError(self._path)
 
     def _demand_writable(self) -> Appender:
