@@ -147,7 +147,7 @@ class DirectoryStore:
         # only to choose a file.
         own = self._own
         if own is None or self._closed or self._guard.forked or self._is_due(own):
-            with self._guard:
+            with self._guard.lock:
                 self._demand_writable()
                 own = self._own_file()
         demand_room(self)
@@ -174,7 +174,7 @@ class DirectoryStore:
             StorageError: It is not kept; the file is as it was.
             UsageError: An entry holds something that no recording can hold.
         """
-        with self._guard:
+        with self._guard.lock:
             self._demand_writable()
             session_id = part.opening.session_id
             owner = None if part.opening.resumed else self._owners.get(session_id)
@@ -193,7 +193,7 @@ class DirectoryStore:
         Raises:
             SessionNotFoundError: It is not published, or was deleted before.
         """
-        with self._guard:
+        with self._guard.lock:
             self._demand_writable()
             found = self._found().get(session_id.bytes)
             if found is None:
@@ -241,7 +241,7 @@ class DirectoryStore:
 
     def cards(self) -> Sequence[Card]:
         """Return one card per published session, in order of publishing; reads no action."""
-        with self._guard:
+        with self._guard.lock:
             self._demand_open()
             found = sorted(self._found().values(), key=lambda each: each[-1].order)
             return [self._card(each) for each in found]
@@ -254,7 +254,7 @@ class DirectoryStore:
             SessionNotFoundError: Nothing of it is published, or it was deleted.
             DamagedError: Its index is damaged.
         """
-        with self._guard:
+        with self._guard.lock:
             self._demand_open()
             found = self._found().get(session_id.bytes)
             if found is None:
@@ -277,7 +277,7 @@ class DirectoryStore:
     def _check(self) -> tuple[int, list[str]]:
         problems: list[str] = []
         bytes_read = 0
-        with self._guard:
+        with self._guard.lock:
             self._demand_open()
             for name in self._store_names():
                 try:
@@ -292,7 +292,7 @@ class DirectoryStore:
 
     def close(self) -> None:
         """Let go of files and locks; closing twice is fine.  Sessions that were read stay readable."""
-        with self._guard:
+        with self._guard.lock:
             self._closed = True
             for store in (*self._writable.values(), *self._readers.values()):
                 store.close()

@@ -190,7 +190,7 @@ class FileStore:
             UsageError: An entry holds something that no recording can hold.
         """
         session_id = part.opening.session_id.bytes
-        with self._guard:
+        with self._guard.lock:
             appender = self._demand_writable()
             known = self._session_so_far(session_id)
             writer = appender.writer()
@@ -213,7 +213,7 @@ class FileStore:
         Raises:
             SessionNotFoundError: It is not published here, or was deleted before.
         """
-        with self._guard:
+        with self._guard.lock:
             self._demand_writable()
             record = self._fresh_listing().record(session_id.bytes)
             if record is None or record.card is None:
@@ -222,7 +222,7 @@ class FileStore:
 
     def hide(self, session_id: UUID, *, after_ns: int = 0) -> None:
         """Write a deletion that is later than *after_ns*, wherever the session is published."""
-        with self._guard:
+        with self._guard.lock:
             appender = self._demand_writable()
             # The removal of its live log must not be undone by a power loss:
             # the next to open the store would recover the session.
@@ -301,12 +301,12 @@ class FileStore:
 
     def records(self) -> Sequence[Record]:
         """Return the newest record of each session, deletions included, in order of publishing."""
-        with self._guard:
+        with self._guard.lock:
             return self._fresh_listing().records()
 
     def cards(self) -> Sequence[Card]:
         """Return one card per published session, in order of publishing; reads no action."""
-        with self._guard:
+        with self._guard.lock:
             records = self._fresh_listing().records()
             return [record.card for record in records if record.card is not None]
 
@@ -318,7 +318,7 @@ class FileStore:
             SessionNotFoundError: Nothing of it is published, or it was deleted.
             DamagedError: Its index is damaged.
         """
-        with self._guard:
+        with self._guard.lock:
             record = self._fresh_listing().record(session_id.bytes)
             if record is None or record.card is None:
                 raise SessionNotFoundError(session_id)
@@ -337,7 +337,7 @@ class FileStore:
 
     def close(self) -> None:
         """Let go of file and lock; closing twice is fine.  Sessions that were read stay readable."""
-        with self._guard:
+        with self._guard.lock:
             if self._closed:
                 return
             self._closed = True

@@ -126,7 +126,7 @@ class SqliteStore:
             log = FileLog(self._files, self._path, session_id, align=self._options.align, reserve=self._reserve)
             log.create()
             return log
-        with self._guard:
+        with self._guard.lock:
             found = self._logs.get(session_id)
             if found is not None and not found.removed:
                 raise LockedError(f"the live log of session {session_id}")
@@ -137,7 +137,7 @@ class SqliteStore:
         """Return the live logs beside this store, whoever writes them."""
         if self._path != MEMORY:
             return logs_beside(self._files, self._path)
-        with self._guard:
+        with self._guard.lock:
             self._logs = {key: log for key, log in self._logs.items() if not log.removed}
             return list(self._logs.values())
 
@@ -152,7 +152,7 @@ class SqliteStore:
             UsageError: An entry holds something that no recording can hold.
         """
         session_id = part.opening.session_id
-        with self._guard:
+        with self._guard.lock:
             self._demand_writable()
             # Encoded before the transaction: while that lasts the agent's own
             # writes to this file wait.  A session has one publisher, so its
@@ -181,7 +181,7 @@ class SqliteStore:
         Raises:
             SessionNotFoundError: It is not published, or was deleted before.
         """
-        with self._guard:
+        with self._guard.lock:
             self._demand_writable()
             with self._transaction() as connection:
                 connection.execute("DELETE FROM replaykit_session WHERE session = ?", (session_id.bytes,))
@@ -216,7 +216,7 @@ class SqliteStore:
 
     def cards(self) -> Sequence[Card]:
         """Return one card per published session, in order of publishing; reads no part."""
-        with self._guard:
+        with self._guard.lock:
             rows = self._rows("SELECT card FROM replaykit_session ORDER BY position")
             return [self._card(stored) for (stored,) in rows]
 
@@ -228,7 +228,7 @@ class SqliteStore:
             SessionNotFoundError: Nothing of it is published, or it was deleted.
             DamagedError: A part is damaged.
         """
-        with self._guard:
+        with self._guard.lock:
             session = self._find(session_id)
         if session is None:
             raise SessionNotFoundError(session_id)
@@ -246,7 +246,7 @@ class SqliteStore:
 
     def close(self) -> None:
         """Let go of the file; closing twice is fine."""
-        with self._guard:
+        with self._guard.lock:
             connection, self._connection = self._connection, None
             self._reserve.give()
             if connection is None:
@@ -260,7 +260,7 @@ class SqliteStore:
         """Return up to *size* bytes at *offset* of the part in *row*; for sessions that were read."""
         import apsw
 
-        with self._guard:
+        with self._guard.lock:
             connection = self._connected()
             try:
                 blob = connection.blob_open("main", "replaykit_part", "body", row, False)
@@ -339,7 +339,7 @@ class SqliteStore:
     def _rows(self, statement: str, *values: bytes | int) -> list[Any]:
         import apsw
 
-        with self._guard:
+        with self._guard.lock:
             connection = self._connected()
             try:
                 return connection.execute(statement, values).fetchall()
