@@ -46,7 +46,7 @@ from replaykit.storage.listing import Listing
 from replaykit.storage.log_files import FileLog, logs_beside
 from replaykit.storage.options import StoreOptions
 from replaykit.storage.quota import demand_room, is_full
-from replaykit.storage.reserve import Reserve
+from replaykit.storage.reserve import Reserve, means_full
 from replaykit.storage.segment_file import OpenFile, SegmentFile, open_file
 from replaykit.storage.stored_session import Piece, SegmentSession, read_index
 
@@ -260,7 +260,7 @@ class FileStore:
         place = writer.add(CATALOG, encode_catalog(record.number, base, stored))
         writer.add_tail(place.offset, writer.previous)
         try:
-            appender.write(writer, writer.take())
+            self._write(appender, writer)
             listing.commit(record, place)
             self._listed_bytes = appender.end.offset
         except BaseException:
@@ -269,6 +269,15 @@ class FileStore:
             self._listing = None
             self._known.clear()
             raise
+
+    def _write(self, appender: Appender, writer: SegmentWriter) -> None:
+        data = writer.take()
+        try:
+            appender.write(writer, data)
+        except StorageError as error:
+            if not means_full(error.__cause__) or not self._reserve.give():
+                raise
+            appender.write(writer, data)
 
     def _following(self, part: Part, known: _Known | None, index: SessionIndex, newest: Place) -> _Known:
         checkpoint_ids = frozenset(entry["c"] for entry in part.checkpoints)

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from replaykit.errors import ClosedError, LockedError, StorageError
 from replaykit.protocols import FileLayer
-from replaykit.storage.reserve import FULL, Reserve
+from replaykit.storage.reserve import Reserve, means_full
 from replaykit.storage.syncing import SharedSync
 
 __all__ = ["FileLog", "MemoryLog", "log_path", "logs_beside", "session_of_log"]
@@ -134,7 +134,7 @@ class FileLog:
         try:
             self.append(record)
         except OSError as error:
-            if error.errno not in FULL or self._reserve is None or not self._reserve.give():
+            if not means_full(error) or self._reserve is None or not self._reserve.give():
                 raise
             self.append(record)
 

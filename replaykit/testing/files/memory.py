@@ -285,6 +285,12 @@ class MemoryFiles:
         return sorted(self._names)
 
     @property
+    def used(self) -> int:
+        """How many bytes files, allocated room and reserves hold."""
+        with self._lock:
+            return self._used()
+
+    @property
     def free(self) -> int:
         """
         How many bytes the disk still takes.
@@ -366,9 +372,12 @@ class MemoryFiles:
         yield from (file for _, _, file in self._renamings if file is not None)
 
     def _free(self) -> int:
+        return (self.capacity or 0) - self._used()
+
+    def _used(self) -> int:
         held = {id(file): file for file in self._names.values()}
         held |= {id(handle.file): handle.file for handle in self._handles.values()}
-        return (self.capacity or 0) - sum(file.room for file in held.values())
+        return sum(file.room for file in held.values())
 
     def _held(self, handle: int) -> _Handle:
         found = self._handles.get(handle)
