@@ -95,6 +95,7 @@ class ActiveSession:
         self.is_open = True
         self.is_forked = False
         self.is_silent = False
+        self.is_handed_over = False
         self.lost = 0
         self.late = 0
         self.loss_reason = ""
