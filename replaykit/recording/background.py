@@ -137,6 +137,7 @@ class Background:
         self._is_exiting = False
         self._retry_from = 0.0
         self._check_from = 0.0
+        self._sync_from = 0.0
         self._slice_began = 0.0
         self._hurried_by: set[object] = set()
         atexit.register(_at_exit, weakref.ref(self))
@@ -201,7 +202,12 @@ class Background:
         An agent whose call lets go of the GIL gets it back only once this
         thread rests, so it works for a moment and rests for three.
         """
-        if threading.current_thread() is not self._thread or self._hurried_by or self._is_exiting:
+        if threading.current_thread() is not self._thread or self._is_exiting:
+            return
+        if time.monotonic() >= self._sync_from:
+            # Publishing may take longer than a sync may wait.
+            self._keep_up()
+        if self._hurried_by:
             return
         worked = time.perf_counter() - self._slice_began
         if worked >= _SLICE_SECONDS:
@@ -284,6 +290,12 @@ class Background:
                     watched.begun = session.actions_begun
                     session.engine.report_unpublished(session, error)
 
+    def _keep_up(self) -> None:
+        """Do what cannot wait until a part is published."""
+        self._sync_from = time.monotonic() + GROUP_SECONDS
+        self._sync()
+        self._stop_where_full()
+
     def _sync(self) -> None:
         for watched in list(self._open.values()):
             session = watched.session
@@ -349,8 +361,7 @@ class Background:
         while not self._is_exiting:
             self._sleep()
             try:
-                self._sync()
-                self._stop_where_full()
+                self._keep_up()
                 self._slice_began = time.perf_counter()
                 self._publish_parts()
                 if self._failed and time.monotonic() >= self._retry_from:

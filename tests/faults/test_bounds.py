@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ import pytest
 
 import replaykit
 from replaykit.errors import ReplaykitWarning, StorageError, StoreFullError
+from replaykit.recording.background import Background, background_of
 from replaykit.storage.directory_store import DirectoryStore
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.files import SystemFiles
 from replaykit.storage.log_files import FileLog
 from replaykit.storage.options import StoreOptions
+from replaykit.storage.publish import MAX_PART_ACTIONS
 from replaykit.testing.contracts import make_part
 from replaykit.testing.files import FaultyFiles, MemoryFiles, TracedFiles
 
@@ -242,3 +245,44 @@ def test_a_long_log_keeps_room_ahead_so_that_a_full_disk_comes_later() -> None:
             log.append(bytes(100_000))
     log.remove()
     assert disk.used == 0
+
+
+# -- while parts are published --------------------------------------------------------------------
+
+
+def busy_recorder(files: Any, **options: Any) -> tuple[Any, Background]:
+    """Return a recorder with more calls in its session than a part holds, and its background: this thread."""
+    limits = StoreOptions(max_bytes=options.get("max_store_bytes"))
+    recorder: Any = replaykit.Recorder("runs.rpk", on_loss="raise", redact=(), **options)
+    recorder._engine._store = FileStore("runs.rpk", files=files, options=limits)
+    background = background_of(recorder.store)
+    background._thread = threading.current_thread()
+    # As if a reader waited: no rests.
+    background._hurried_by.add(recorder)
+    recorder.start_session("busy")
+    for number in range(MAX_PART_ACTIONS + 10):
+        shout(f"{number}")
+    return recorder, background
+
+
+def test_a_log_is_synced_in_time_though_parts_are_being_published() -> None:
+    """An agent that is faster than the publishing keeps it busy for long; a sync waits 20 ms at most."""
+    files = TracedFiles(MemoryFiles())
+    recorder, background = busy_recorder(files, durability="group")
+    background._publish_parts()
+    steps = [(step.what, step.path.endswith(".live")) for step in files.steps]
+    part_written = max(index for index, step in enumerate(steps) if step == ("append", False))
+    assert ("sync", True) in steps[:part_written]
+    recorder.end_session()
+    recorder.close()
+
+
+def test_a_full_store_ends_sessions_though_parts_are_being_published() -> None:
+    recorder, background = busy_recorder(MemoryFiles(), durability="os", max_store_bytes=10_000)
+    assert recorder.is_recording
+    background._publish_parts()
+    assert not recorder.is_recording
+    [summary] = recorder.list_sessions()
+    session = recorder.get_session("busy")
+    assert (session.ended_by, summary.action_count) == ("limit", MAX_PART_ACTIONS + 10)
+    recorder.close()
