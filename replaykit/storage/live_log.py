@@ -162,7 +162,11 @@ class LogReader:
     def _call(self, record: ActionRecord) -> RawCall:
         arguments = record.arguments
         announced = self.announced.pop(record.sequence, None)
-        if record.flags & records.INTENDED and announced is not None:
+        if record.flags & records.INTENDED:
+            if announced is None:
+                # A power loss keeps no order.  Without its arguments the
+                # call would be told as it was not.
+                raise ValueError("the record with the call's arguments is lost")
             arguments = announced.arguments
         failed = bool(record.flags & records.FAILED)
         self.last_ns = max(self.last_ns, record.time_ns + record.duration_ns)

@@ -237,7 +237,7 @@ def test_g7_a_failing_operation_loses_nothing_acknowledged(name: str, effort: Ef
     program, prepare = PROGRAMS[name]
     start = None if prepare is None else prepare()
     everything = list(cases(program, start))
-    chosen = random.Random(name).sample(everything, min(len(everything), effort(4_000)))
+    chosen = random.Random(name).sample(everything, min(len(everything), effort(2_500)))
     for case in chosen:
         rig = Rig(start, **case)
         program(rig)

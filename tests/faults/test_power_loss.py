@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 import attrs
 import pytest
 
-from replaykit.errors import NotAStoreError
+import replaykit
+from replaykit.errors import DamagedError, NotAStoreError
 from replaykit.format import records
+from replaykit.format.block import Block
 from replaykit.format.entries import Opening, Sealing
+from replaykit.format.segment import GAP
+from replaykit.recording.background import background_of
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.live_log import encode_opening, encode_sealing
 from replaykit.storage.log_files import FileLog
@@ -20,7 +26,7 @@ from replaykit.storage.options import StoreOptions
 from replaykit.storage.publish import Publisher
 from replaykit.storage.recovery import recover
 from replaykit.testing.crash_states import CrashState, crash_states
-from replaykit.testing.files import GuardedFiles, MemoryFiles, Step, TracedFiles
+from replaykit.testing.files import SECTOR, GuardedFiles, MemoryFiles, Step, TracedFiles, WrappedFiles
 
 Effort = Callable[[int], int]
 
@@ -169,3 +175,186 @@ def test_g2_what_was_acknowledged_survives_a_power_loss(effort: Effort, powersaf
         for state in crash_states(steps, seed=seed, powersafe_overwrite=powersafe):
             judge.judge(state)
     print(f"G2 (powersafe overwrite {powersafe}, align {align}): {judge.states} states, 0 lost, 0 wrong")
+
+
+def test_a_recovery_that_loses_its_power_is_done_again(effort: Effort) -> None:
+    """A crash at each step of the recovery itself costs nothing either (G2, G8)."""
+    judge = Judge({})
+    for _, steps, seed in programs(effort(20_000), judge):
+        for number, state in enumerate(crash_states(steps, seed=seed, each=2)):
+            if number % 5:
+                continue
+            before = state.files.after_kill()
+            files = TracedFiles(state.files)
+            judge.judge(state, files)
+            for again in crash_states(files.steps, seed=seed, each=2, start=before):
+                synced = {path: max(size, again.synced.get(path, 0)) for path, size in state.synced.items()}
+                judge.judge(attrs.evolve(again, said=state.said, synced=synced))
+    print(f"G2 in a recovery: {judge.states} states, 0 lost, 0 wrong")
+
+
+def holes_in(found: dict[int, str]) -> set[int]:
+    return set(range(max(found, default=-1) + 1)) - found.keys()
+
+
+@pytest.mark.parametrize("durability", ["group", "os"])
+def test_g4_survivors_are_a_prefix_or_the_hole_is_told(effort: Effort, durability: str) -> None:
+    """Without a sync per action a power loss costs the end; what is missing before a survivor is a gap."""
+    judge = Judge({})
+    holes = 0
+    for _, steps, seed in programs(effort(25_000), judge, durability=durability):
+        for state in crash_states(steps, seed=seed):
+            found = judge.judge(state)
+            for session_id, texts in found.items():
+                if holes_in(texts):
+                    holes += 1
+                    assert gaps_of(state.files, session_id), "a hole of which nobody is told"
+    print(f"G4 ({durability}): {judge.states} states, 0 wrong, {holes} with a hole, each told of by a gap")
+
+
+def gaps_of(files: MemoryFiles, session_id: UUID) -> int:
+    """Return how many gaps the file tells of in the session."""
+    segment = FileStore(STORE, files=files, read_only=True).segment
+    blocks = [item for item in segment.scan(segment.head.end, segment.size()) if isinstance(item, Block)]
+    return sum(block.kind == GAP and session_id.bytes in block.body() for block in blocks)
+
+
+# -- G3, with the recorder and a clock that is moved ------------------------------------------
+
+
+@replaykit.records("tool")
+def note(text: str) -> str:
+    return text
+
+
+class SlowSync(WrappedFiles):
+    """Agents go on while a sync is under way; what they write then is not covered by it."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self.during: Callable[[], None] = lambda: None
+
+    def sync(self, handle: int) -> None:
+        self.inner.sync(handle)
+        self.during()
+
+
+GROUP_MS = 20
+SYNC_MS = 12
+
+
+class Service:
+    """A program that records with ``durability="group"``, whose background has its turn every 20 ms of its own time."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.traced = TracedFiles(GuardedFiles(MemoryFiles()))
+        self.files = SlowSync(self.traced)
+        self.now_ms = 0.0
+        self.count = 0
+
+    def run(self) -> list[Step]:
+        recorder: Any = replaykit.Recorder(STORE, durability="group", on_loss="raise", redact=())
+        recorder._engine._store = store = FileStore(STORE, files=self.files)
+        background = background_of(store)
+        # This thread is the background: turns come when the clock says so.
+        background._thread = threading.current_thread()
+        self.files.during = self._go_on
+        recorder.start_session("served")
+        turn_ms = 0.0
+        for _ in range(self.chance.randrange(10, 40)):
+            arrives_ms = self.now_ms + self.chance.choice([0.1, 2, 15]) * self.chance.random()
+            while arrives_ms >= turn_ms + GROUP_MS:
+                turn_ms += GROUP_MS
+                self.now_ms = max(self.now_ms, turn_ms)
+                background._keep_up()
+                turn_ms = max(turn_ms, self.now_ms)
+            self.now_ms = max(arrives_ms, self.now_ms)
+            self._call()
+        steps = list(self.traced.steps)
+        self.files.during = lambda: None
+        recorder.end_session()
+        recorder.close()
+        return steps
+
+    def _call(self) -> None:
+        note(f"{self.count}")
+        self.traced.say((self.count, self.now_ms))
+        self.count += 1
+
+    def _go_on(self) -> None:
+        for _ in range(self.chance.randrange(4)):
+            self.now_ms += SYNC_MS / 4
+            self._call()
+
+
+def test_g3_group_loses_nothing_older_than_its_time_and_one_sync(effort: Effort) -> None:
+    states = oldest_lost = 0
+    seed = 0
+    while states < effort(30_000):
+        for state in crash_states(Service(seed).run(), seed=seed, each=4):
+            if not state.said:
+                continue
+            states += 1
+            store = FileStore(STORE, files=state.files)
+            recover(store)
+            entries = [entry for card in store.cards() for entry in store.read(card.session_id).actions()]
+            kept = {int(entry["in"]["text"]) for entry in entries}
+            now_ms = max((at for _, at in state.said), default=0)
+            lost = [now_ms - at for number, at in state.said if number not in kept]
+            oldest_lost = max(oldest_lost, *lost, 0)
+            assert kept <= set(range(len(state.said) + 1))
+            store.close()
+        seed += 1
+    assert 0 < oldest_lost <= GROUP_MS + SYNC_MS
+    print(f"G3: {states} states, the oldest call that was lost had returned {oldest_lost:.1f} ms before")
+
+
+# -- G8 ------------------------------------------------------------------------------------------
+
+
+def test_g8_damage_below_the_watermark_is_always_reported(effort: Effort) -> None:
+    """A sector of a closed store is zero or garbage: it does not open or verify, and what is read is true."""
+    damaged = refused = 0
+    seed = 0
+    while damaged < effort(20_000):
+        program = Program(seed, align=seed % 2 * 512)
+        program.run()
+        program.store.close()
+        disk: MemoryFiles = program.files.inner.inner  # type: ignore[attr-defined]
+        whole = disk.contents(STORE)
+        below = last_watermark(disk)
+        judge = Judge(program.texts)
+        for start in range(0, below, SECTOR):
+            end = min(start + SECTOR, below)
+            for filling in (bytes(end - start), program.chance.randbytes(end - start)):
+                if whole[start:end] == filling:
+                    continue
+                hurt = MemoryFiles()
+                hurt.place(STORE, whole[:start] + filling + whole[end:])
+                damaged += 1
+                refused += is_refused(hurt, judge)
+        seed += 1
+    print(f"G8: {damaged} damaged sectors, all reported, {refused} of them at opening; 0 wrong")
+
+
+def last_watermark(disk: MemoryFiles) -> int:
+    segment = FileStore(STORE, files=disk, read_only=True).segment
+    return max(item.watermark for item in segment.scan(segment.head.end, segment.size()) if isinstance(item, Block))
+
+
+def is_refused(hurt: MemoryFiles, judge: Judge) -> bool:
+    """Demand that the damage is reported; return whether the store did not even open."""
+    before = hurt.contents(STORE)
+    try:
+        store = FileStore(STORE, files=hurt)
+    except (DamagedError, NotAStoreError):
+        assert hurt.contents(STORE) == before
+        return True
+    assert not store.verify()
+    with suppress(DamagedError):
+        for card in store.cards():
+            with suppress(DamagedError):
+                for entry in store.read(card.session_id).actions():
+                    assert entry["out"] == judge.texts[card.session_id, entry["i"]]
+    return False
