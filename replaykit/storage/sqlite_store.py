@@ -183,6 +183,10 @@ class SqliteStore:
         """
         with self._guard.lock:
             self._demand_writable()
+            if self._path != MEMORY:
+                # The removal of its live log must not be undone by a power
+                # loss: the next to open the store would recover the session.
+                self._files.sync_directory(os.path.dirname(self._path))
             with self._transaction() as connection:
                 connection.execute("DELETE FROM replaykit_session WHERE session = ?", (session_id.bytes,))
                 if not connection.changes():
