@@ -183,15 +183,21 @@ class SqliteStore:
         """
         with self._guard.lock:
             self._demand_writable()
-            if self._path != MEMORY:
-                # The removal of its live log must not be undone by a power
-                # loss: the next to open the store would recover the session.
-                self._files.sync_directory(os.path.dirname(self._path))
+            self._sync_names()
             with self._transaction() as connection:
                 connection.execute("DELETE FROM replaykit_session WHERE session = ?", (session_id.bytes,))
                 if not connection.changes():
                     raise SessionNotFoundError(session_id)
                 connection.execute("DELETE FROM replaykit_part WHERE session = ?", (session_id.bytes,))
+
+    def _sync_names(self) -> None:
+        """Have a power loss not undo that live logs were removed: the next to open the store would recover them."""
+        if self._path == MEMORY:
+            return
+        try:
+            self._files.sync_directory(os.path.dirname(self._path))
+        except OSError as error:
+            raise StorageError(f"Cannot sync the folder of {self._path}: {error}", path=self._path) from error
 
     def _card_after(self, part: Part) -> Card:
         checkpoint_ids = {entry["c"] for entry in part.checkpoints}
