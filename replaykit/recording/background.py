@@ -79,6 +79,7 @@ class _Watched:
         self.publisher = Publisher(store, session.live, card=card, pause=pause)
         self.synced = 0
         self.begun = 0
+        self.is_published = False
         self.counts = (0, 0)
         """What is published of the calls that were lost and late."""
 
@@ -92,7 +93,10 @@ class _Watched:
         session = self.session
         if not _settled(session):
             return False
-        self.publisher.publish(final=True, fallback=session.sealing)
+        # Once only: a log that cannot be removed is no reason to seal again.
+        if not self.is_published:
+            self.publisher.publish(final=True, fallback=session.sealing)
+            self.is_published = True
         sealing = session.sealing
         self.counts = (sealing.lost, sealing.late) if sealing is not None else (0, 0)
         session.live.remove()
@@ -133,6 +137,7 @@ class Background:
         self._is_exiting = False
         self._retry_from = 0.0
         self._check_from = 0.0
+        self._sync_from = 0.0
         self._slice_began = 0.0
         self._hurried_by: set[object] = set()
         atexit.register(_at_exit, weakref.ref(self))
@@ -197,7 +202,12 @@ class Background:
         An agent whose call lets go of the GIL gets it back only once this
         thread rests, so it works for a moment and rests for three.
         """
-        if threading.current_thread() is not self._thread or self._hurried_by or self._is_exiting:
+        if threading.current_thread() is not self._thread or self._is_exiting:
+            return
+        if time.monotonic() >= self._sync_from:
+            # Publishing may take longer than a sync may wait.
+            self._keep_up()
+        if self._hurried_by:
             return
         worked = time.perf_counter() - self._slice_began
         if worked >= _SLICE_SECONDS:
@@ -239,6 +249,17 @@ class Background:
             self._failed.clear()
             self.drain()
 
+    def give_up(self) -> None:
+        """Where the store is closed, leave what could not be published to whoever opens it next."""
+        try:
+            self._store.cards()
+        except ClosedError:
+            # A log that we hold on to would look like an open session's.
+            while self._failed:
+                self._failed.pop().session.live.close()
+        except (ReplaykitError, OSError):
+            return
+
     def _publish_amended(self) -> None:
         for watched in list(self._amended.values()):
             try:
@@ -268,6 +289,12 @@ class Background:
                 except (ReplaykitError, OSError) as error:
                     watched.begun = session.actions_begun
                     session.engine.report_unpublished(session, error)
+
+    def _keep_up(self) -> None:
+        """Do what cannot wait until a part is published."""
+        self._sync_from = time.monotonic() + GROUP_SECONDS
+        self._sync()
+        self._stop_where_full()
 
     def _sync(self) -> None:
         for watched in list(self._open.values()):
@@ -334,8 +361,7 @@ class Background:
         while not self._is_exiting:
             self._sleep()
             try:
-                self._sync()
-                self._stop_where_full()
+                self._keep_up()
                 self._slice_began = time.perf_counter()
                 self._publish_parts()
                 if self._failed and time.monotonic() >= self._retry_from:

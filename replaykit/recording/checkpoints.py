@@ -69,14 +69,14 @@ class Checkpoints:
         return self.limit is not None and (self.is_full or sequence + 1 >= self.limit)
 
     def _ask(self, kind: str, failed: bool) -> None:
-        progress = Progress(
-            actions=self._actions,
-            seconds=time.monotonic() - self._since,
-            bytes=self._session.live.size - self._size,
-            kind=kind,
-            failed=failed,
-        )
         try:
+            progress = Progress(
+                actions=self._actions,
+                seconds=time.monotonic() - self._since,
+                bytes=self._session.live.size - self._size,
+                kind=kind,
+                failed=failed,
+            )
             is_due = self.policy.after(progress)
         except Exception as error:
             self._session.engine.report_loss(self._session, error)

@@ -56,6 +56,9 @@ __all__ = ["RecordingEngine"]
 
 log = get_logger("recording")
 
+_HANDING_OVER_SECONDS = 1.0
+_NAP_SECONDS = 0.001
+
 
 class RecordingEngine:
     """
@@ -264,11 +267,11 @@ class RecordingEngine:
             session = ActiveSession(
                 self, live, opening, policy=policy, max_actions=config.max_actions_per_session, **options
             )
-        except OSError as error:
+        except StorageError:
             # Its first record does not fit: nothing of it is worth a recovery.
             with contextlib.suppress(OSError):
                 live.remove()
-            raise StorageError(f"Cannot write {live.path}: {error.strerror}", path=live.path) from error
+            raise
         if is_silent:
             session.silence()
         else:
@@ -354,11 +357,16 @@ class RecordingEngine:
         self.lost += session.lost
         if self._store is not None:
             background_of(self._store).ended(session)
+        session.is_handed_over = True
 
     def result(self, session: ActiveSession) -> ReplaySession:
         """Return what was recorded in a session that has ended."""
         if session.is_silent:
             return _silent_session(session)
+        # The background may be ending it right now, because the store is full.
+        deadline = time.monotonic() + _HANDING_OVER_SECONDS
+        while not session.is_handed_over and time.monotonic() < deadline:
+            time.sleep(_NAP_SECONDS)
         if self._is_closed and self.location != MEMORY:
             return self._read_again(session.session_id)
         return self.catalogue.get_session(session.session_id)
@@ -474,8 +482,10 @@ class RecordingEngine:
         for session in list(self._open.values()):
             self.end(session, by="close")
         if self._store is not None and not self._is_closed:
-            background_of(self._store).publish_all()
+            background = background_of(self._store)
+            background.publish_all()
             self._store.close()
+            background.give_up()
         self._store = None
         self._is_closed = True
 

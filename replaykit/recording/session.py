@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from replaykit.errors import RedactionError
+from replaykit.errors import RedactionError, StorageError
 from replaykit.format import records
 from replaykit.format.entries import Opening, Sealing
 from replaykit.format.records import CANCELLED, FAILED, HEAD, INTENDED, NO_NUMBER, STREAM, UNFINISHED, sealed
@@ -95,6 +95,7 @@ class ActiveSession:
         self.is_open = True
         self.is_forked = False
         self.is_silent = False
+        self.is_handed_over = False
         self.lost = 0
         self.late = 0
         self.loss_reason = ""
@@ -327,9 +328,13 @@ class ActiveSession:
         Append a record that holds one map.
 
         Raises:
-            OSError: It is not kept.
+            StorageError: It is not kept.
         """
-        self._append(sealed(records.map_body(what, content)))
+        try:
+            self._append(sealed(records.map_body(what, content)))
+        except OSError as error:
+            path = self.live.path
+            raise StorageError(f"Cannot write {path}: {error.strerror or error}", path=path) from error
 
     # -- what goes wrong ----------------------------------------------------
 

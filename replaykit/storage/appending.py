@@ -72,21 +72,22 @@ class Appender:
         Raises:
             StorageError: It is not kept; the file is as it was before, or
                 this appender refuses from now on.
+            KeyboardInterrupt: It is kept whole or not at all.
         """
         self._demand_healthy()
-        before = self.end
+        after = End(offset=writer.offset, previous=writer.previous, watermark=writer.offset)
+        self._dirty = True
         try:
             self._append_whole(data)
             self._sync()
-            self._dirty = True
-            # The last step, one assignment: an interrupt comes before it
-            # (then all is rolled back) or after it (then all is kept).
-            self.end = End(offset=writer.offset, previous=writer.previous, watermark=writer.offset)
-        except BaseException as error:
-            if self.end is before:
-                self._roll_back(before.offset)
-            if isinstance(error, OSError) and not isinstance(error, StorageError):
-                raise self._translated(error) from error
+            self.end = after
+        except OSError as error:
+            self._roll_back(self.end.offset)
+            if isinstance(error, StorageError):
+                raise
+            raise self._translated(error) from error
+        except BaseException:
+            self._settle(after)
             raise
 
     def mark_synced(self, catalog: bytes | None = None) -> None:
@@ -138,6 +139,20 @@ class Appender:
             # lost pages clean, so a second attempt would prove nothing.
             self._poisoned = error
             raise
+
+    def _settle(self, after: End) -> None:
+        """After an interrupt: keep what is whole, since it may be synced and read by others; roll back the rest."""
+        try:
+            is_whole = self._file.size() == after.offset
+        except BaseException as error:
+            self._poisoned = error
+            raise
+        if self._poisoned is not None or self.end is after:
+            return
+        if is_whole:
+            self.end = attrs.evolve(after, watermark=self.end.watermark)
+        else:
+            self._roll_back(self.end.offset)
 
     def _roll_back(self, size: int) -> None:
         if self._poisoned is not None:

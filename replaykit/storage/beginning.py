@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from uuid import uuid4
 
 from replaykit.errors import LockedError, StorageError
@@ -29,22 +29,20 @@ def open_for_writing(files: FileLayer, path: str, *, clock: Callable[[], int], a
         LockedError: Somebody writes to it.
         StorageError: The system refuses, or it is something else.
     """
-    for _ in range(_ATTEMPTS):
-        try:
-            return begin_file(files, path, clock=clock, align=align)
-        except FileExistsError:
-            file = open_file(files, path, write=True)
-        if file.size() > 0:
-            _lock(file)
-            if files.leads_to(path, file.handle):
+    try:
+        for _ in range(_ATTEMPTS):
+            try:
+                return begin_file(files, path, clock=clock, align=align)
+            except FileExistsError:
+                file = _locked_unless_empty(files, path)
+            if file is not None:
                 return file
-            # It was compacted between the two steps: the name leads to
-            # another file now.
-        # Else somebody may be creating it right now: the lock is left alone
-        # until the first bytes are there.
-        file.close()
-        time.sleep(_PAUSE_S)
-    return _begin_empty(files, path, clock=clock, align=align)
+            time.sleep(_PAUSE_S)
+        return _begin_empty(files, path, clock=clock, align=align)
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(f"Cannot open {path}: {error.strerror}", path=path) from error
 
 
 def begin_file(
@@ -65,47 +63,73 @@ def begin_file(
         raise StorageError(f"Cannot create {path}: make its folder first", path=path) from error
     except OSError as error:
         raise StorageError(f"Cannot create {path}: {error.strerror}", path=path) from error
-    _lock(file)
-    try:
-        _write_head(file, clock=clock, align=align, origin=origin)
-    except BaseException:
-        # We made it a moment ago and nobody has seen more than its head.
-        with suppress(OSError):
-            files.remove(path)
-        file.close()
-        raise
+    with _closing_on_error(file):
+        _lock(file)
+        try:
+            _write_head(file, clock=clock, align=align, origin=origin)
+        except BaseException:
+            # We made it a moment ago and nobody has seen more than its head.
+            with suppress(OSError):
+                files.remove(path)
+            raise
     return file
+
+
+def _locked_unless_empty(files: FileLayer, path: str) -> OpenFile | None:
+    file = open_file(files, path, write=True)
+    with _closing_on_error(file):
+        if file.size() > 0:
+            _lock(file)
+            if files.leads_to(path, file.handle):
+                return file
+            # It was compacted between the two steps: the name leads to
+            # another file now.
+    # Else somebody may be creating it right now: the lock is left alone until
+    # the first bytes are there.
+    file.close()
+    return None
 
 
 def _begin_empty(files: FileLayer, path: str, *, clock: Callable[[], int], align: int) -> OpenFile:
     """Begin in a file without a byte: its creator was killed, or it was made for us."""
     file = open_file(files, path, write=True)
-    _lock(file)
-    if file.size() == 0:
-        _write_head(file, clock=clock, align=align)
+    with _closing_on_error(file):
+        _lock(file)
+        if file.size() == 0:
+            _write_head(file, clock=clock, align=align)
     return file
 
 
+@contextmanager
+def _closing_on_error(file: OpenFile) -> Iterator[None]:
+    # Not left to the garbage: whoever keeps the error would keep the lock.
+    try:
+        yield
+    except BaseException:
+        file.close()
+        raise
+
+
 def _write_head(file: OpenFile, *, clock: Callable[[], int], align: int, origin: Origin | None = None) -> None:
-    """Write the first bytes of a segment; the file is empty again when that fails."""
+    """Write the first bytes of a segment; the file is empty again when they are not synced."""
     segment = start_segment(
         sync=os.urandom(8), file_id=uuid4().bytes, created_ns=clock(), writer=_WRITER, align=align, origin=origin
     )
     data = segment.take()
     try:
-        if file.files.append(file.handle, data) != len(data):
-            raise OSError(errno.ENOSPC, "the disk took only a part")
-        file.files.sync(file.handle)
+        try:
+            if file.files.append(file.handle, data) != len(data):
+                raise OSError(errno.ENOSPC, "the disk took only a part")
+            file.files.sync(file.handle)
+        except BaseException:
+            with suppress(OSError):
+                file.files.truncate(file.handle, 0)
+            raise
         file.files.sync_directory(os.path.dirname(file.path))
-    except BaseException as error:
-        with suppress(OSError):
-            file.files.truncate(file.handle, 0)
-        if isinstance(error, OSError):
-            raise StorageError(f"Cannot create {file.path}: {error}", path=file.path) from error
-        raise
+    except OSError as error:
+        raise StorageError(f"Cannot create {file.path}: {error}", path=file.path) from error
 
 
 def _lock(file: OpenFile) -> None:
     if not file.files.lock(file.handle):
-        file.close()
         raise LockedError(file.path)

@@ -152,7 +152,7 @@ class DirectoryStore:
         # only to choose a file.
         own = self._own
         if own is None or self._closed or self._guard.forked or self._is_due(own):
-            with self._guard:
+            with self._guard.lock:
                 self._demand_writable()
                 own = self._own_file()
         demand_room(self)
@@ -179,7 +179,7 @@ class DirectoryStore:
             StorageError: It is not kept; the file is as it was.
             UsageError: An entry holds something that no recording can hold.
         """
-        with self._guard:
+        with self._guard.lock:
             self._demand_writable()
             session_id = part.opening.session_id
             owner = None if part.opening.resumed else self._owners.get(session_id)
@@ -198,7 +198,7 @@ class DirectoryStore:
         Raises:
             SessionNotFoundError: It is not published, or was deleted before.
         """
-        with self._guard:
+        with self._guard.lock:
             self._demand_writable()
             found = self._found().get(session_id.bytes)
             if found is None:
@@ -213,7 +213,7 @@ class DirectoryStore:
             SessionNotFoundError: There is nothing of it.
             LockedError: Another process writes to a file that holds some of it.
         """
-        with self._guard:
+        with self._guard.lock:
             self._demand_writable()
             holding = [
                 name
@@ -233,7 +233,7 @@ class DirectoryStore:
             DamagedError: A file is damaged: recover it first.
             StorageError: There is no room for a rewritten file; those before it are done.
         """
-        with self._guard:
+        with self._guard.lock:
             self._demand_writable()
             names = self._store_names()
             done = []
@@ -314,7 +314,7 @@ class DirectoryStore:
 
     def cards(self) -> Sequence[Card]:
         """Return one card per published session, in order of publishing; reads no action."""
-        with self._guard:
+        with self._guard.lock:
             self._demand_open()
             found = sorted(self._found().values(), key=lambda each: each[-1].order)
             return [self._card(each) for each in found]
@@ -327,7 +327,7 @@ class DirectoryStore:
             SessionNotFoundError: Nothing of it is published, or it was deleted.
             DamagedError: Its index is damaged.
         """
-        with self._guard:
+        with self._guard.lock:
             self._demand_open()
             found = self._found().get(session_id.bytes)
             if found is None:
@@ -350,7 +350,7 @@ class DirectoryStore:
     def _check(self, progress: Advance = silent) -> tuple[int, list[str]]:
         problems: list[str] = []
         bytes_read = 0
-        with self._guard:
+        with self._guard.lock:
             self._demand_open()
             names = self._store_names()
             total = 2 * sum(self._size_of(name) for name in names)
@@ -374,13 +374,13 @@ class DirectoryStore:
 
     def idle(self) -> None:
         """Nothing is written for now: say in our files that all of it was synced."""
-        with self._guard:
+        with self._guard.lock:
             for store in list(self._writable.values()):
                 store.idle()
 
     def close(self) -> None:
         """Let go of files and locks; closing twice is fine.  Sessions that were read stay readable."""
-        with self._guard:
+        with self._guard.lock:
             self._closed = True
             for store in (*self._writable.values(), *self._readers.values()):
                 store.close()

@@ -22,6 +22,7 @@ from replaykit.errors import (
     LockedError,
     ReadOnlyError,
     SessionNotFoundError,
+    StorageError,
 )
 from replaykit.format.catalog import Record, encode_catalog
 from replaykit.format.entries import Card, Part
@@ -48,7 +49,7 @@ from replaykit.storage.listing import Listing
 from replaykit.storage.log_files import FileLog, logs_beside
 from replaykit.storage.options import StoreOptions
 from replaykit.storage.quota import demand_room, is_full
-from replaykit.storage.reserve import Reserve
+from replaykit.storage.reserve import Reserve, means_full
 from replaykit.storage.segment_file import OpenFile, SegmentFile, open_file
 from replaykit.storage.stored_session import Piece, SegmentSession, read_index
 
@@ -190,7 +191,7 @@ class FileStore:
             UsageError: An entry holds something that no recording can hold.
         """
         session_id = part.opening.session_id.bytes
-        with self._guard:
+        with self._guard.lock:
             appender = self._demand_writable()
             known = self._session_so_far(session_id)
             writer = appender.writer()
@@ -215,7 +216,7 @@ class FileStore:
         Raises:
             SessionNotFoundError: It is not published here, or was deleted before.
         """
-        with self._guard:
+        with self._guard.lock:
             self._demand_writable()
             record = self._fresh_listing().record(session_id.bytes)
             if record is None or record.card is None:
@@ -230,7 +231,7 @@ class FileStore:
             SessionNotFoundError: It is not published here, or was deleted and compacted away before.
             StorageError: There is no room for the rewritten file; this one is as it was.
         """
-        with self._guard:
+        with self._guard.lock:
             self._demand_writable()
             if self._fresh_listing().record(session_id.bytes) is None:
                 raise SessionNotFoundError(session_id)
@@ -246,7 +247,7 @@ class FileStore:
             DamagedError: Something in the file is damaged: ``recover`` it first.
             StorageError: There is no room for the rewritten file; this one is as it was.
         """
-        with self._guard:
+        with self._guard.lock:
             self._demand_writable()
             return rewrite(self, progress=progress)
 
@@ -258,7 +259,7 @@ class FileStore:
 
     def append_blocks(self, blocks: Sequence[tuple[int, bytes]]) -> None:
         """Append blocks, as kind and body, that belong to no session; StorageError when they are not kept."""
-        with self._guard:
+        with self._guard.lock:
             appender = self._demand_writable()
             writer = appender.writer()
             for kind, body in blocks:
@@ -290,8 +291,11 @@ class FileStore:
 
     def hide(self, session_id: UUID, *, after_ns: int = 0) -> None:
         """Write a deletion that is later than *after_ns*, wherever the session is published."""
-        with self._guard:
+        with self._guard.lock:
             appender = self._demand_writable()
+            # The removal of its live log must not be undone by a power loss:
+            # the next to open the store would recover the session.
+            self._sync_names()
             writer = appender.writer()
             writer.add(TOMB, encode_body({**self._remains(session_id), "t": self._clock()}))
             self._commit(appender, writer, session_id.bytes, after_ns=after_ns)
@@ -309,6 +313,12 @@ class FileStore:
             if edges is not None:
                 says["root"] = Trees(edges).root()
         return says
+
+    def _sync_names(self) -> None:
+        try:
+            self._files.sync_directory(os.path.dirname(self._path))
+        except OSError as error:
+            raise StorageError(f"Cannot sync the folder of {self._path}: {error}", path=self._path) from error
 
     def _commit(
         self,
@@ -333,7 +343,7 @@ class FileStore:
         place = writer.add(CATALOG, encode_catalog(record.number, base, stored))
         writer.add_tail(place.offset, writer.previous)
         try:
-            appender.write(writer, writer.take())
+            self._write(appender, writer)
             listing.commit(record, place)
             self._commits += 1
             self._listed_bytes = appender.end.offset
@@ -343,6 +353,15 @@ class FileStore:
             self._listing = None
             self._known.clear()
             raise
+
+    def _write(self, appender: Appender, writer: SegmentWriter) -> None:
+        data = writer.take()
+        try:
+            appender.write(writer, data)
+        except StorageError as error:
+            if not means_full(error.__cause__) or not self._reserve.give():
+                raise
+            appender.write(writer, data)
 
     def _following(self, part: Part, known: _Known | None, index: SessionIndex, newest: Place) -> _Known:
         checkpoint_ids = frozenset(entry["c"] for entry in part.checkpoints)
@@ -375,12 +394,12 @@ class FileStore:
 
     def records(self) -> Sequence[Record]:
         """Return the newest record of each session, deletions included, in order of publishing."""
-        with self._guard:
+        with self._guard.lock:
             return self._fresh_listing().records()
 
     def cards(self) -> Sequence[Card]:
         """Return one card per published session, in order of publishing; reads no action."""
-        with self._guard:
+        with self._guard.lock:
             records = self._fresh_listing().records()
             return [record.card for record in records if record.card is not None]
 
@@ -392,7 +411,7 @@ class FileStore:
             SessionNotFoundError: Nothing of it is published, or it was deleted.
             DamagedError: Its index is damaged.
         """
-        with self._guard:
+        with self._guard.lock:
             record = self._fresh_listing().record(session_id.bytes)
             if record is None or record.card is None:
                 raise SessionNotFoundError(session_id)
@@ -412,13 +431,13 @@ class FileStore:
 
     def idle(self) -> None:
         """Nothing is written for now: say in the file that all of it was synced."""
-        with self._guard:
+        with self._guard.lock:
             if self._appender is not None and not (self._closed or self._guard.forked):
                 self._appender.mark_synced()
 
     def close(self) -> None:
         """Let go of file and lock; closing twice is fine.  Sessions that were read stay readable."""
-        with self._guard:
+        with self._guard.lock:
             if self._closed:
                 return
             self._closed = True

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
-from types import TracebackType
+from contextlib import AbstractContextManager
 
 __all__ = ["Guard"]
 
 
 class Guard:
     """
-    A re-entrant lock that knows in which process it was made.
+    Has a re-entrant lock and knows in which process it was made.
 
     A child starts with a fresh one: another thread's hold on it at the
     moment of the fork means nothing there.
@@ -30,14 +30,13 @@ class Guard:
         """Whether this process is a child of the one that the guard belongs to."""
         return os.getpid() != self.pid
 
-    def __enter__(self) -> None:
+    # Handed out rather than wrapped: an interrupt may come at the first step
+    # of an ``__exit__`` in Python, and the lock would stay held.
+    @property
+    def lock(self) -> AbstractContextManager[object]:
+        """The lock, to be taken at once: ``with guard.lock:``."""
         if os.getpid() != self._lock_pid:
             # Only the forking thread lives on in a child: nobody races here.
             self._lock_pid = os.getpid()
             self._lock = threading.RLock()
-        self._lock.acquire()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._lock.release()
+        return self._lock

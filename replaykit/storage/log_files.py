@@ -12,13 +12,13 @@ import errno
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from uuid import UUID
 
 from replaykit.errors import ClosedError, LockedError, StorageError
 from replaykit.protocols import FileLayer
-from replaykit.storage.reserve import FULL, Reserve
+from replaykit.storage.reserve import Reserve, means_full
 from replaykit.storage.syncing import SharedSync
 
 __all__ = ["FileLog", "MemoryLog", "log_path", "logs_beside", "session_of_log"]
@@ -39,7 +39,9 @@ def log_path(store_path: str, session_id: UUID) -> str:
 def logs_beside(files: FileLayer, store_path: str) -> Sequence[FileLog]:
     """Return the live logs beside the store at *store_path*, ordered by name."""
     directory, name = os.path.split(store_path)
-    parsed = (session_of_log(found) for found in sorted(files.names(directory)))
+    with _told("list", directory or "."):
+        names = sorted(files.names(directory))
+    parsed = map(session_of_log, names)
     return [FileLog(files, store_path, each[1]) for each in parsed if each is not None and each[0] == name]
 
 
@@ -47,6 +49,17 @@ def session_of_log(name: str) -> tuple[str, UUID] | None:
     """Return the store's name and the session that a live log's file *name* says; None for other names."""
     match = _NAME.search(name)
     return None if match is None else (name[: match.start()], UUID(match[1]))
+
+
+@contextmanager
+def _told(doing: str, path: str) -> Iterator[None]:
+    """Say what could not be done where; that a file is missing, or is there, is for the caller."""
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError, StorageError):
+        raise
+    except OSError as error:
+        raise StorageError(f"Cannot {doing} {path}: {error.strerror}", path=path) from error
 
 
 class FileLog:
@@ -94,10 +107,9 @@ class FileLog:
     @property
     def size(self) -> int:
         """Bytes appended so far; 0 once it is removed."""
-        try:
+        with suppress(FileNotFoundError), _told("read", self.path):
             return self._files.size(self._readable())
-        except FileNotFoundError:
-            return 0
+        return 0
 
     def append(self, record: bytes) -> None:
         """
@@ -122,7 +134,7 @@ class FileLog:
         try:
             self.append(record)
         except OSError as error:
-            if error.errno not in FULL or self._reserve is None or not self._reserve.give():
+            if not means_full(error) or self._reserve is None or not self._reserve.give():
                 raise
             self.append(record)
 
@@ -134,7 +146,8 @@ class FileLog:
 
     def read(self, offset: int, size: int) -> bytes:
         """Return up to *size* bytes from *offset*."""
-        return self._files.pread(self._readable(), size, offset)
+        with _told("read", self.path):
+            return self._files.pread(self._readable(), size, offset)
 
     def sync(self) -> None:
         """
@@ -169,14 +182,13 @@ class FileLog:
         """Return whether a living process, this one included, still writes to it."""
         # A fresh descriptor: locks belong to descriptors, so this also sees
         # a writer in our own process.
-        try:
+        with suppress(FileNotFoundError), _told("look at", self.path):
             probe = self._files.open(self.path, write=False, create=False)
-        except FileNotFoundError:
-            return False
-        try:
-            return not self._files.lock(probe, shared=True)
-        finally:
-            self._files.close(probe)
+            try:
+                return not self._files.lock(probe, shared=True)
+            finally:
+                self._files.close(probe)
+        return False
 
     def create(self) -> None:
         """
@@ -187,37 +199,33 @@ class FileLog:
             StorageError: It has a log that is not recovered yet, or the system refuses.
         """
         try:
-            handle = self._files.open(self.path, write=True, create=True)
+            with _told("create", self.path):
+                self._become_writer(self._files.open(self.path, write=True, create=True))
         except FileExistsError as error:
             if self.has_writer():
                 raise LockedError(self.path) from error
             raise StorageError(f"{self.path} exists: recover it first", path=self.path) from error
-        except StorageError:
-            raise
-        except OSError as error:
-            raise StorageError(f"Cannot create {self.path}: {error.strerror}", path=self.path) from error
-        self._become_writer(handle)
 
     def claim(self) -> bool:
         """Become its writer if nobody is; True when it is ours now."""
         if self.descriptor != _CLOSED:
             return True
-        try:
+        with suppress(FileNotFoundError), _told("claim", self.path):
             handle = self._files.open(self.path, write=True, create=False)
-        except FileNotFoundError:
-            return False
-        # Somebody may have published and removed it between the two steps.
-        if not self._files.lock(handle) or not self._files.leads_to(self.path, handle):
-            self._files.close(handle)
-            return False
-        self._hold(handle)
-        return True
+            with self._closing_unless_held(handle):
+                # Somebody may have published and removed it between the two steps.
+                if self._files.lock(handle) and self._files.leads_to(self.path, handle):
+                    self._hold(handle)
+        return self.descriptor != _CLOSED
 
     def remove(self) -> None:
         """Drop the log: all of it is published."""
-        with suppress(FileNotFoundError):
-            self._files.remove(self.path)
-        self.close()
+        try:
+            with suppress(FileNotFoundError):
+                self._files.remove(self.path)
+        finally:
+            # Also when the name stays: whoever finds it may recover it then.
+            self.close()
 
     def close(self) -> None:
         """Let go of the file and of the writer's lock; it stays where it is."""
@@ -234,14 +242,22 @@ class FileLog:
         self.close()
 
     def _become_writer(self, handle: int) -> None:
-        for _ in range(_LOCK_ATTEMPTS):
-            if self._files.lock(handle):
-                self._hold(handle)
-                return
-            # Another process is just asking whether the log has a writer.
-            time.sleep(_LOCK_PAUSE_S)
-        self._files.close(handle)
+        with self._closing_unless_held(handle):
+            for _ in range(_LOCK_ATTEMPTS):
+                if self._files.lock(handle):
+                    self._hold(handle)
+                    return
+                # Another process is just asking whether the log has a writer.
+                time.sleep(_LOCK_PAUSE_S)
         raise LockedError(self.path)
+
+    @contextmanager
+    def _closing_unless_held(self, handle: int) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            if self.descriptor != handle:
+                self._files.close(handle)
 
     def _hold(self, handle: int) -> None:
         self.descriptor = handle

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from replaykit.errors import SessionNotFoundError, StorageError
+from replaykit.errors import SessionNotFoundError
 from replaykit.logs import get_logger
 from replaykit.protocols import Log, Store, StoredSession
 from replaykit.storage.live_log import sequences_in
@@ -21,20 +21,21 @@ def recover(store: Store) -> int:
     """
     recovered = 0
     for live in store.logs():
-        if live.has_writer() or not live.claim():
-            live.close()
-            continue
         recovered += _recover_one(store, live)
     return recovered
 
 
 def _recover_one(store: Store, live: Log) -> int:
     try:
+        if live.has_writer() or not live.claim():
+            live.close()
+            return 0
         stored = _published(store, live)
         if stored is None or not is_published(stored, live):
             Publisher(store, live, card=None if stored is None else stored.card).publish(final=True)
         live.remove()
-    except StorageError as error:
+    except OSError as error:
+        # One log that cannot be read keeps nobody from the rest.
         log.error("recovery_failed", session=str(live.session_id), error=str(error))
         live.close()
         return 0

@@ -7,12 +7,15 @@ from contextlib import suppress
 
 from replaykit.protocols import FileLayer
 
-__all__ = ["FULL", "Reserve"]
+__all__ = ["Reserve", "means_full"]
 
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""The errors that mean that the device takes no more."""
-
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _BYTES = 256 << 10
+
+
+def means_full(error: BaseException | None) -> bool:
+    """Return whether *error* says that the device takes no more."""
+    return isinstance(error, OSError) and error.errno in _FULL
 
 
 class Reserve:

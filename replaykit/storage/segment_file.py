@@ -74,7 +74,10 @@ class OpenFile:
 
     def size(self) -> int:
         """Return the file's size."""
-        return self.files.size(self.handle)
+        try:
+            return self.files.size(self.handle)
+        except OSError as error:
+            raise StorageError(f"Cannot read {self.path}: {error.strerror}", path=self.path) from error
 
     def close(self) -> None:
         """Close it now; a lock on it ends."""

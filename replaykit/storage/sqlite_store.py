@@ -145,7 +145,7 @@ class SqliteStore:
             log = FileLog(self._files, self._path, session_id, align=self._options.align, reserve=self._reserve)
             log.create()
             return log
-        with self._guard:
+        with self._guard.lock:
             found = self._logs.get(session_id)
             if found is not None and not found.removed:
                 raise LockedError(f"the live log of session {session_id}")
@@ -156,7 +156,7 @@ class SqliteStore:
         """Return the live logs beside this store, whoever writes them."""
         if self._path != MEMORY:
             return logs_beside(self._files, self._path)
-        with self._guard:
+        with self._guard.lock:
             self._logs = {key: log for key, log in self._logs.items() if not log.removed}
             return list(self._logs.values())
 
@@ -171,7 +171,7 @@ class SqliteStore:
             UsageError: An entry holds something that no recording can hold.
         """
         session_id = part.opening.session_id
-        with self._guard:
+        with self._guard.lock:
             self._demand_writable()
             # Encoded before the transaction: while that lasts the agent's own
             # writes to this file wait.  A session has one publisher, so its
@@ -202,8 +202,9 @@ class SqliteStore:
         Raises:
             SessionNotFoundError: It is not published, or was deleted before.
         """
-        with self._guard:
+        with self._guard.lock:
             self._demand_writable()
+            self._sync_names()
             with self._transaction() as connection:
                 connection.execute("DELETE FROM replaykit_session WHERE session = ?", (session_id.bytes,))
                 if not connection.changes():
@@ -220,7 +221,7 @@ class SqliteStore:
             SessionNotFoundError: It is not published, or was deleted and compacted away before.
             LockedError: Another connection is using the file.
         """
-        with self._guard:
+        with self._guard.lock:
             was_deleted = self._rows("SELECT 1 FROM replaykit_meta WHERE key = ?", _deleted(session_id))
             is_there = self._rows("SELECT 1 FROM replaykit_session WHERE session = ?", session_id.bytes)
             if is_there or not was_deleted:
@@ -235,7 +236,7 @@ class SqliteStore:
             DamagedError: Something is damaged; nothing was changed.
             LockedError: Another connection is using the file.
         """
-        with self._guard:
+        with self._guard.lock:
             self._demand_writable()
             before, cards = self.total_bytes(), self.cards()
             with self._transaction() as connection:
@@ -277,6 +278,15 @@ class SqliteStore:
         with self._transaction() as connection:
             connection.execute("DELETE FROM replaykit_meta WHERE key LIKE 'deleted %'")
 
+    def _sync_names(self) -> None:
+        """Have a power loss not undo that live logs were removed: the next to open the store would recover them."""
+        if self._path == MEMORY:
+            return
+        try:
+            self._files.sync_directory(os.path.dirname(self._path))
+        except OSError as error:
+            raise StorageError(f"Cannot sync the folder of {self._path}: {error}", path=self._path) from error
+
     def _card_after(self, part: Part, session: SegmentSession | None) -> Card:
         checkpoint_ids = {entry["c"] for entry in part.checkpoints}
         if session is None:
@@ -312,7 +322,7 @@ class SqliteStore:
 
     def cards(self) -> Sequence[Card]:
         """Return one card per published session, in order of publishing; reads no part."""
-        with self._guard:
+        with self._guard.lock:
             rows = self._rows("SELECT card FROM replaykit_session ORDER BY position")
             return self._cards([stored for (stored,) in rows])
 
@@ -324,7 +334,7 @@ class SqliteStore:
             SessionNotFoundError: Nothing of it is published, or it was deleted.
             DamagedError: A part is damaged.
         """
-        with self._guard:
+        with self._guard.lock:
             session = self._find(session_id)
         if session is None:
             raise SessionNotFoundError(session_id)
@@ -348,7 +358,7 @@ class SqliteStore:
 
     def close(self) -> None:
         """Let go of the file; closing twice is fine."""
-        with self._guard:
+        with self._guard.lock:
             connection, self._connection = self._connection, None
             self._reserve.give()
             if connection is None:
@@ -362,7 +372,7 @@ class SqliteStore:
         """Return up to *size* bytes at *offset* of the part in *row*; for sessions that were read."""
         import apsw
 
-        with self._guard:
+        with self._guard.lock:
             connection = self._connected()
             try:
                 blob = connection.blob_open("main", "replaykit_part", "body", row, False)
@@ -453,7 +463,7 @@ class SqliteStore:
     def _rows(self, statement: str, *values: bytes | int | str) -> list[Any]:
         import apsw
 
-        with self._guard:
+        with self._guard.lock:
             connection = self._connected()
             try:
                 return connection.execute(statement, values).fetchall()

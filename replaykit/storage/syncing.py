@@ -20,9 +20,9 @@ class SharedSync:
     def __init__(self, sync: Callable[[], None], size: Callable[[], int]) -> None:
         self._sync = sync
         self._size = size
-        # Re-entrant, since a signal handler may record in the midst of this.
-        self._turn = threading.Condition(threading.RLock())
-        self._leader: int | None = None
+        # Re-entrant, since a signal handler may record in the midst of this:
+        # it cannot wait for its own thread's sync and does one of its own.
+        self._turn = threading.RLock()
         self._synced = 0
         self.failure: OSError | None = None
 
@@ -33,24 +33,14 @@ class SharedSync:
         Raises:
             OSError: A sync failed, now or earlier.
         """
-        me = threading.get_ident()
+        # Whoever waits here has written already, so the first of them to get
+        # its turn syncs for all.
         with self._turn:
-            while self.failure is None and self._synced < size and self._leader not in (None, me):
-                self._turn.wait()
             self._demand_healthy()
-            if self._synced >= size:
-                return
-            # A signal handler that interrupts its own thread's sync cannot
-            # wait for it: it does one of its own.
-            outer, self._leader = self._leader, me
-        try:
-            self._lead()
-        finally:
-            with self._turn:
-                self._leader = outer
-                self._turn.notify_all()
+            if self._synced < size:
+                self._sync_all()
 
-    def _lead(self) -> None:
+    def _sync_all(self) -> None:
         covered = self._size()
         try:
             self._sync()

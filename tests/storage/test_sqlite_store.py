@@ -22,8 +22,10 @@ from replaykit.errors import (
 )
 from replaykit.format.segment import read_head
 from replaykit.storage.database import open_database
+from replaykit.storage.files import SystemFiles
 from replaykit.storage.sqlite_store import SqliteStore
 from replaykit.testing.contracts import make_action, make_part
+from replaykit.testing.files import TracedFiles
 
 
 @pytest.fixture
@@ -226,3 +228,15 @@ def test_a_file_that_nobody_can_write_is_read_where_it_is(tmp_path: Path, monkey
     assert reader.cards() == []
     assert [item.name for item in tmp_path.iterdir()] == ["notes.mv"]
     reader.close()
+
+
+def test_a_deleted_session_stays_deleted_after_a_power_loss(path: Path) -> None:
+    """That its live log is gone is on the device before the deletion is; else the log would be recovered."""
+    files = TracedFiles(SystemFiles())
+    store = SqliteStore(path, files=files)
+    log = store.create_log(uuid4())
+    store.publish(make_part(log.session_id))
+    log.remove()
+    store.delete(log.session_id)
+    store.close()
+    assert [step.what for step in files.steps] == ["create", "remove", "sync_directory"]
