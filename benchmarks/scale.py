@@ -289,7 +289,7 @@ def measure_access(folder: Path, pool: Sequence[Entry], sizes: Sizes) -> list[st
         reads = files.reads / sizes.accesses
         checked = random.sample(range(sizes.actions), 20)
         is_right = all(
-            (actions[number].sequence, actions[number].input_hash) == (number, pool[number % len(pool)]["ih"])
+            (actions[number].sequence, actions[number].arguments) == (number, pool[number % len(pool)]["in"])
             for number in checked
         )
     print(f"\n{f'action N of {sizes.actions:,}':34}{'p50 ms':>11}{'p99 ms':>9}{'budget':>8}{'reads':>9}")
