@@ -247,8 +247,8 @@ class Segment:
 
     def items(self, at: int = len(MAGIC)) -> Iterator[Block | Range]:
         """Yield each whole block from *at* on, and each damaged range between them."""
-        if self.data[: len(MAGIC)] != MAGIC:
-            yield Range(0, min(len(MAGIC), len(self.data)), "it begins with something else")
+        if self.data[: len(MAGIC)] != MAGIC or len(self.data) == len(MAGIC):
+            yield Range(0, min(len(MAGIC), len(self.data)), "it begins with something else, or has no HEAD")
         size = len(self.data)
         while at < size:
             if self.data[at] == 0:
