@@ -274,7 +274,22 @@ def test_false_beginnings_cost_no_more_than_the_file(tmp_path: Path) -> None:
     items = list(segment.items())
 
     assert isinstance(items[0], reader.Block)
-    assert segment.checks > -len(data)
+    assert -len(data) < segment.checks <= 0
+
+
+def test_nothing_inside_a_whole_block_is_looked_at() -> None:
+    """Also where its body is no body: whoever wrote it could place anything there."""
+    head = encode_block(1, b"\xa0", sync=b"syncsync", offset=12, watermark=0, previous=bytes(32))
+    at = 12 + len(head)
+
+    def made(kind: int, body: bytes, offset: int) -> bytes:
+        return encode_block(kind, body, sync=b"syncsync", offset=offset, watermark=0, previous=bytes(32), level=None)
+
+    before = len(made(3, made(3, b"\xa0", at), at)) - len(made(3, b"\xa0", at)) - 5
+    data = MAGIC + head + made(3, made(3, b"\xa0", at + before), at)
+    assert reader.Segment(data).block(at + before, len(data)).body == {}
+
+    assert salvaged(data) == ({12: (1, at, {})}, [range(at, len(data))])
 
 
 def test_hostile_bodies_are_damage(tmp_path: Path) -> None:
