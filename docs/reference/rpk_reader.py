@@ -154,7 +154,8 @@ class Segment:
     A segment's bytes.
 
     Failed checksums may cost twice its size, expanded bodies 64 times, but
-    never less than 256 MiB: what is beyond that is left as it is.
+    never less than 256 MiB: what is beyond that is left as it is.  One body is
+    held at a time; as Python objects a hostile one of 64 MiB may take gigabytes.
     """
 
     def __init__(self, data: Data) -> None:

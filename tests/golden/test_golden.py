@@ -14,7 +14,7 @@ import pytest
 import replaykit
 from replaykit.cli.as_json import jsonable
 from replaykit.format.block import Block
-from replaykit.format.segment import KINDS
+from replaykit.format.segment import GAP, KINDS
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.stored_session import SegmentSession, demand_roots
 
@@ -85,6 +85,23 @@ def test_the_newest_recording_has_every_kind_of_block() -> None:
         scanned = store.segment.scan(12, store.size())
         kinds = {item.kind for item in scanned if isinstance(item, Block)}
     assert KINDS | {64} == kinds
+
+
+def others_in(store: FileStore) -> list[tuple[int, bytes]]:
+    """Return kind and body of the blocks that belong to no session and are no commit."""
+    scanned = [item for item in store.segment.scan(12, store.size()) if isinstance(item, Block)]
+    return [(item.kind, item.body()) for item in scanned if item.kind in (GAP, 64) and b"\x61s\x50" not in item.body()]
+
+
+def test_what_belongs_to_no_session_survives_compaction(tmp_path: Path) -> None:
+    """A kind of a newer release, and the torn end that a recovery kept, with their bodies."""
+    copy = tmp_path / FILES[-1].name
+    shutil.copyfile(FILES[-1], copy)
+    with contextlib.closing(FileStore(copy)) as store:
+        before = others_in(store)
+        store.compact()
+        assert before == others_in(store)
+    assert [kind for kind, _ in before] == [64, GAP]
 
 
 def test_there_is_something_to_keep() -> None:
