@@ -68,8 +68,8 @@ class Range(NamedTuple):
 # -- CBOR ---------------------------------------------------------------------------
 
 
-def head_at(data: bytes, at: int) -> tuple[int, int, int]:
-    """Return major type, value and the next position; the shortest form only."""
+def head_at(data: bytes, at: int, *, shortest: bool = True) -> tuple[int, int, int]:
+    """Return major type, value and the next position; in a block's own fields the shortest form only."""
     if at >= len(data):
         raise Damaged("it ends inside an item")
     major, value = data[at] >> 5, data[at] & 31
@@ -81,14 +81,14 @@ def head_at(data: bytes, at: int) -> tuple[int, int, int]:
     number = int.from_bytes(data[at + 1 : stop], "big")
     if stop > len(data):
         raise Damaged("it ends inside an item")
-    if major != 7 and number < (24 if value == 24 else 1 << 4 * (stop - at - 1)):
+    if shortest and number < (24 if value == 24 else 1 << 4 * (stop - at - 1)):
         raise Damaged("a number is not in its shortest form")
     return major, number, stop
 
 
 def value_at(data: bytes, at: int, depth: int = DEPTH) -> tuple[Any, int]:
     """Return the plain value at *at* and where the next one begins."""
-    major, number, start = head_at(data, at)
+    major, number, start = head_at(data, at, shortest=False)
     if major == 7:
         return simple_at(data, at, number, start)
     if major < 2:

@@ -17,9 +17,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import replaykit
-from replaykit.errors import ReplaykitError
+from replaykit.errors import DamagedError, ReplaykitError
 from replaykit.format.block import MAGIC, Block, encode_block
 from replaykit.format.entries import Gap
 from replaykit.format.fields import map_of_card
@@ -168,6 +170,24 @@ def test_parts_in_a_database_are_segments(tmp_path: Path) -> None:
         bodies = [body for (body,) in connection.execute("SELECT body FROM replaykit_part ORDER BY number")]
     assert [listed(body)[0][0]["st"] for body in bodies] == ["open", "sealed"]
     assert listed(bodies[-1]) == ([newest], False)
+
+
+BODY = encode_body({"a": [1, -2, 2**63, 1.5, None, True, b"xx", "é", {"b": []}], "c": {"d": "x" * 30}, "e": -(2**63)})
+
+
+@given(st.lists(st.tuples(st.integers(0, len(BODY) - 1), st.integers(0, 255)), max_size=3), st.binary(max_size=1))
+def test_both_decoders_take_and_refuse_the_same(changes: list[tuple[int, int]], rest: bytes) -> None:
+    """The strict profile, written twice: equal values, or damage for both."""
+    body = bytearray(BODY + rest)
+    for at, value in changes:
+        body[at] = value
+    try:
+        expected = repr(decode_body(bytes(body)))
+    except DamagedError:
+        with pytest.raises(reader.Damaged):
+            reader.decoded(bytes(body))
+    else:
+        assert expected == repr(reader.decoded(bytes(body)))
 
 
 # -- damage -----------------------------------------------------------------------------------
