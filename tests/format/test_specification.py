@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from uuid import UUID
 
+import attrs
 import pytest
 from blake3 import blake3
 
@@ -20,8 +21,10 @@ from replaykit.format.entry_blocks import BLOB_BYTES, MAX_BLOB_BYTES
 from replaykit.format.fields import map_of_card
 from replaykit.format.merkle import Trees
 from replaykit.format.parts import encode_part
+from replaykit.format.records import FLAG_NAMES
 from replaykit.format.segment import KINDS, Origin, SegmentWriter, start_segment
 from replaykit.format.strict import MAX_DEPTH, decode_body
+from replaykit.model import KINDS as MODEL_KINDS
 
 PAGE = Path(__file__).parents[2] / "docs/reference/format.md"
 TEXT = PAGE.read_text()
@@ -133,6 +136,20 @@ def test_every_key_of_an_entry_that_is_read_is_in_the_page() -> None:
     assert keys_of("action") == read["_action"] | read["_action_type"] | {"inb", "outb"}
     assert keys_of("checkpoint") == read["checkpoint_from_entry"] | read["_frame_ids"]
     assert keys_of("tomb") == {"s", "n", "root", "t"}
+
+
+def test_the_fields_of_every_kind_of_action_are_in_the_page() -> None:
+    """As the model has them, and no other."""
+    rows = re.findall(r"^\| ([a-z_, ]+) \| (`.*) \|$", TEXT, re.MULTILINE)
+    page = {kind: set(re.findall(r"`(\w+)`", keys)) for kinds_of, keys in rows for kind in kinds_of.split(", ")}
+    model = {kind: {field.name for field in attrs.fields(cls)} for kind, cls in MODEL_KINDS.items()}
+    assert page == {**model, "find": {*model["find"], "k"}}
+
+
+def test_every_flag_is_in_the_page() -> None:
+    """Those of a call and those of its values."""
+    (listed,) = re.findall(r"^Flags: (.*?)\n\n", TEXT, re.MULTILINE | re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", listed)) == {*FLAG_NAMES.values(), "deep", "cycle", "unreplayable"}
 
 
 def test_every_kind_is_in_the_page() -> None:
