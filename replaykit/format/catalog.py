@@ -37,7 +37,8 @@ class Record:
     """
     One commit: a card and the place of its index, or a deletion (neither).
 
-    ``published_ns`` rises with each commit of one store.
+    ``published_ns`` rises with each commit of one store; copies of the parts
+    of one session have that of the newest.
     """
 
     number: int

@@ -12,7 +12,7 @@ entry make its leaf in the session's tree.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -28,6 +28,7 @@ from replaykit.format.strict import decode_body, decode_value, encode_body, enco
 
 __all__ = [
     "BLOB_BYTES",
+    "MAX_BLOB_BYTES",
     "BlobPiece",
     "EncodedEntry",
     "EntryBlock",
@@ -43,6 +44,9 @@ __all__ = [
 
 BLOB_BYTES = 16 << 10
 """A value whose CBOR is this long stands in a BLOB of its own."""
+
+MAX_BLOB_BYTES = 64 << 20
+"""The most bytes of such a value: neither written nor read beyond that."""
 
 _PIECE_BYTES = 8 << 20
 _REFERENCES = {"in": "inb", "out": "outb"}
@@ -73,7 +77,7 @@ def encode_action(entry: Entry) -> EncodedEntry:
     Return the action *entry* encoded, its large values as blobs.
 
     Raises:
-        UsageError: It has no sequence or kind, or holds what no recording can hold.
+        UsageError: It has no sequence or kind, or holds what no recording can hold, or a value over the limit.
     """
     if isinstance(entry, EncodedEntry):
         return entry
@@ -95,6 +99,8 @@ def _without_large_values(entry: Entry, blobs: dict[bytes, bytes]) -> dict[str, 
         if len(encoded) < BLOB_BYTES:
             shorter[key] = value
             continue
+        if len(encoded) > MAX_BLOB_BYTES:
+            raise UsageError(f"A value of {len(encoded)} bytes exceeds the limit of {MAX_BLOB_BYTES}")
         digest = blake3(encoded).digest()
         blobs[digest] = encoded
         shorter[_REFERENCES[key]] = [digest, len(encoded)]
@@ -208,7 +214,11 @@ def _places(fields: Fields, block: Block) -> dict[bytes, list[Place]]:
         # Blobs stand before what names them: so nothing is read twice or in circles.
         if len(digest) != _HASH_BYTES or offset < 0 or size <= 0 or offset + size > block.offset:
             raise fields.malformed("b")
-        found.setdefault(digest, []).append(Place(offset, size))
+        pieces = found.setdefault(digest, [])
+        # Pieces ascend: none is named, and expanded, again and again.
+        if pieces and offset < pieces[-1].offset + pieces[-1].size:
+            raise fields.malformed("b")
+        pieces.append(Place(offset, size))
     return found
 
 
@@ -245,15 +255,23 @@ def blob_piece(block: Block, *, path: str = "") -> BlobPiece:
     )
 
 
-def joined_blob(digest: bytes, pieces: Sequence[BlobPiece], *, path: str = "", offset: int = 0) -> bytes:
+def joined_blob(digest: bytes, pieces: Iterable[BlobPiece], *, path: str = "", offset: int = 0) -> bytes:
     """
-    Return the bytes of a blob from its *pieces*.
+    Return the bytes of a blob from its *pieces*; the first that does not fit is the last that is asked for.
 
     Raises:
         DamagedError: A piece is missing, or the bytes have another length or hash.
     """
-    data = b"".join(piece.data for piece in pieces)
-    if not pieces or len(data) != pieces[0].total or blake3(data).digest() != digest:
+    held: list[bytes] = []
+    size = total = 0
+    for number, piece in enumerate(pieces):
+        total = piece.total
+        size += len(piece.data)
+        if piece.digest != digest or piece.number != number or size > total or total > MAX_BLOB_BYTES:
+            raise DamagedError(path, offset, "a piece of a value does not fit")
+        held.append(piece.data)
+    data = b"".join(held)
+    if not held or size != total or blake3(data).digest() != digest:
         raise DamagedError(path, offset, "a value is not what its hash says")
     return data
 

@@ -60,6 +60,9 @@ KINDS = frozenset((HEAD, OPEN, ACTS, BLOB, CKPT, SEAL, CATALOG, GAP, TOMB, BARRI
 MAJOR = 1
 MINOR = 1
 
+# Readers look for the whole HEAD in the first 64 KiB.
+_MOST_DROPPED = 2048
+
 # What tells of sessions stays readable without zstd.
 _COMPRESSED = frozenset((ACTS, BLOB, CKPT))
 
@@ -69,7 +72,8 @@ class Origin:
     """
     The file that a compacted one comes from.
 
-    ``head`` is the BLAKE3 of its first block, ``dropped`` the sessions that were left out.
+    ``head`` is the BLAKE3 of its first block, ``dropped`` the sessions that
+    were left out, of very many the last ones.
     """
 
     file_id: bytes
@@ -212,7 +216,8 @@ def start_segment(
         "mustw": [],
     }
     if origin is not None:
-        head["from"] = {"file": origin.file_id, "head": origin.head, "dropped": list(origin.dropped)}
+        dropped = list(origin.dropped[-_MOST_DROPPED:])
+        head["from"] = {"file": origin.file_id, "head": origin.head, "dropped": dropped}
     segment.add(HEAD, encode_body(head))
     segment.pad()
     return segment

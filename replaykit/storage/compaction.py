@@ -221,7 +221,7 @@ class _Copy:
 
     def hide(self, record: Record) -> None:
         """Carry a deletion on."""
-        self._store.hide(UUID(bytes=record.session_id), after_ns=record.published_ns - 1)
+        self._store.hide(UUID(bytes=record.session_id), published_ns=record.published_ns)
 
     def append_blocks(self, blocks: list[tuple[int, bytes]]) -> None:
         """Add blocks that belong to no session."""

@@ -289,8 +289,12 @@ class FileStore:
 
     # -- what publishing is made of -------------------------------------------------
 
-    def hide(self, session_id: UUID, *, after_ns: int = 0) -> None:
-        """Write a deletion that is later than *after_ns*, wherever the session is published."""
+    def hide(self, session_id: UUID, *, after_ns: int = 0, published_ns: int = 0) -> None:
+        """
+        Write a deletion that is later than *after_ns*, wherever the session is published.
+
+        *published_ns* is when a copied one was written, 0 for now.
+        """
         with self._guard.lock:
             appender = self._demand_writable()
             # The removal of its live log must not be undone by a power loss:
@@ -298,7 +302,7 @@ class FileStore:
             self._sync_names()
             writer = appender.writer()
             writer.add(TOMB, encode_body({**self._remains(session_id), "t": self._clock()}))
-            self._commit(appender, writer, session_id.bytes, after_ns=after_ns)
+            self._commit(appender, writer, session_id.bytes, after_ns=after_ns, published_ns=published_ns)
             self._known.pop(session_id.bytes, None)
 
     def _remains(self, session_id: UUID) -> dict[str, Any]:
@@ -335,7 +339,9 @@ class FileStore:
         record = Record(
             number=listing.number + 1,
             session_id=session_id,
-            published_ns=max(published_ns or self._clock(), listing.published_ns + 1, after_ns + 1),
+            # A copy keeps its time: among the files of a directory it decides
+            # what a deletion hides.
+            published_ns=published_ns or max(self._clock(), listing.published_ns + 1, after_ns + 1),
             card=card,
             index=index,
         )

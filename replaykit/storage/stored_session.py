@@ -73,7 +73,7 @@ class Piece:
         Raises:
             DamagedError: It is not there as it was written.
         """
-        pieces = [self._blob_piece(place) for place in entries.blobs.get(digest, ())]
+        pieces = map(self._blob_piece, entries.blobs.get(digest, ()))
         return joined_blob(digest, pieces, path=self.source.path, offset=entries.offset)
 
     def fields(self, place: Place, kind: int) -> Fields:

@@ -31,6 +31,7 @@ from replaykit.format.index import (
 from replaykit.format.parts import encode_part
 from replaykit.format.segment import (
     HEAD,
+    Origin,
     SegmentWriter,
     index_of,
     read_head,
@@ -175,6 +176,18 @@ def test_newer_segments_are_told_from_damaged_ones() -> None:
         read_head(_head(file=b"short"))
     with pytest.raises(NotAStoreError):
         read_head(_head()[:-1])
+
+
+def test_a_head_stays_where_readers_look_for_it() -> None:
+    """Within 64 KiB, however many sessions a compaction left out; it names the last of them."""
+    dropped = [number.to_bytes(16, "big") for number in range(5000)]
+    origin = Origin(file_id=bytes(16), head=bytes(32), dropped=dropped)
+
+    data = start_segment(sync=b"syncsync", file_id=bytes(16), created_ns=5, writer="test", origin=origin).take()
+
+    found = read_head(data[: 64 << 10]).origin
+    assert found is not None
+    assert dropped[-2048:] == found.dropped
 
 
 @pytest.mark.parametrize("zero", [0, None])

@@ -389,3 +389,40 @@ def test_recording_goes_on_while_its_store_is_compacted(tmp_path: Path) -> None:
             find("three")
         assert [action.arguments["query"] for action in session.result.actions] == ["two", "three"]
         assert [summary.name for summary in recorder.list_sessions()] == ["before", "during"]
+
+
+class SteppingClock:
+    """Time that a test sets."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_compacting_a_file_changes_nothing_between_it_and_others(parts: int, tmp_path: Path) -> None:
+    """What a deletion hides is decided by times that stay: neither it nor what it hides moves."""
+    clock = SteppingClock(1000)
+    first, second = DirectoryStore(tmp_path, clock=clock), DirectoryStore(tmp_path, clock=clock)
+    hidden, anew = uuid4(), uuid4()
+    for session_id in (hidden, anew):
+        for number in range(parts):
+            state = "sealed" if number == parts - 1 else None
+            first.publish(make_part(session_id, [number], number=number, state=state))
+    clock.now = 1000 + 2 * parts
+    second.delete(hidden)
+    second.delete(anew)
+    clock.now += 1
+    third = DirectoryStore(tmp_path, clock=clock)
+    third.publish(make_part(anew, [7]))
+
+    clock.now = 5000
+    for store in (first, second, third):
+        store.compact()
+
+    assert [card.session_id for card in first.cards()] == [anew]
+    assert [action["i"] for action in second.read(anew).actions()] == [7]
+    for store in (first, second, third):
+        store.close()
