@@ -167,6 +167,16 @@ def test_a_short_write_takes_half() -> None:
     assert disk.contents("a") == b"abcdababcd"
 
 
+def test_a_torn_write_takes_half_and_the_next_one_fails() -> None:
+    files = FaultyFiles(disk := MemoryFiles(), fail_at=0, torn=True, error=errno.ENOSPC)
+    handle = files.open("a", write=True, create=True)
+    assert files.append(handle, b"abcd") == 2
+    with pytest.raises(OSError) as caught:
+        files.append(handle, b"cd")
+    assert caught.value.errno == errno.ENOSPC
+    assert (files.append(handle, b"ef"), disk.contents("a")) == (2, b"abef")
+
+
 def test_only_what_is_counted_fails_and_only_when_armed() -> None:
     files = FaultyFiles(MemoryFiles(), fail_at=0, mode="for_ever", counted={"sync", "reserve"})
     handle = files.open("a", write=True, create=True)

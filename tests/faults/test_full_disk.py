@@ -15,7 +15,7 @@ from replaykit.storage.file_store import FileStore
 from replaykit.storage.recovery import recover
 from replaykit.storage.reserve import Reserve
 from replaykit.testing.contracts import make_part
-from replaykit.testing.files import MemoryFiles
+from replaykit.testing.files import GuardedFiles, MemoryFiles
 
 Effort = Callable[[int], int]
 
@@ -35,7 +35,8 @@ class Sealing:
     def __init__(self, *, free: int, has_reserve: bool) -> None:
         self.disk = MemoryFiles(None if has_reserve else RESERVE_BYTES)
         self.recorder: Any = replaykit.Recorder(STORE, durability="os", on_loss="ignore")
-        self.recorder._engine._store = store = FileStore(STORE, files=self.disk)
+        self.guard = GuardedFiles(self.disk)
+        self.recorder._engine._store = store = FileStore(STORE, files=self.guard)
         with self.recorder.session("full") as session:
             for number in range(CALLS):
                 assert shout(f"call {number}") == f"CALL {number}"
@@ -47,8 +48,10 @@ class Sealing:
 
     def recovered(self) -> tuple[str, int]:
         """Return what the next process finds of the session once there is room again."""
-        store = FileStore(STORE, files=self.disk.after_kill())
+        guard = GuardedFiles(self.disk.after_kill(), self.guard.watermarks)
+        store = FileStore(STORE, files=guard)
         recover(store)
+        assert self.guard.violations == guard.violations == []
         assert store.verify()
         assert list(store.logs()) == []
         [card] = store.cards()

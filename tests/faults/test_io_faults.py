@@ -25,6 +25,7 @@ FAULTS: list[dict[str, Any]] = [
     {"error": errno.EDQUOT},
     {"error": errno.EINTR},
     {"short": True},
+    {"torn": True, "error": errno.ENOSPC},
 ]
 
 
@@ -220,7 +221,7 @@ def cases(program: Callable[[Rig], None], start: MemoryFiles | None) -> Iterator
     """Yield each operation of the program with each fault."""
     for fault in FAULTS:
         for counted in (CHANGES, READS):
-            if counted is READS and "short" in fault:
+            if counted is READS and fault.keys() & {"short", "torn"}:
                 continue
             clean = Rig(start, counted=counted, **fault)
             program(clean)

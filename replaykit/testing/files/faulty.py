@@ -26,7 +26,9 @@ class FaultyFiles(WrappedFiles):
     Fails the operation number *fail_at* (from 0), once or from then on for ever.
 
     Only operations named in *counted* are numbered and fail.  With *short*
-    an append is cut to half instead, and nothing but appends is counted.
+    an append is cut to half instead, and nothing but appends is counted; with
+    *torn* it is cut to half and the next append fails, as on a disk that
+    fills up in the midst of a write.
     Without *fail_at* nothing fails and ``count`` tells how many operations
     there were, so that a test can go through all of them.  While
     ``is_armed`` is False nothing is counted.
@@ -44,14 +46,17 @@ class FaultyFiles(WrappedFiles):
         error: int = errno.EIO,
         mode: Literal["once", "for_ever"] = "once",
         short: bool = False,
+        torn: bool = False,
         counted: Collection[str] = CHANGES,
     ) -> None:
         super().__init__(inner)
         self._fail_at = fail_at
         self._error = error
         self._mode = mode
-        self._short = short
-        self._counted = frozenset({"append"}) if short else frozenset(counted)
+        self._short = short or torn
+        self._torn = torn
+        self._fails_next = False
+        self._counted = frozenset({"append"}) if self._short else frozenset(counted)
         self._lock = threading.RLock()
         self.is_armed = True
         self.count = 0
@@ -85,7 +90,13 @@ class FaultyFiles(WrappedFiles):
         """Append, or fail before the first byte, or append the first half."""
         if not self._short:
             return self._unless_due("append", lambda: self.inner.append(handle, data))
-        return self.inner.append(handle, data[: len(data) // 2] if self._is_due("append") else data)
+        if self._fails_next:
+            self._fails_next = False
+            raise OSError(self._error, os.strerror(self._error))
+        if not self._is_due("append"):
+            return self.inner.append(handle, data)
+        self._fails_next = self._torn
+        return self.inner.append(handle, data[: len(data) // 2])
 
     def sync(self, handle: int) -> None:
         """Sync, or fail without."""
