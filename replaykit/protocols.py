@@ -161,6 +161,10 @@ class Log(Protocol):
         """Where it is, for messages; empty in memory."""
 
     @property
+    def align(self) -> int:
+        """To how many bytes each record is padded, 0 for none."""
+
+    @property
     def size(self) -> int:
         """Bytes appended so far."""
 

@@ -7,8 +7,8 @@ holds is turned into blocks and published.  A record is
     magic 4 | body length 4 | CRC-32C of the body 4 | body
 
 and a body begins with one byte that says what it is.  Records of several
-threads arrive in any order; each carries its sequence.  Zero bytes between
-records are padding.
+threads arrive in any order; each carries its sequence.  Records may be padded
+with zeros to sectors; the first one says so.
 """
 
 from __future__ import annotations
@@ -180,11 +180,14 @@ def action_body(
     return b"".join((head, arguments, result, facts))
 
 
-def read_records(read: Callable[[int, int], bytes], start: int, end: int) -> Iterator[Record | Damage]:
+def read_records(
+    read: Callable[[int, int], bytes], start: int, end: int, *, align: Callable[[], int] = lambda: 0
+) -> Iterator[Record | Damage]:
     """
     Yield the records between two offsets of a log, and the bytes between them that are none.
 
-    *read(offset, size)* returns the log's bytes.  A torn record at the end is
+    *read(offset, size)* returns the log's bytes; *align()* says to how many
+    bytes records are padded, 0 for none, and is asked behind each record.  A torn record at the end is
     a `Damage` too.  A record of another thread may follow a torn one, so the
     search goes on from the next magic.
     """
@@ -193,7 +196,7 @@ def read_records(read: Callable[[int, int], bytes], start: int, end: int) -> Ite
     damaged_from: int | None = None
     while at < end:
         record = _record_at(read, at, end)
-        if record is None and damaged_from is None and (padding := _padding_at(read, at, end)):
+        if record is None and damaged_from is None and (padding := _padding_at(read, at, end, align())):
             at += padding
             continue
         if record is None:
@@ -230,15 +233,10 @@ class _Window:
 _WINDOW_BYTES = 256 * 1024
 
 
-def _padding_at(read: Callable[[int, int], bytes], at: int, end: int) -> int:
-    """Return how many bytes of padding stand at *at*: zeros that fill a sector."""
-    window = read(at, min(_LONGEST_PADDING, end - at))
-    zeros = len(window) - len(window.lstrip(b"\0"))
-    return zeros if (at + zeros) % _SECTOR == 0 else 0
-
-
-_SECTOR = 512
-_LONGEST_PADDING = 4095
+def _padding_at(read: Callable[[int, int], bytes], at: int, end: int, align: int) -> int:
+    """Return how many bytes of padding stand at *at*: zeros up to the next boundary, and only from within a sector."""
+    size = -at % align if align else 0
+    return size if size and read(at, min(size, end - at)) == bytes(size) else 0
 
 
 def _record_at(read: Callable[[int, int], bytes], at: int, end: int) -> Record | None:

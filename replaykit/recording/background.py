@@ -78,10 +78,17 @@ class _Watched:
         self.session = session
         self.publisher = Publisher(store, session.live, card=card, pause=pause)
         self.synced = 0
-        self.begun = 0
+        self.retry_from = 0.0
         self.is_published = False
         self.counts = (0, 0)
         """What is published of the calls that were lost and late."""
+
+    @property
+    def has_grown(self) -> bool:
+        """Whether what is logged and not published makes a part."""
+        waiting = self.session.live.size - self.publisher.offset
+        calls = self.session.calls_begun - self.session.lost - self.publisher.action_count
+        return waiting >= MAX_PART_BYTES or (waiting > 0 and calls > MAX_PART_ACTIONS)
 
     def publish_end(self) -> bool:
         """
@@ -275,19 +282,15 @@ class Background:
         """Publish parts of open sessions that have grown past a part's size."""
         for watched in list(self._open.values()):
             session = watched.session
-            waiting = session.live.size - watched.publisher.offset
-            if waiting < MAX_PART_BYTES and not (
-                waiting > 0 and session.actions_begun - watched.begun > MAX_PART_ACTIONS
-            ):
+            if not watched.has_grown or time.monotonic() < watched.retry_from:
                 continue
             with self._publishing:
                 if id(session) not in self._open:
                     continue
                 try:
                     watched.publisher.publish(final=False)
-                    watched.begun = session.actions_begun
                 except (ReplaykitError, OSError) as error:
-                    watched.begun = session.actions_begun
+                    watched.retry_from = time.monotonic() + _RETRY_SECONDS
                     session.engine.report_unpublished(session, error)
 
     def _keep_up(self) -> None:

@@ -104,6 +104,7 @@ class ActiveSession:
         self.pending: set[ActiveTicket] = set()
         self.finishing: set[object] = set()
         self.next_sequence = itertools.count(first_sequence).__next__
+        self._first = first_sequence
         self._latest = -1
         self._next_number = itertools.count().__next__
         self._numbers: dict[int, tuple[int, bool, bool, Operation]] = {}
@@ -121,7 +122,7 @@ class ActiveSession:
         self._is_full = engine.settings.capture == "full"
         self._intent = engine.settings.intent
         self._sync = live.sync if engine.settings.durability == "always" else None
-        self.write(records.OPEN, encode_opening(opening))
+        self.write(records.OPEN, encode_opening(opening, align=live.align))
 
     @property
     def session_id(self) -> UUID:
@@ -129,9 +130,9 @@ class ActiveSession:
         return self.opening.session_id
 
     @property
-    def actions_begun(self) -> int:
-        """About how many actions began so far."""
-        return self._latest + 1
+    def calls_begun(self) -> int:
+        """About how many calls began since the session was opened, or opened again."""
+        return max(0, self._latest + 1 - self._first)
 
     # -- calls ------------------------------------------------------------
 

@@ -33,9 +33,10 @@ class Item(enum.Enum):
     GAP = "gap"
 
 
-def encode_opening(opening: Opening) -> dict[str, Any]:
-    """Return the map of an OPEN record."""
+def encode_opening(opening: Opening, *, align: int = 0) -> dict[str, Any]:
+    """Return the map of an OPEN record; *align* is to how many bytes the log's records are padded."""
     return {
+        "al": align,
         "sid": opening.session_id.bytes,
         "name": opening.name,
         "t": opening.created_ns,
@@ -88,6 +89,7 @@ class LogReader:
         self.announced: dict[int, ActionRecord] = {}
         self.metadata: dict[str, Any] = {}
         self.last_ns = 0
+        self._align = 0
         self._definitions: dict[int, Mapping[str, Any]] = {}
 
     def items(self, *, keep_from: int = 0, is_complete: bool = False) -> Iterator[tuple[Item, Any]]:
@@ -100,7 +102,7 @@ class LogReader:
         that nobody appends any more: a torn record at the end is a gap then.
         """
         end = self._log.size
-        for found in records.read_records(self._log.read, self.offset, end):
+        for found in records.read_records(self._log.read, self.offset, end, align=lambda: self._align):
             is_new = found.offset >= keep_from
             if isinstance(found, Damage):
                 # An append may be under way at the very end; a torn record
@@ -150,6 +152,7 @@ class LogReader:
     def _note(self, what: int, content: Mapping[str, Any]) -> None:
         if what == records.OPEN:
             self.opening = _decode_opening(content)
+            self._align = content.get("al", 0)
             self.metadata = dict(self.opening.metadata)
             self.last_ns = max(self.last_ns, self.opening.created_ns)
         elif what == records.DEFINE:

@@ -87,7 +87,7 @@ class FileLog:
         self._session_id = session_id
         self._reader = _CLOSED
         self._named = False
-        self._align = align
+        self.align = align
         self._reserve = reserve
         self._allocated = 0
         self._shared_sync: SharedSync | None = None
@@ -119,8 +119,8 @@ class FileLog:
             OSError: The record is not kept whole; what was written of it is
                 left as a torn record that readers skip.
         """
-        if self._align:
-            record = record.ljust(-(-len(record) // self._align) * self._align, b"\0")
+        if self.align:
+            record = record.ljust(-(-len(record) // self.align) * self.align, b"\0")
         if self._append(self.descriptor, record) != len(record):
             self._append_again(record)
 
@@ -294,6 +294,8 @@ class FileLog:
 
 class MemoryLog:
     """A live log in RAM, for stores that live there."""
+
+    align = 0
 
     def __init__(self, session_id: UUID) -> None:
         self._session_id = session_id

@@ -43,6 +43,8 @@ class Publisher:
         self._log = log
         self._pause = pause
         self._number = 0 if card is None else card.parts
+        self.action_count = 0
+        """How many actions this object has published."""
         # A resumed session has a log of its own: nothing of it is published.
         self._published = card.log_through if card is not None and card.state == "open" else 0
 
@@ -56,7 +58,9 @@ class Publisher:
         Publish what the log holds beyond what is published; return whether the session is sealed now.
 
         With *final* the last part is sealed with what the END record says,
-        or else as ``interrupted`` at the time of the last record.
+        or else as ``interrupted`` at the time of the last record.  Without it
+        one part is published and no more, since an agent may log faster than
+        this publishes.
 
         Raises:
             StorageError: The store refuses; the log stays as it is.
@@ -70,7 +74,7 @@ class Publisher:
             if not final and not (part.actions or part.checkpoints or part.gaps):
                 return False
             self._publish(part)
-            if is_last:
+            if is_last or not final:
                 return final
 
     def _publish(self, part: Part) -> None:
@@ -82,6 +86,7 @@ class Publisher:
             raise
         self._number += 1
         self._published = part.log_through
+        self.action_count += len(part.actions)
 
     def publish_sealing(self, opening: Opening, sealing: Sealing) -> None:
         """Publish a new sealing of a session that is published: its counts have changed."""

@@ -180,7 +180,10 @@ class SegmentFile:
             DamagedError: No valid block begins there.
         """
         head = self.read(offset, min(HEADER_BYTES, stop - offset))
-        size = block_size(head)
+        try:
+            size = block_size(head)
+        except DamagedError as error:
+            raise DamagedError(self.path, offset, error.reason) from error
         if size is None or offset + size > stop:
             return None
         return self.block(Place(offset, size))

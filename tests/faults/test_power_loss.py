@@ -78,7 +78,7 @@ class Program:
     def _session(self, session_id: UUID, *, is_left_open: bool) -> None:
         log = self.store.create_log(session_id)
         opening = Opening(session_id=session_id, name="a session", created_ns=self._now())
-        log.append(records.sealed(records.map_body(records.OPEN, encode_opening(opening))))
+        log.append(records.sealed(records.map_body(records.OPEN, encode_opening(opening, align=log.align))))
         publisher = Publisher(self.store, log)
         for sequence in range(self.chance.randrange(1, 7)):
             self._action(log, session_id, sequence)
@@ -200,19 +200,20 @@ def holes_in(found: dict[int, str]) -> set[int]:
     return set(range(max(found, default=-1) + 1)) - found.keys()
 
 
+@pytest.mark.parametrize("align", [0, 512])
 @pytest.mark.parametrize("durability", ["group", "os"])
-def test_g4_survivors_are_a_prefix_or_the_hole_is_told(effort: Effort, durability: str) -> None:
+def test_g4_survivors_are_a_prefix_or_the_hole_is_told(effort: Effort, durability: str, align: int) -> None:
     """Without a sync per action a power loss costs the end; what is missing before a survivor is a gap."""
     judge = Judge({})
     holes = 0
-    for program, steps, seed in programs(effort(25_000), judge, durability=durability):
+    for program, steps, seed in programs(effort(25_000), judge, durability=durability, align=align):
         for state in crash_states(steps, seed=seed, start=program.start):
             found = judge.judge(state)
             for session_id, texts in found.items():
                 if holes_in(texts):
                     holes += 1
                     assert gaps_of(state.files, session_id), "a hole of which nobody is told"
-    print(f"G4 ({durability}): {judge.states} states, 0 wrong, {holes} with a hole, each told of by a gap")
+    print(f"G4 ({durability}, align {align}): {judge.states} states, 0 wrong, {holes} with a hole, each told of by a gap")
 
 
 def gaps_of(files: MemoryFiles, session_id: UUID) -> int:

@@ -414,7 +414,7 @@ def test_compacting_a_file_changes_nothing_between_it_and_others(parts: int, tmp
     clock.now = 1000 + 2 * parts
     second.delete(hidden)
     second.delete(anew)
-    clock.now += 1
+    clock.now += 10
     third = DirectoryStore(tmp_path, clock=clock)
     third.publish(make_part(anew, [7]))
 
