@@ -103,7 +103,6 @@ class LogReader:
         """
         end = self._log.size
         for found in records.read_records(self._log.read, self.offset, end, align=lambda: self._align):
-            is_new = found.offset >= keep_from
             if isinstance(found, Damage):
                 # An append may be under way at the very end; a torn record
                 # there is told from damage only when the log is complete.
@@ -111,12 +110,15 @@ class LogReader:
                 if may_grow and self._log.has_writer():
                     return
                 self.offset = found.end
-                if is_new:
-                    yield Item.GAP, Gap(offset=found.offset, reason="torn record", data=found.data)
+                if found.end > keep_from:
+                    # It may begin in what is published.
+                    published = max(keep_from - found.offset, 0)
+                    data = found.data[published:]
+                    yield Item.GAP, Gap(offset=found.offset + published, reason="torn record", data=data)
                 continue
             self.offset = found.end
             item = self._take(found)
-            if item is not None and is_new:
+            if item is not None and found.offset >= keep_from:
                 yield item
 
     def presume_opening(self, created_ns: int) -> None:

@@ -213,7 +213,7 @@ def test_g4_survivors_are_a_prefix_or_the_hole_is_told(effort: Effort, durabilit
                 if holes_in(texts):
                     holes += 1
                     assert gaps_of(state.files, session_id), "a hole of which nobody is told"
-    print(f"G4 ({durability}, align {align}): {judge.states} states, 0 wrong, {holes} with a hole, each told of by a gap")
+    print(f"G4 ({durability}, align {align}): {judge.states} states, 0 wrong, {holes} with a hole, each told of")
 
 
 def gaps_of(files: MemoryFiles, session_id: UUID) -> int:
