@@ -16,11 +16,11 @@ from replaykit.format.entries import Card
 from replaykit.format.fields import CARD_DEFAULTS, CARD_FIELDS, STATES, CardReader
 from replaykit.format.strict import LOWEST_INTEGER
 
-__all__ = ["CardColumns", "columns_of_cards"]
+__all__ = ["NO_CARD", "CardColumns", "columns_of_cards"]
 
 _KEYS = tuple(key for key in CARD_FIELDS if key != "s")
 _DEFAULTS = {**CARD_DEFAULTS, "st": ""}
-_NO_CARD = ""
+NO_CARD = ""
 """The state that stands in the place of a card for a deletion."""
 
 
@@ -54,7 +54,7 @@ class CardColumns:
         """Yield the cards of *sessions*, None for a deletion."""
         for session_id, row in zip(sessions, self._rows, strict=True):
             name, created_ns, ended_ns, state, actions, checkpoints, duration_ns, lost, late = row[:9]
-            if state == _NO_CARD:
+            if state == NO_CARD:
                 yield None
                 continue
             yield Card.listed(
@@ -75,7 +75,7 @@ class CardColumns:
             raise self._malformed(key)
         if int in kinds and min((value for value in column if value is not None), default=0) < LOWEST_INTEGER:
             raise self._malformed(key)
-        if key == "st" and not set(column) <= {*STATES, _NO_CARD}:
+        if key == "st" and not set(column) <= {*STATES, NO_CARD}:
             raise self._malformed(key)
         if key == "par" and not {len(value) for value in column if value is not None} <= {16}:
             raise self._malformed(key)

@@ -343,7 +343,7 @@ class FileStore:
             # what a deletion hides.
             published_ns=published_ns or max(self._clock(), listing.published_ns + 1, after_ns + 1),
             card=card,
-            index=index,
+            place=index,
         )
         base, stored = listing.next_catalog(record)
         place = writer.add(CATALOG, encode_catalog(record.number, base, stored))
@@ -389,12 +389,12 @@ class FileStore:
         if known is not None:
             return known
         record = self._fresh_listing().record(session_id)
-        if record is None or record.card is None or record.index is None:
+        if record is None or record.card is None or record.place is None:
             return None
         piece = self.piece(record)
         checkpoints = SegmentSession(record.card, [piece]).checkpoints
         checkpoint_ids = frozenset(entry["c"] for entry in checkpoints)
-        return _Known(record.card, piece.index, record.index, checkpoint_ids)
+        return _Known(record.card, piece.index, record.place, checkpoint_ids)
 
     # -- reading ------------------------------------------------------------------
 
@@ -425,9 +425,9 @@ class FileStore:
 
     def piece(self, record: Record) -> Piece:
         """Return what this file holds of the session of *record*, which is no deletion."""
-        if record.index is None:
+        if record.place is None:
             raise SessionNotFoundError(UUID(bytes=record.session_id))
-        return Piece(self._segment, read_index(self._segment, record.session_id, record.index))
+        return Piece(self._segment, read_index(self._segment, record.session_id, record.place))
 
     def verify(self, *, progress: Advance = silent) -> Verification:
         """Read every byte and every session; the result is true only if all of it is accounted for."""

@@ -44,9 +44,8 @@ class Listing:
             catalogs.append(catalog)
             self._offsets[catalog.number] = offset
         for catalog in reversed(catalogs):
-            for record in catalog.records:
-                if record.number > self.number:
-                    self._take(record)
+            known = max(0, self.number - catalog.number + len(catalog.records))
+            self._take(catalog.records[known:])
         self._forget_old_offsets()
 
     def records(self) -> Sequence[Record]:
@@ -83,16 +82,19 @@ class Listing:
 
     def commit(self, record: Record, place: Place) -> None:
         """Take in a record whose catalog at *place* is on the device."""
-        self._take(record)
+        self._take([record])
         self._offsets[record.number] = place.offset
         self._forget_old_offsets()
 
-    def _take(self, record: Record) -> None:
-        self._records.pop(record.session_id, None)
-        self._records[record.session_id] = record
-        self._recent.append(record)
-        self.number = record.number
-        self.published_ns = max(self.published_ns, record.published_ns)
+    def _take(self, records: Sequence[Record]) -> None:
+        for record in records:
+            # Taken out first: what is published anew stands last.
+            self._records.pop(record.session_id, None)
+            self._records[record.session_id] = record
+        if records:
+            self._recent.extend(records)
+            self.number = records[-1].number
+            self.published_ns = max(self.published_ns, *(record.published_ns for record in records))
 
     def _chain(self, segment: SegmentFile, newest: Block | None) -> Iterator[tuple[Catalog, int]]:
         block = newest

@@ -59,7 +59,7 @@ class PartRow:
         if tail is None:
             raise DamagedError(self.path, start, "the part has no tail")
         catalog = catalog_of(self.block(Place(tail.catalog, tail.offset - tail.catalog)), path=self.path)
-        place = catalog.records[-1].index
+        place = catalog.records[-1].place
         if place is None:
             raise DamagedError(self.path, tail.catalog, "the part has no index")
         return read_index(self, session_id, place)

@@ -313,7 +313,7 @@ class SqliteStore:
             sync=os.urandom(8), file_id=uuid4().bytes, created_ns=now, writer="replaykit", level=level
         )
         _, place = encode_part(writer, part, trees=trees, block_bytes=block_bytes)
-        record = Record(number=1, session_id=card.session_id.bytes, published_ns=now, card=card, index=place)
+        record = Record(number=1, session_id=card.session_id.bytes, published_ns=now, card=card, place=place)
         catalog = writer.add(CATALOG, encode_catalog(1, 0, [record]))
         writer.add_tail(catalog.offset, writer.previous)
         return writer.take()
