@@ -606,3 +606,27 @@ def test_a_call_whose_arguments_are_damaged_says_so(tmp_path: Path) -> None:
     assert (damaged.arguments, damaged.output) == ({}, ["A"])
     assert damaged.flags == {"cut", "unreplayable"}
     assert (whole.arguments, whole.flags) == ({"query": "b"}, frozenset())
+
+
+class CountingFiles(SystemFiles):
+    """The real disk; counts the syncs."""
+
+    syncs = 0
+
+    def sync(self, handle: int) -> None:
+        self.syncs += 1
+        super().sync(handle)
+
+
+@pytest.mark.parametrize(("durability", "each"), [("always", 1), ("os", 0)])
+def test_always_syncs_whatever_is_acknowledged(durability: str, each: int, tmp_path: Path) -> None:
+    """Calls, checkpoints and notes alike: each returns when it is on the device."""
+    files = CountingFiles()
+    recorder = replaykit.Recorder(tmp_path / "runs.rpk", durability=durability)
+    recorder._engine._store = FileStore(tmp_path / "runs.rpk", files=files)
+    with recorder.session("synced") as session:
+        for acknowledged in (lambda: look("one"), session.checkpoint, lambda: session.annotate(note=1)):
+            before = files.syncs
+            acknowledged()
+            assert files.syncs - before == each
+    recorder.close()

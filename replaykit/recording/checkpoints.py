@@ -127,6 +127,7 @@ class Checkpoints:
             "d": clock.perf_counter_ns() - started, "g": snapshot.generation, "x": {"checkpoint_id": identity},
         }  # fmt: skip
         session.write(records.ENTRY, action)
+        session.sync_if_promised()
         self._actions, self._since, self._size = 0, time.monotonic(), session.live.size
         self._newest = sequence
         return identity

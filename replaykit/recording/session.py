@@ -337,6 +337,21 @@ class ActiveSession:
             path = self.live.path
             raise StorageError(f"Cannot write {path}: {error.strerror or error}", path=path) from error
 
+    def sync_if_promised(self) -> None:
+        """
+        With ``durability="always"`` return when everything written before is on the device; else at once.
+
+        Raises:
+            StorageError: It cannot be said to be.
+        """
+        if self._sync is None:
+            return
+        try:
+            self._sync()
+        except OSError as error:
+            path = self.live.path
+            raise StorageError(f"Cannot sync {path}: {error.strerror or error}", path=path) from error
+
     # -- what goes wrong ----------------------------------------------------
 
     def lose(self, error: BaseException) -> None:
@@ -412,6 +427,7 @@ class ActiveSession:
         cleaned = clean_metadata(metadata, self.engine.redactor)
         self.metadata.update(cleaned)
         self.write(records.NOTE, cleaned)
+        self.sync_if_promised()
 
     def seal(self, *, by: str, state: str = "sealed") -> bool:
         """
