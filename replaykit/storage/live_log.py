@@ -161,9 +161,15 @@ class LogReader:
 
     def _call(self, record: ActionRecord) -> RawCall:
         arguments = record.arguments
+        flags = {name for bit, name in records.FLAG_NAMES.items() if record.flags & bit}
         announced = self.announced.pop(record.sequence, None)
-        if record.flags & records.INTENDED and announced is not None:
-            arguments = announced.arguments
+        if record.flags & records.INTENDED:
+            if announced is None:
+                # The record with its arguments is damaged: that must not
+                # look like a call without any.
+                flags |= {"damaged", "unreplayable"}
+            else:
+                arguments = announced.arguments
         failed = bool(record.flags & records.FAILED)
         self.last_ns = max(self.last_ns, record.time_ns + record.duration_ns)
         return RawCall(
@@ -177,7 +183,7 @@ class LogReader:
             output=record.facts if failed else record.result,
             error=record.result if failed else b"",
             facts=b"" if failed else record.facts,
-            flags=frozenset(name for bit, name in records.FLAG_NAMES.items() if record.flags & bit),
+            flags=frozenset(flags),
         )
 
     def unfinished(self) -> Iterator[RawCall]:
