@@ -294,7 +294,7 @@ def find_tail(data: bytes, end: int, *, sync: bytes, base: int = 0) -> Tail | No
     pattern = _PREVIOUS + sync
     at = data.rfind(pattern, 0, end)
     while at >= 0:
-        tail = read_tail(data[:end], at, sync=sync, base=base) if at + TAIL_BYTES <= end else None
+        tail = read_tail(data, at, sync=sync, base=base) if at + TAIL_BYTES <= end else None
         if tail is not None:
             return tail
         at = data.rfind(pattern, 0, at + len(pattern) - 1)

@@ -19,7 +19,7 @@ from replaykit.format.block import Block, cbor_head
 from replaykit.format.entries import Card
 from replaykit.format.fields import Fields, card_of, map_of_card
 from replaykit.format.index import Place
-from replaykit.format.segment import CATALOG
+from replaykit.format.segment import CATALOG, body_of
 from replaykit.format.strict import decode_body, encode_body, encode_value
 
 __all__ = ["Catalog", "Record", "catalog_of", "encode_catalog", "encode_record", "reach"]
@@ -90,7 +90,7 @@ def catalog_of(block: Block, *, path: str = "") -> Catalog:
     """
     if block.kind != CATALOG:
         raise DamagedError(path, block.offset, "a tail points to another kind of block")
-    fields = Fields(decode_body(block.body(path=path), path=path, offset=block.offset), path, block.offset)
+    fields = Fields(decode_body(body_of(block, path=path), path=path, offset=block.offset), path, block.offset)
     number, base, stored = fields.integer("n"), fields.integer("base"), fields.items("add")
     first = number - len(stored) + 1
     # Bases strictly decrease, so following them ends; the first catalog of

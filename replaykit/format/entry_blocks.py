@@ -12,7 +12,7 @@ entry make its leaf in the session's tree.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -31,6 +31,8 @@ __all__ = [
     "BlobPiece",
     "EncodedEntry",
     "EntryBlock",
+    "MOST_ENTRIES",
+    "MOST_VALUE_BYTES",
     "blob_bodies",
     "blob_piece",
     "blob_references",
@@ -44,7 +46,15 @@ __all__ = [
 BLOB_BYTES = 16 << 10
 """A value whose CBOR is this long stands in a BLOB of its own."""
 
+MOST_ENTRIES = 1 << 16
+"""As many entries are in one block at most: what a few bytes expand to is cut into no more."""
+
+MOST_VALUE_BYTES = 64 << 20
+"""As long is a value at most that stands outside."""
+
 _PIECE_BYTES = 8 << 20
+_MOST_CONTAINERS = 1 << 19
+_CONTAINER_HEADS = bytes(range(0x80, 0xC0))
 _REFERENCES = {"in": "inb", "out": "outb"}
 _VALUES = {reference: key for key, reference in _REFERENCES.items()}
 _HASH_BYTES = 32
@@ -95,6 +105,8 @@ def _without_large_values(entry: Entry, blobs: dict[bytes, bytes]) -> dict[str, 
         if len(encoded) < BLOB_BYTES:
             shorter[key] = value
             continue
+        if len(encoded) > MOST_VALUE_BYTES:
+            raise UsageError(f"A value of {len(encoded)} bytes exceeds the limit of {MOST_VALUE_BYTES}")
         digest = blake3(encoded).digest()
         blobs[digest] = encoded
         shorter[_REFERENCES[key]] = [digest, len(encoded)]
@@ -166,9 +178,12 @@ def decode_entry_block(block: Block, key: str, session_id: bytes | None = None, 
     body = block.body(path=path)
     raws = _cut(body, path, block.offset)
     if raws is None:
-        # Written before the lengths were: one-by-one access has its price.
+        # Written before the lengths were: one-by-one access has its price,
+        # and all of it is decoded at once.
+        if len(body) - len(body.translate(None, _CONTAINER_HEADS)) > _MOST_CONTAINERS:
+            raise DamagedError(path, block.offset, "a block holds more than any recorder writes")
         fields = Fields(decode_body(body, path=path, offset=block.offset), path, block.offset)
-        raws = [encode_value(entry) for entry in fields.items(key)]
+        raws = _encoded_again(fields, key)
     else:
         head = body[: len(body) - sum(map(len, raws)) - len(cbor_head(4, len(raws)))] + b"\x80"
         fields = Fields(decode_body(head, path=path, offset=block.offset), path, block.offset)
@@ -179,13 +194,24 @@ def decode_entry_block(block: Block, key: str, session_id: bytes | None = None, 
     return EntryBlock(found, raws, _places(fields, block), path, block.offset, len(body))
 
 
+def _encoded_again(fields: Fields, key: str) -> list[bytes]:
+    try:
+        return [encode_value(entry) for entry in fields.items(key)]
+    except UsageError as error:
+        # The decoder lets two levels more pass than any writer makes.
+        raise DamagedError(fields.path, fields.offset, str(error)) from error
+
+
 def _cut(body: bytes, path: str, offset: int) -> list[bytes] | None:
     """Return the entries of *body*, None where it has no lengths."""
     if body[1:3] != b"\x61l":
         return None
     reader = HeadReader(body, 3, path, offset)
     try:
-        packed = reader.take(reader.length())
+        packed_bytes = reader.length()
+        if packed_bytes > 4 * MOST_ENTRIES:
+            raise DamagedError(path, offset, "a block holds more entries than any recorder writes")
+        packed = reader.take(packed_bytes)
         lengths = struct.unpack(f">{len(packed) // 4}I", packed)
     except (EndsInside, struct.error) as error:
         raise DamagedError(path, offset, "the lengths of a block are malformed") from error
@@ -205,10 +231,14 @@ def _places(fields: Fields, block: Block) -> dict[bytes, list[Place]]:
     for digest, offset, size in zip(stored[::3], stored[1::3], stored[2::3], strict=True):
         if type(digest) is not bytes or not type(offset) is type(size) is int:
             raise fields.malformed("b")
-        # Blobs stand before what names them: so nothing is read twice or in circles.
+        # Blobs stand before what names them, and the pieces of one behind
+        # each other: so nothing is read twice or in circles.
         if len(digest) != _HASH_BYTES or offset < 0 or size <= 0 or offset + size > block.offset:
             raise fields.malformed("b")
-        found.setdefault(digest, []).append(Place(offset, size))
+        places = found.setdefault(digest, [])
+        if places and offset < places[-1].offset + places[-1].size:
+            raise fields.malformed("b")
+        places.append(Place(offset, size))
     return found
 
 
@@ -245,17 +275,23 @@ def blob_piece(block: Block, *, path: str = "") -> BlobPiece:
     )
 
 
-def joined_blob(digest: bytes, pieces: Sequence[BlobPiece], *, path: str = "", offset: int = 0) -> bytes:
+def joined_blob(digest: bytes, pieces: Iterable[BlobPiece], *, path: str = "", offset: int = 0) -> bytes:
     """
-    Return the bytes of a blob from its *pieces*.
+    Return the bytes of a blob from its *pieces*, of which no more are looked at than it claims to have bytes.
 
     Raises:
         DamagedError: A piece is missing, or the bytes have another length or hash.
     """
-    data = b"".join(piece.data for piece in pieces)
-    if not pieces or len(data) != pieces[0].total or blake3(data).digest() != digest:
+    data = bytearray()
+    total = -1
+    for piece in pieces:
+        total = piece.total if total < 0 else total
+        data += piece.data
+        if not len(data) <= total <= MOST_VALUE_BYTES:
+            raise DamagedError(path, offset, "a value is longer than it claims, or than any recorder writes")
+    if len(data) != total or blake3(data).digest() != digest:
         raise DamagedError(path, offset, "a value is not what its hash says")
-    return data
+    return bytes(data)
 
 
 def blob_references(entry: Mapping[str, Any]) -> dict[str, bytes]:

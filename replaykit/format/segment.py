@@ -44,6 +44,7 @@ __all__ = [
     "Origin",
     "SegmentWriter",
     "SessionIndex",
+    "body_of",
     "index_of",
     "map_of_index",
     "read_head",
@@ -185,6 +186,20 @@ class SegmentWriter:
         self.offset += len(raw)
 
 
+def body_of(block: Block, *, path: str = "") -> bytes:
+    """
+    Return the body of a block of any kind.
+
+    Raises:
+        DamagedError: It does not expand, or is compressed though its kind never is.
+    """
+    # What tells of sessions is read at every listing: it must not expand to
+    # more than is there.
+    if block.codec and block.kind in KINDS - _COMPRESSED:
+        raise DamagedError(path, block.offset, "a block is compressed whose kind never is")
+    return block.body(path=path)
+
+
 # -- the first block --------------------------------------------------------------
 
 
@@ -234,7 +249,7 @@ def read_head(data: bytes, *, path: str = "") -> Head:
         raise NotAStoreError(path, "it ends inside its head")
     if block.kind != HEAD or block.previous != NO_BLOCK:
         raise DamagedError(path, block.offset, "the first block is no head")
-    fields = Fields(decode_body(block.body(path=path), path=path, offset=block.offset), path, block.offset)
+    fields = Fields(decode_body(body_of(block, path=path), path=path, offset=block.offset), path, block.offset)
     if fields.integer("major") != MAJOR:
         raise UnsupportedVersionError(path, fields.integer("major"), MAJOR)
     if fields.items("must"):
@@ -322,7 +337,7 @@ def _edges(fields: Fields) -> tuple[Edge, Edge] | None:
 
 def session_fields(block: Block, session_id: bytes, *, path: str = "") -> Fields:
     """Return the body of a block that must belong to *session_id*."""
-    fields = Fields(decode_body(block.body(path=path), path=path, offset=block.offset), path, block.offset)
+    fields = Fields(decode_body(body_of(block, path=path), path=path, offset=block.offset), path, block.offset)
     if fields.octets("s", 16) != session_id:
         raise DamagedError(path, block.offset, "the block belongs to another session")
     return fields

@@ -9,7 +9,7 @@ from uuid import UUID
 from replaykit.errors import DamagedError, StorageError
 from replaykit.format.block import MAGIC, NO_BLOCK, Block, Tail
 from replaykit.format.entries import Card
-from replaykit.format.segment import CATALOG
+from replaykit.format.segment import CATALOG, body_of
 from replaykit.format.strict import decode_body
 from replaykit.model import Verification
 from replaykit.storage.segment_file import SegmentFile, Tear
@@ -91,7 +91,7 @@ def _block_problems(path: str, block: Block, previous: bytes) -> list[str]:
     if block.previous != previous:
         problems.append(f"{path}, byte {block.offset}: the block does not follow the one before it")
     try:
-        decode_body(block.body(path=path), path=path, offset=block.offset)
+        decode_body(body_of(block, path=path), path=path, offset=block.offset)
     except DamagedError as error:
         problems.append(str(error))
     return problems

@@ -33,6 +33,7 @@ from replaykit.format.segment import (
     TOMB,
     Head,
     SessionIndex,
+    body_of,
     read_head,
 )
 from replaykit.format.strict import decode_body
@@ -196,7 +197,7 @@ class _Gathering:
 
     def _take_map(self, block: Block, place: Place) -> None:
         path = self._segment.path
-        fields = Fields(decode_body(block.body(path=path), path=path, offset=block.offset), path, block.offset)
+        fields = Fields(decode_body(body_of(block, path=path), path=path, offset=block.offset), path, block.offset)
         if block.kind == GAP and fields.get("s") is None:
             return
         session_id = fields.octets("s", 16)

@@ -12,7 +12,7 @@ from replaykit.errors import DamagedError, StorageError
 from replaykit.format.block import MAGIC, NO_BLOCK, TAIL_BYTES, Block, block_size, read_block, read_tail
 from replaykit.format.catalog import catalog_of
 from replaykit.format.index import Place
-from replaykit.format.segment import SessionIndex, read_head
+from replaykit.format.segment import SessionIndex, body_of, read_head
 from replaykit.format.strict import decode_body
 from replaykit.storage.database import open_database
 from replaykit.storage.stored_session import read_index
@@ -127,7 +127,7 @@ def part_problems(body: bytes, path: str) -> list[str]:
             block = read_block(body, at, sync=sync, path=path)
             if block is None or block.previous != previous:
                 raise DamagedError(path, at, "the block does not follow the one before it")
-            decode_body(block.body(path=path), path=path, offset=at)
+            decode_body(body_of(block, path=path), path=path, offset=at)
             at, previous = block.end, block.digest()
         if at + TAIL_BYTES != len(body) or read_tail(body, at, sync=sync) is None:
             raise DamagedError(path, at, "the part has no tail")

@@ -55,5 +55,4 @@ def is_published(stored: StoredSession, live: Log) -> bool:
         return False
     # A resumed session has a second log, which may well be as long as the
     # first one was: only what is in it tells them apart.
-    sequences = set(stored.sequences)
-    return all(sequence in sequences for sequence in sequences_in(live))
+    return all(sequence in stored.sequences for sequence in sequences_in(live))

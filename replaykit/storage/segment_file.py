@@ -32,6 +32,7 @@ from replaykit.protocols import FileLayer
 __all__ = ["Damage", "OpenFile", "ReadableBytes", "SearchBudget", "SegmentFile", "Tear", "open_file"]
 
 _WINDOW = 1 << 20
+_FIRST_WINDOW = 1 << 10
 _TAIL_WINDOW = 64 << 10
 _ZEROS = 4 << 10
 _HEAD_BYTES = 64 << 10
@@ -189,13 +190,7 @@ class SegmentFile:
         Raises:
             DamagedError: Bytes that were synced once are damaged.
         """
-        tail_stop = stop
-        while True:
-            tail = self.last_tail(tail_stop)
-            catalog = None if tail is None else self._named_by(tail)
-            if tail is None or catalog is not None:
-                break
-            tail_stop = tail.offset
+        tail, catalog = self._last_commit(stop)
         # A tail may be torn off a commit that is whole without it, so what
         # follows the last one is read block by block.
         for item in self.scan(self.head.end if tail is None else tail.end, stop):
@@ -204,6 +199,21 @@ class SegmentFile:
             elif isinstance(item, Block) and item.kind == CATALOG:
                 catalog = item
         return catalog
+
+    def _last_commit(self, stop: int) -> tuple[Tail | None, Block | None]:
+        """Return the last tail whose catalog is whole, and that catalog; None each where there is none."""
+        budget = SearchBudget(stop)
+        while (tail := self.last_tail(stop)) is not None:
+            catalog = self._named_by(tail)
+            if catalog is not None:
+                return tail, catalog
+            # Tails that name nothing, one after the other: every block is
+            # read instead, which costs less.
+            budget.left -= min(_TAIL_WINDOW, stop) + tail.offset - tail.catalog
+            if budget.left <= 0:
+                break
+            stop = tail.offset
+        return None, None
 
     def last_tail(self, stop: int) -> Tail | None:
         """Return the last tail that ends at or before *stop*, None if there is none."""
@@ -231,10 +241,12 @@ class SegmentFile:
 
     def scan(self, at: int, stop: int) -> Iterator[Block | Tail | Tear]:
         """Yield blocks and tails from *at* to *stop*; the first that is not whole ends it as a `Tear`."""
-        window, base = b"", at
+        # Damage in many places begins many scans: each reads little at first.
+        window, base, ahead = b"", at, _FIRST_WINDOW
         while at < stop:
             if at + HEADER_BYTES > base + len(window) < stop:
-                window, base = self.read(at, min(_WINDOW, stop - at)), at
+                window, base = self.read(at, min(ahead, stop - at)), at
+                ahead = min(2 * ahead, _WINDOW)
             rest = at - base
             if rest >= len(window):
                 return
@@ -329,8 +341,10 @@ class SegmentFile:
 
     def _occurrences(self, pattern: bytes, at: int, stop: int) -> Iterator[int]:
         """Yield where *pattern* begins; each window is read once."""
+        ahead = _FIRST_WINDOW
         while stop - at >= len(pattern):
-            data = self.read(at, min(_WINDOW, stop - at))
+            data = self.read(at, min(ahead, stop - at))
+            ahead = min(2 * ahead, _WINDOW)
             found = data.find(pattern)
             while found >= 0:
                 yield at + found

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import replaykit
 from hostile.memory_disk import MemoryDisk
 from hostile.reading import NAME
+
+import replaykit
 from replaykit.format import records
 from replaykit.format.entries import Gap
 from replaykit.storage.file_store import FileStore

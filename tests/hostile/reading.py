@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hostile.memory_disk import MemoryBytes, MemoryDisk
+
 from replaykit.errors import DamagedError
 from replaykit.storage.checking import segment_problems
 from replaykit.storage.damaged_segments import Survey, surveyed

@@ -9,12 +9,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-
-import replaykit
 from hostile.effort import effort, sampled
 from hostile.memory_disk import MemoryBytes
 from hostile.reading import committed, notices, salvaged, salvaged_file, salvaged_of
 from hostile.samples import SHAPES, Truth, made, padded_to, truth_of
+
+import replaykit
 from replaykit.errors import DamagedError, ReplaykitError, StorageError
 from replaykit.storage.damaged_segments import surveyed
 from replaykit.storage.database import open_database

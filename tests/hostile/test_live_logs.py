@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from hostile.effort import sampled
 from hostile.live_logs import ACTIONS, abandoned_log, recovered, whole_records
+
 from replaykit.format.records import ACTION, DEFINE
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-
-import replaykit
 from hostile.effort import sampled
 from hostile.memory_disk import MemoryDisk
 from hostile.reading import NAME, committed, contents_of, notices, salvaged, salvaged_file
 from hostile.samples import SHAPES, Truth, made, truth_of
+
+import replaykit
 from replaykit.errors import NotAStoreError
 from replaykit.storage.file_store import FileStore
 from replaykit.testing.contracts import make_part
