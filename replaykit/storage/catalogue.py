@@ -19,7 +19,7 @@ from replaykit.format.thaw import thaw
 from replaykit.model import Checkpoint, FrameId, Playable, ReplayAction, ReplaySession, SessionSummary
 from replaykit.protocols import Log, Store, StoredSession
 from replaykit.storage.live_log import LogReader
-from replaykit.storage.publish import collect
+from replaykit.storage.publish import collect, unfinished_entries
 from replaykit.storage.recovery import is_published
 
 __all__ = ["Catalogue", "Which"]
@@ -246,9 +246,7 @@ def _read_live(log: Log, card: Card | None) -> _Live | None:
         return None
     is_open = reader.sealing is None and log.has_writer()
     if reader.sealing is None and not is_open:
-        from replaykit.pipeline import entry_of
-
-        entries = sorted([*entries, *map(entry_of, reader.unfinished())], key=lambda entry: entry["i"])
+        entries = sorted([*entries, *unfinished_entries(reader)], key=lambda entry: entry["i"])
     return _Live(_live_card(reader, card, entries, checkpoints, is_open=is_open), tuple(entries), tuple(checkpoints))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from replaykit.errors import SessionNotFoundError, StorageError
+from replaykit.errors import SessionNotFoundError, StorageError, UsageError
 from replaykit.logs import get_logger
 from replaykit.protocols import Log, Store, StoredSession
 from replaykit.storage.live_log import sequences_in
@@ -34,7 +34,7 @@ def _recover_one(store: Store, live: Log) -> int:
         if stored is None or not is_published(stored, live):
             Publisher(store, live, card=None if stored is None else stored.card).publish(final=True)
         live.remove()
-    except StorageError as error:
+    except (StorageError, UsageError) as error:
         log.error("recovery_failed", session=str(live.session_id), error=str(error))
         live.close()
         return 0
