@@ -167,7 +167,10 @@ def _remove_leftovers(files: FileLayer, path: str) -> None:
     directory, name = os.path.split(path)
     for found in files.names(directory):
         if found.startswith(name) and _TEMPORARY.fullmatch(found[len(name) :]):
-            files.remove(os.path.join(directory, found))
+            try:
+                files.remove(os.path.join(directory, found))
+            except OSError as error:
+                raise _translated(path, error) from error
 
 
 def _translated(path: str, error: OSError) -> StorageError:

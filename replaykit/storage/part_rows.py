@@ -14,7 +14,7 @@ from replaykit.format.catalog import catalog_of
 from replaykit.format.index import Place
 from replaykit.format.segment import SessionIndex, body_of, read_head
 from replaykit.format.strict import decode_body
-from replaykit.storage.database import open_database
+from replaykit.storage.database import demand_stored_tables, open_database
 from replaykit.storage.stored_session import read_index
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def rows_of(path: str, problems: list[str]) -> Iterator[RowBytes]:
 
     connection = open_database(path, create=False, read_only=True)
     try:
+        demand_stored_tables(connection, path)
         yield from _walk(connection, path, problems, descending=False)
     except apsw.Error as error:
         # Behind a page that is damaged the rows are reached from the other end.
@@ -118,8 +119,11 @@ def _walk(connection: apsw.Connection, path: str, problems: list[str], *, descen
             yield RowBytes(f"{path} part {row}", body)
 
 
-def part_problems(body: bytes, path: str) -> list[str]:
+def part_problems(body: object, path: str) -> list[str]:
     """Check every byte of a part; empty when all is well."""
+    if not isinstance(body, bytes):
+        # SQLite holds any type in any column.
+        return [f"{path}: a part is no bytes"]
     at, previous = len(MAGIC), NO_BLOCK
     try:
         sync = read_head(body, path=path).sync

@@ -21,11 +21,20 @@ def recover(store: Store) -> int:
     """
     recovered = 0
     for live in store.logs():
-        if live.has_writer() or not live.claim():
+        if not _is_ours_now(live):
             live.close()
             continue
         recovered += _recover_one(store, live)
     return recovered
+
+
+def _is_ours_now(live: Log) -> bool:
+    try:
+        return not live.has_writer() and live.claim()
+    except StorageError as error:
+        # A link or a pipe that has the name of a log: it is left as it is.
+        log.error("recovery_failed", session=str(live.session_id), error=str(error))
+        return False
 
 
 def _recover_one(store: Store, live: Log) -> int:

@@ -7,7 +7,6 @@ synced once and does not check any more is.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -96,8 +95,8 @@ def open_file(files: FileLayer, path: str, *, write: bool = False) -> OpenFile:
 
     Raises:
         StoreNotFoundError: There is none.
-        NotAStoreError: It is a directory or a device.
-        StorageError: It is a symlink, or the system refuses.
+        NotAStoreError: It is a symlink, a directory or a device.
+        StorageError: The system refuses.
     """
     try:
         return OpenFile(files, path, write=write)
@@ -106,8 +105,7 @@ def open_file(files: FileLayer, path: str, *, write: bool = False) -> OpenFile:
     except StorageError:
         raise
     except OSError as error:
-        reason = "it is a symlink" if os.path.islink(path) else error.strerror
-        raise StorageError(f"Cannot open {path}: {reason}", path=path) from error
+        raise StorageError(f"Cannot open {path}: {error.strerror}", path=path) from error
 
 
 class ReadableBytes(Protocol):

@@ -37,7 +37,7 @@ from replaykit.storage.cards import card_after
 from replaykit.storage.checking import verified
 from replaykit.storage.compaction import COMPACT_BLOCK_BYTES, COMPACT_LEVEL, demand_same, silent
 from replaykit.storage.copying import parts_of
-from replaykit.storage.database import MEMORY, open_database
+from replaykit.storage.database import MEMORY, demand_stored_tables, open_database
 from replaykit.storage.files import SystemFiles
 from replaykit.storage.guard import Guard
 from replaykit.storage.log_files import FileLog, MemoryLog, logs_beside
@@ -291,8 +291,8 @@ class SqliteStore:
     def cards(self) -> Sequence[Card]:
         """Return one card per published session, in order of publishing; reads no part."""
         with self._guard:
-            rows = self._rows("SELECT card FROM replaykit_session ORDER BY position")
-            return [self._card(stored) for (stored,) in rows]
+            rows = self._rows("SELECT session, card FROM replaykit_session ORDER BY position")
+            return [self._card(stored, session) for session, stored in rows]
 
     def read(self, session_id: UUID) -> SegmentSession:
         """
@@ -315,7 +315,7 @@ class SqliteStore:
         for (row,) in self._rows("SELECT rowid FROM replaykit_part ORDER BY rowid"):
             for (body,) in self._rows("SELECT body FROM replaykit_part WHERE rowid = ?", row):
                 problems.extend(part_problems(body, f"{self._path} part {row}"))
-                bytes_read += len(body)
+                bytes_read += len(body) if isinstance(body, bytes) else 0
         return verified(self, bytes_read=bytes_read, problems=problems)
 
     def idle(self) -> None:
@@ -362,7 +362,7 @@ class SqliteStore:
         pieces = self._pieces(session_id)
         if not pieces:
             raise DamagedError(self._path, 0, f"session {session_id} has a card and no parts")
-        return SegmentSession(self._card(stored[0][0]), pieces)
+        return SegmentSession(self._card(stored[0][0], session_id.bytes), pieces)
 
     def _pieces(self, session_id: UUID, first: int = 0) -> list[Piece]:
         parts = self._rows(
@@ -375,10 +375,14 @@ class SqliteStore:
             Piece(source, source.index(session_id.bytes), continues=number > 0) for number, source in enumerate(sources)
         ]
 
-    def _card(self, stored: Any) -> Card:
+    def _card(self, stored: Any, session_id: Any) -> Card:
         if type(stored) is not bytes:
             raise DamagedError(self._path, 0, "a card is no CBOR")
-        return card_of(Fields(decode_body(stored, path=self._path), self._path))
+        card = card_of(Fields(decode_body(stored, path=self._path), self._path))
+        # Else thousands of cards could each have one large session read.
+        if card.session_id.bytes != session_id:
+            raise DamagedError(self._path, 0, "a card is of another session")
+        return card
 
     # -- the connection -------------------------------------------------------------
 
@@ -391,6 +395,7 @@ class SqliteStore:
                 # A part leaves its live log once it is published, so it
                 # must be on the device when the transaction ends.
                 connection.execute("PRAGMA synchronous=FULL")
+            demand_stored_tables(connection, self._path)
             self._demand_version(connection)
             return connection
         except apsw.Error as error:

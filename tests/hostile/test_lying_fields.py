@@ -1,4 +1,4 @@
-"""Blocks and records with right checksums and wrong contents: a typed error or a safe reading, never another exception."""
+"""Blocks and records with right checksums and wrong contents: a typed error or a safe reading."""
 
 from __future__ import annotations
 
@@ -272,10 +272,26 @@ def test_keys_made_to_collide_cost_no_quadratic_time(kind: str) -> None:
 @pytest.mark.parametrize(
     "name", ["scalar", "array", "datetime", "decimal", "struct", "error", "enum", "path", "dict", "int"]
 )
-@pytest.mark.parametrize("content", [[], [[]], ["(" * 50, [1], b"x"], ["i4,i4", [1], b"\0" * 8], ["O", [1], b"\0" * 8],
-                                     ["V0", [1], b""], ["i4", [2**62, 2**62], b""], ["f8", [-1], b"\0" * 8], ["\0", "\0", "\0"],
-                                     ["2020-01-01T00:00:00", "../../etc/passwd"], ["1e999999999"], [{"~t": "set", "~v": [[]]}] * 3,
-                                     [None, None, None], ["(2,3)i4", [1], bytes(24)], ["replaykit.model.Hit", {"frame_id": []}]])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        [[]],
+        ["(" * 50, [1], b"x"],
+        ["i4,i4", [1], b"\0" * 8],
+        ["O", [1], b"\0" * 8],
+        ["V0", [1], b""],
+        ["i4", [2**62, 2**62], b""],
+        ["f8", [-1], b"\0" * 8],
+        ["\0", "\0", "\0"],
+        ["2020-01-01T00:00:00", "../../etc/passwd"],
+        ["1e999999999"],
+        [{"~t": "set", "~v": [[]]}] * 3,
+        [None, None, None],
+        ["(2,3)i4", [1], bytes(24)],
+        ["replaykit.model.Hit", {"frame_id": []}],
+    ],
+)
 def test_a_typed_value_with_any_content_comes_back_as_something(name: str, content: list[Any]) -> None:
     """Total: what makes no sense is opaque."""
     thaw({"~t": name, "~v": content})
