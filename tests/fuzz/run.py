@@ -35,7 +35,8 @@ def main() -> int:
     failed = []
     for name in names:
         command = [sys.executable, __file__, "--child", "--target", name, "--runs", str(options.runs)]
-        done = subprocess.run([*command, "--corpus", options.corpus, "--seed", str(options.seed)], check=False)
+        command += ["--corpus", options.corpus, "--seed", str(options.seed), *["--plain"] * options.plain]
+        done = subprocess.run(command, check=False)
         print(f"{name}: {'ok' if done.returncode == 0 else 'FAILED'}", flush=True)
         failed += [name] if done.returncode else []
     print(f"{len(names)} targets, {options.runs} inputs each, {len(failed)} failed")

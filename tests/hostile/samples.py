@@ -100,7 +100,7 @@ def made(shape: str, folder: Path) -> bytes:
 def padded_to(size: int, folder: Path, *, sessions: int = 8, seed: int = 1) -> bytes:
     """Return a file of about *size* bytes: *sessions*, each of blocks that do not compress, and some large values."""
     path = folder / f"{size}-{seed}.rpk"
-    store = FileStore(path, options=StoreOptions(block_bytes=8 << 10, level=LIVE_LEVEL))
+    store = FileStore(path, options=StoreOptions(block_bytes=16 << 10, level=LIVE_LEVEL))
     room = max(200, (size - sessions * 1200) // sessions)
     for number in range(1, sessions + 1):
         noise = random.Random(seed * 1000 + number)

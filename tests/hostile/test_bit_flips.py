@@ -87,7 +87,7 @@ def test_g6_a_flip_in_64_kib_costs_one_block(tmp_path: Path) -> None:
     data = padded_to(72 << 10, tmp_path)
     truth = truth_of(data)
     flips = 0
-    for bit, flipped in flips_of(data, 8_000):
+    for bit, flipped in flips_of(data, 5_000):
         demand_truth_or_a_typed_error(flipped, truth, bit)
         demand_at_most_one_block_lost(salvaged(flipped), truth, bit)
         flips += 1
@@ -176,7 +176,7 @@ def test_g6_a_flip_anywhere_in_a_memory_never_gives_wrong_data(memory_file: Path
     truth = contents_of_memory(memory_file)
     flipped_file = tmp_path / "flipped.mv"
     flips = 0
-    for bit, flipped in flips_of(data, 10_000):
+    for bit, flipped in flips_of(data, 6_000):
         flipped_file.write_bytes(flipped)
         for read in (contents_of_memory, salvaged_file):
             try:

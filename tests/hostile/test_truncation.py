@@ -18,7 +18,6 @@ from replaykit.storage.file_store import FileStore
 from replaykit.testing.contracts import make_part
 
 shapes = pytest.mark.parametrize("shape", SHAPES)
-EVERY_BYTE = 10_000_000
 
 
 def cuts_of(truth: Truth, *, share: int = 1) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import tracemalloc
 from collections.abc import Callable
+from functools import cache
 from uuid import uuid4
 
 import cbor2
@@ -347,3 +348,58 @@ def test_random_bytes_are_no_work() -> None:
     source = MemoryBytes(Forgery().bytes() + random.Random(3).randbytes(MIB))
     surveyed(source)
     assert source.bytes_read < 8 * MIB
+
+
+def _zstd_frame(declared: int | None, content: bytes) -> bytes:
+    """Return a zstd frame whose head declares what it likes."""
+    from hostile.samples import zstd
+
+    if declared is None:
+        options = {zstd.CompressionParameter.content_size_flag: 0}
+        return zstd.ZstdCompressor(options=options).compress(content, zstd.ZstdCompressor.FLUSH_FRAME)
+    # Magic, a head of 8 bytes of size in one segment, one raw empty last block.
+    return b"\x28\xb5\x2f\xfd" + b"\xe0" + declared.to_bytes(8, "little") + b"\x01\x00\x00" + content
+
+
+@cache
+def _gibibyte() -> bytes:
+    """Return some KiB that expand to 1 GiB and say so."""
+    from hostile.samples import zstd
+
+    packer = zstd.ZstdCompressor()
+    packer.set_pledged_input_size(1 << 30)
+    return b"".join([*(packer.compress(bytes(1 << 24)) for _ in range(64)), packer.flush()])
+
+
+BOMBS: dict[str, Callable[[], bytes]] = {
+    "a gibibyte": _gibibyte,
+    "a declared tebibyte": lambda: _zstd_frame(1 << 40, b""),
+    "the highest size": lambda: _zstd_frame(2**64 - 2, b""),
+    "no declared size": lambda: _zstd_frame(None, bytes(5000)),
+    "less than declared": lambda: _zstd_frame(60 << 20, b""),
+    "no frame": lambda: bytes(40),
+}
+
+
+@pytest.mark.parametrize("make", BOMBS.values(), ids=BOMBS)
+@pytest.mark.parametrize("kind", [2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 99])
+def test_a_bomb_in_a_block_of_any_kind_is_refused_before_it_expands(kind: int, make: Callable[[], bytes]) -> None:
+    """By verify and salvage, in little memory; the sessions beside it are whole."""
+    import zlib
+
+    forgery = Forgery()
+    plain_session(forgery)
+    packed = make()
+    content = BLOCK_START + SYNC + cbor_head(0, kind) + b"\x01" + cbor_head(0, forgery.offset) + b"\x00\x58\x20"
+    content += forgery.writer.previous + cbor_head(2, len(packed)) + packed
+    forgery.raw(content + b"\x44" + zlib.crc32(content).to_bytes(4, "big"))
+    source = MemoryBytes(forgery.bytes())
+    del packed, content
+    tracemalloc.start()
+    try:
+        with at_most_seconds(20):
+            assert segment_problems(SegmentFile(source))
+            assert SESSION.bytes in surveyed(source).sessions
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
