@@ -91,25 +91,31 @@ def rows_of(path: str, problems: list[str]) -> Iterator[RowBytes]:
     import apsw
 
     connection = open_database(path, create=False, read_only=True)
+    seen: set[int] = set()
     try:
         demand_stored_tables(connection, path)
-        yield from _walk(connection, path, problems, descending=False)
+        yield from _walk(connection, path, problems, seen, descending=False)
     except apsw.Error as error:
         # Behind a page that is damaged the rows are reached from the other end.
         problems.append(f"{path}: {error}")
         with suppress(apsw.Error):
-            yield from _walk(connection, path, problems, descending=True)
+            yield from _walk(connection, path, problems, seen, descending=True)
     finally:
         connection.close()
 
 
-def _walk(connection: apsw.Connection, path: str, problems: list[str], *, descending: bool) -> Iterator[RowBytes]:
+def _walk(
+    connection: apsw.Connection, path: str, problems: list[str], seen: set[int], *, descending: bool
+) -> Iterator[RowBytes]:
     import apsw
 
     order, compares, at = ("DESC", "<", 1 << 62) if descending else ("ASC", ">", -1)
     statement = f"SELECT rowid FROM replaykit_part WHERE rowid {compares} ? ORDER BY rowid {order} LIMIT 1"  # noqa: S608 - two literals of ours
     while (row := connection.execute(statement, (at,)).get) is not None:
         at = row
+        if row in seen:
+            return
+        seen.add(row)
         try:
             body = connection.execute("SELECT body FROM replaykit_part WHERE rowid = ?", (row,)).get
         except apsw.Error as error:

@@ -63,7 +63,7 @@ def test_g6_every_flip_in_a_small_file(shape: str, tmp_path: Path) -> None:
     data = made(shape, tmp_path)
     truth = truth_of(data)
     flips = 0
-    for bit, flipped in flips_of(data, 9_000):
+    for bit, flipped in flips_of(data, 6_000):
         assert notices(flipped), f"a flip of bit {bit} went unnoticed"
         demand_truth_or_a_typed_error(flipped, truth, bit)
         demand_at_most_one_block_lost(salvaged(flipped), truth, bit)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import tracemalloc
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import ormsgpack
 import pytest
-from hostile.effort import effort
+from hostile.effort import effort, sampled
 from hostile.forging import SESSION, Forgery, acts_body, at_most_seconds, card, plain_session
 from hostile.live_logs import recovered
 from hostile.memory_disk import MemoryBytes
@@ -19,10 +20,13 @@ from hostile.samples import made, truth_of
 import replaykit
 from replaykit.errors import DamagedError, NotAStoreError, ReplaykitError, StorageError
 from replaykit.format import records
+from replaykit.format.block import Block
 from replaykit.format.segment import ACTS, CKPT, GAP, OPEN, PART, SEAL, TOMB
+from replaykit.format.strict import decode_body
 from replaykit.format.thaw import thaw
 from replaykit.storage.damaged_segments import surveyed
 from replaykit.storage.recovering import recover_into
+from replaykit.storage.segment_file import SegmentFile
 
 WRONG: dict[str, Any] = {
     "nothing": None,
@@ -418,3 +422,30 @@ def test_nothing_of_a_recording_is_no_store() -> None:
     """An empty survey is an error of its own."""
     with pytest.raises(NotAStoreError):
         surveyed(MemoryBytes(bytes(10_000)))
+
+
+LENGTHS = [bytes((major << 5 | 24 + step,)) + (size).to_bytes(1 << step, "big") for major in (2, 3, 4, 5)
+           for step, size in ((1, 2**16 - 1), (2, 2**16), (2, 2**31), (3, 2**62))]  # fmt: skip
+
+
+def test_a_huge_length_in_any_place_of_any_body_costs_nothing(tmp_path: Path) -> None:
+    """In front of any byte of what recorders wrote: refused before it is allocated."""
+    bodies = []
+    for shape in ("checkpoints", "deleted and compacted"):
+        segment = SegmentFile(MemoryBytes(made(shape, tmp_path)))
+        blocks = segment.scan(segment.head.end, segment.size())
+        bodies += [block.body() for block in blocks if isinstance(block, Block)]
+    cases = 0
+    tracemalloc.start()
+    try:
+        for body in bodies:
+            for at in sampled(range(len(body)), 400):
+                for head in LENGTHS:
+                    with contextlib.suppress(DamagedError):
+                        decode_body(body[:at] + head + body[at:])
+                    cases += 1
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    print(f"{cases} bodies, {peak >> 10} KiB at most")
+    assert peak < 16 << 20
