@@ -36,6 +36,7 @@ from replaykit.format.segment import (
     body_of,
     read_head,
 )
+from replaykit.format.soundness import demand_sound_action, demand_sound_checkpoint
 from replaykit.format.strict import decode_body
 from replaykit.storage.segment_file import Damage, ReadableBytes, SegmentFile
 from replaykit.storage.stored_session import Piece, read_index
@@ -191,6 +192,8 @@ class _Gathering:
         session = self._session(entries.session_id, place)
         session.needed_blobs.update(place for places in entries.blobs.values() for place in places)
         if block.kind == CKPT:
+            for entry in entries.entries():
+                demand_sound_checkpoint(entry)
             session.checkpoints.append(place)
         elif sequences:
             session.actions.append(BlockRuns(place, runs_of(sequences)))
@@ -273,8 +276,9 @@ class _Gathering:
 def _sequences(entries: EntryBlock) -> list[int]:
     sequences: list[int] = []
     for entry in entries.entries():
-        sequence = entry.get("i")
-        if type(sequence) is not int or sequence < 0 or (sequences and sequence <= sequences[-1]):
+        demand_sound_action(entry)
+        sequence: int = entry["i"]
+        if sequences and sequence <= sequences[-1]:
             raise DamagedError(entries.path, entries.offset, "the sequences of a block do not ascend")
         sequences.append(sequence)
     return sequences

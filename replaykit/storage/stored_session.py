@@ -231,7 +231,7 @@ class SegmentSession:
 
     def _entry(self, piece: Piece, block: EntryBlock, position: int, sequence: int) -> Mapping[str, Any]:
         entry = block.entry(position)
-        if entry.get("i") != sequence:
+        if entry.get("i") != sequence or type(entry.get("k")) is not str:
             raise DamagedError(block.path, block.offset, "a block holds other actions than the index says")
         blobs = {digest: piece.blob(digest, block) for digest in blob_references(entry).values()}
         return with_blobs(entry, blobs, path=block.path, offset=block.offset)

@@ -253,6 +253,34 @@ def test_recovery_of_a_forged_file_leaves_it_and_verifies(tmp_path: Path) -> Non
         target.unlink(missing_ok=True)
 
 
+SENSELESS: list[tuple[int, Any]] = [
+    (ACTS, {"i": 0, "t": 1, "d": 1}),
+    (ACTS, {"i": 0, "k": 5}),
+    (ACTS, {"i": 0, "k": "tool", "fl": 5, "outb": [bytes(32), 3]}),
+    (ACTS, {"i": "x", "k": "tool"}),
+    (CKPT, {"c": "x", "i": 0, "t": 1}),
+    (CKPT, {}),
+]
+
+
+@pytest.mark.parametrize(("kind", "entry"), SENSELESS)
+def test_senseless_entries_of_one_session_cost_no_other(kind: int, entry: dict[str, Any], tmp_path: Path) -> None:
+    """Salvage and recovery take their block as damage."""
+    honest = UUID(int=8)
+    forgery = Forgery()
+    forgery.add(OPEN, {"s": SESSION.bytes, "t": 1})
+    forgery.add(kind, acts_body([entry], key="a" if kind == ACTS else "c"))
+    forgery.add(OPEN, {"s": honest.bytes, "t": 1})
+    forgery.add(ACTS, acts_body([{"i": 0, "k": "tool", "t": 1, "d": 1}], honest))
+    path, target = tmp_path / "forged.rpk", tmp_path / "new.rpk"
+    path.write_bytes(forgery.bytes())
+    with replaykit.load(path, recovery="salvage") as recording:
+        assert [each.sequence for each in recording.get_session(honest).actions] == [0]
+    recover_into(path, target)
+    with replaykit.load(target) as recording:
+        assert [each.sequence for each in recording.get_session(honest).actions] == [0]
+
+
 # -- values -----------------------------------------------------------------------------------
 
 
