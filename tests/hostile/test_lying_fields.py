@@ -94,11 +94,12 @@ def test_a_field_of_the_wrong_type_is_a_typed_error(value: Any, tmp_path: Path) 
     forged += [forged_with(**{key: value}) for key in CARD_FIELDS]
     whole = {"c": 1, "i": 0, "t": 1}
     forged += [forged_with(checkpoint={**whole, key: value}) for key in CKPT_FIELDS]
-    for data in forged:
-        path.write_bytes(data)
+    taken = sampled(range(len(forged)), 1500)
+    for number in taken:
+        path.write_bytes(forged[number])
         read_everything(path)
-        assert path.read_bytes() == data
-    print(f"{len(forged)} forged files")
+        assert path.read_bytes() == forged[number]
+    print(f"{len(taken)} of {len(forged)} forged files")
 
 
 def test_a_field_that_is_missing_is_a_typed_error(tmp_path: Path) -> None:
@@ -395,11 +396,12 @@ def test_a_log_with_a_wrong_field_is_recovered_around_it(value: Any) -> None:
     for key in (*ending, "by", "ended_by"):
         cases.append(log_of(opening, after, records.map_body(records.END, {**ending, key: value})))
     cases.append(log_of(opening, records.map_body(records.NOTE, {"x": value}), after))
-    for log in cases:
-        actions, _, found = recover_log(log)
+    taken = sampled(range(len(cases)), 2000)
+    for number in taken:
+        actions, _, found = recover_log(cases[number])
         assert 5 in actions
         assert found.session_id == SESSION
-    print(f"{len(cases)} forged logs, 0 left behind")
+    print(f"{len(taken)} of {len(cases)} forged logs, 0 left behind")
 
 
 @pytest.mark.parametrize(
