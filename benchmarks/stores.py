@@ -159,7 +159,7 @@ def _readable_actions(recording: replaykit.Recording) -> tuple[dict[int, Any], b
             except StorageError:
                 whole = False
                 continue
-            if action.flags & {"unfinished", "cut"}:
+            if action.flags & {"unfinished", "cut", "damaged"}:
                 whole = False
             else:
                 kept[action.sequence] = action

@@ -604,7 +604,7 @@ def test_a_call_whose_arguments_are_damaged_says_so(tmp_path: Path) -> None:
     with replaykit.Recorder(tmp_path / "runs.rpk") as recorder:
         damaged, whole = recorder.get_session("s").actions
     assert (damaged.arguments, damaged.output) == ({}, ["A"])
-    assert damaged.flags == {"cut", "unreplayable"}
+    assert damaged.flags == {"damaged", "unreplayable"}
     assert (whole.arguments, whole.flags) == ({"query": "b"}, frozenset())
 
 

@@ -10,6 +10,7 @@ import attrs
 
 from replaykit.errors import DamagedError
 from replaykit.format.entries import Entry
+from replaykit.format.soundness import demand_sound_action, demand_sound_checkpoint
 from replaykit.format.thaw import thaw
 from replaykit.model import (
     KINDS,
@@ -33,6 +34,7 @@ def action_from_entry(entry: Entry) -> ReplayAction:
     Raises:
         DamagedError: A field has a type that it cannot have.
     """
+    demand_sound_action(entry)
     try:
         return _action(entry)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -110,7 +112,13 @@ def checkpoint_entry(checkpoint: Checkpoint, *, with_ids: bool) -> dict[str, Any
 def checkpoint_from_entry(
     entry: Entry, session_id: UUID, frames_at: Callable[[int], Sequence[FrameId]] | None = None
 ) -> Checkpoint:
-    """Return the checkpoint of a stored entry; *frames_at* reads frame ids that it does not carry."""
+    """
+    Return the checkpoint of a stored entry; *frames_at* reads frame ids that it does not carry.
+
+    Raises:
+        DamagedError: A field is missing or has a type that it cannot have.
+    """
+    demand_sound_checkpoint(entry)
     return Checkpoint(
         id=entry["c"],
         session_id=session_id,

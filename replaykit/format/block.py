@@ -106,16 +106,16 @@ class Block:
         """Return the BLAKE3 that the next block names as its ``previous``."""
         return block_digest(self.raw)
 
-    def body(self, *, path: str = "") -> bytes:
+    def body(self, *, path: str = "", most: int = MAX_BLOCK_BYTES) -> bytes:
         """
-        Return the body, expanded.
+        Return the body, expanded to at most so many bytes.
 
         Raises:
             DamagedError: It does not expand to what it declares, or is over the limit.
         """
         if self.codec == _PLAIN:
             return self.packed
-        return _expanded(self.packed, path, self.offset)
+        return _expanded(self.packed, path, self.offset, most)
 
     def __repr__(self) -> str:
         return f"<Block kind {self.kind} at {self.offset}, {self.size} bytes>"
@@ -294,7 +294,7 @@ def find_tail(data: bytes, end: int, *, sync: bytes, base: int = 0) -> Tail | No
     pattern = _PREVIOUS + sync
     at = data.rfind(pattern, 0, end)
     while at >= 0:
-        tail = read_tail(data[:end], at, sync=sync, base=base) if at + TAIL_BYTES <= end else None
+        tail = read_tail(data, at, sync=sync, base=base) if at + TAIL_BYTES <= end else None
         if tail is not None:
             return tail
         at = data.rfind(pattern, 0, at + len(pattern) - 1)
@@ -363,12 +363,12 @@ class HeadReader:
         return value
 
 
-def _expanded(packed: bytes, path: str, offset: int) -> bytes:
+def _expanded(packed: bytes, path: str, offset: int, most: int) -> bytes:
     zstd = _zstd()
     try:
         # The declared size decides before anything is allocated.
         declared = zstd.get_frame_info(packed).decompressed_size
-        if declared is None or declared > MAX_BLOCK_BYTES:
+        if declared is None or declared > most:
             raise DamagedError(path, offset, "a compressed body declares no size or one over the limit")
         decoder = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _WINDOW_LOG_MAX})
         body: bytes = decoder.decompress(packed, max_length=declared + 1)

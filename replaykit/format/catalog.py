@@ -22,7 +22,7 @@ from replaykit.format.card_columns import NO_CARD, CardColumns, columns_of_cards
 from replaykit.format.entries import Card
 from replaykit.format.fields import CardReader, Fields, map_of_card
 from replaykit.format.index import Place
-from replaykit.format.segment import CATALOG
+from replaykit.format.segment import CATALOG, body_of
 from replaykit.format.strict import LOWEST_INTEGER, decode_map, demand_plain, encode_body, encode_value
 
 __all__ = ["Catalog", "Record", "catalog_of", "encode_catalog", "reach", "size_of_record"]
@@ -113,7 +113,7 @@ def catalog_of(block: Block, *, path: str = "") -> Catalog:
         raise DamagedError(path, block.offset, "a tail points to another kind of block")
     # Not `decode_body`: each record is checked as it is taken apart, and to
     # go through thousands of them twice would cost as much again.
-    body = decode_map(block.body(path=path), path=path, offset=block.offset)
+    body = decode_map(body_of(block, path=path), path=path, offset=block.offset)
     unseen: dict[str, Any] = {"add": [], "pt": [], "o": [], "z": [], "cols": {}}
     demand_plain({**body, **unseen}, path=path, offset=block.offset)
     fields = Fields(body, path, block.offset)

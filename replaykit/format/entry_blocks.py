@@ -32,6 +32,8 @@ __all__ = [
     "BlobPiece",
     "EncodedEntry",
     "EntryBlock",
+    "MOST_ENTRIES",
+    "MAX_BLOB_BYTES",
     "blob_bodies",
     "blob_piece",
     "blob_references",
@@ -48,7 +50,12 @@ BLOB_BYTES = 16 << 10
 MAX_BLOB_BYTES = 64 << 20
 """The most bytes of such a value: neither written nor read beyond that."""
 
+MOST_ENTRIES = 1 << 16
+"""As many entries are in one block at most: what a few bytes expand to is cut into no more."""
+
 _PIECE_BYTES = 8 << 20
+_MOST_CONTAINERS = 1 << 19
+_CONTAINER_HEADS = bytes(range(0x80, 0xC0))
 _REFERENCES = {"in": "inb", "out": "outb"}
 _VALUES = {reference: key for key, reference in _REFERENCES.items()}
 _HASH_BYTES = 32
@@ -172,9 +179,12 @@ def decode_entry_block(block: Block, key: str, session_id: bytes | None = None, 
     body = block.body(path=path)
     raws = _cut(body, path, block.offset)
     if raws is None:
-        # Written before the lengths were: one-by-one access has its price.
+        # Written before the lengths were: one-by-one access has its price,
+        # and all of it is decoded at once.
+        if len(body) - len(body.translate(None, _CONTAINER_HEADS)) > _MOST_CONTAINERS:
+            raise DamagedError(path, block.offset, "a block holds more than any recorder writes")
         fields = Fields(decode_body(body, path=path, offset=block.offset), path, block.offset)
-        raws = [encode_value(entry) for entry in fields.items(key)]
+        raws = _encoded_again(fields, key)
     else:
         head = body[: len(body) - sum(map(len, raws)) - len(cbor_head(4, len(raws)))] + b"\x80"
         fields = Fields(decode_body(head, path=path, offset=block.offset), path, block.offset)
@@ -185,13 +195,24 @@ def decode_entry_block(block: Block, key: str, session_id: bytes | None = None, 
     return EntryBlock(found, raws, _places(fields, block), path, block.offset, len(body))
 
 
+def _encoded_again(fields: Fields, key: str) -> list[bytes]:
+    try:
+        return [encode_value(entry) for entry in fields.items(key)]
+    except UsageError as error:
+        # The decoder lets two levels more pass than any writer makes.
+        raise DamagedError(fields.path, fields.offset, str(error)) from error
+
+
 def _cut(body: bytes, path: str, offset: int) -> list[bytes] | None:
     """Return the entries of *body*, None where it has no lengths."""
     if body[1:3] != b"\x61l":
         return None
     reader = HeadReader(body, 3, path, offset)
     try:
-        packed = reader.take(reader.length())
+        packed_bytes = reader.length()
+        if packed_bytes > 4 * MOST_ENTRIES:
+            raise DamagedError(path, offset, "a block holds more entries than any recorder writes")
+        packed = reader.take(packed_bytes)
         lengths = struct.unpack(f">{len(packed) // 4}I", packed)
     except (EndsInside, struct.error) as error:
         raise DamagedError(path, offset, "the lengths of a block are malformed") from error
@@ -211,7 +232,8 @@ def _places(fields: Fields, block: Block) -> dict[bytes, list[Place]]:
     for digest, offset, size in zip(stored[::3], stored[1::3], stored[2::3], strict=True):
         if type(digest) is not bytes or not type(offset) is type(size) is int:
             raise fields.malformed("b")
-        # Blobs stand before what names them: so nothing is read twice or in circles.
+        # Blobs stand before what names them, and the pieces of one behind
+        # each other: so nothing is read twice or in circles.
         if len(digest) != _HASH_BYTES or offset < 0 or size <= 0 or offset + size > block.offset:
             raise fields.malformed("b")
         pieces = found.setdefault(digest, [])

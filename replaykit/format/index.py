@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import accumulate
 from typing import Any, NamedTuple, overload
 
 import attrs
@@ -60,12 +62,13 @@ class BlockRuns:
 
     def position(self, sequence: int) -> int:
         """Return which of the block's actions has *sequence*, which is one of them."""
-        before = 0
-        for run in self.runs:
-            if sequence < run.stop:
-                return before + sequence - run.first
-            before += run.stop - run.first
-        raise KeyError(sequence)
+        at = bisect_right(self.runs, sequence, key=lambda run: run.first) - 1
+        return self._before[at] + sequence - self.runs[at].first
+
+    @cached_property
+    def _before(self) -> Sequence[int]:
+        """How many actions come before each run."""
+        return [0, *accumulate(run.stop - run.first for run in self.runs)]
 
 
 def runs_of(sequences: Sequence[int]) -> tuple[Run, ...]:
@@ -218,6 +221,20 @@ def _resolve(runs: Sequence[tuple[int, int, int]]) -> Iterator[tuple[int, int, i
         at = stop
 
 
+def _joined(runs: Iterable[Run]) -> Iterator[Run]:
+    """Yield ascending *runs* with those that touch or overlap made one."""
+    open_run: Run | None = None
+    for run in runs:
+        if open_run is not None and run.first <= open_run.stop:
+            open_run = Run(open_run.first, max(open_run.stop, run.stop))
+            continue
+        if open_run is not None:
+            yield open_run
+        open_run = run
+    if open_run is not None:
+        yield open_run
+
+
 class Sequences(Sequence[int]):
     """Ascending sequence numbers, kept as runs."""
 
@@ -258,7 +275,30 @@ class Sequences(Sequence[int]):
         at = bisect_right(self._runs, sequence, key=lambda run: run.first) - 1
         return at >= 0 and sequence < self._runs[at].stop
 
+    @property
+    def runs(self) -> Sequence[Run]:
+        """The runs that they are, ascending; a run may begin where the one before stops."""
+        return self._runs
+
+    def shared_with(self, others: Sequences) -> Iterator[int]:
+        """Yield what both have, ascending; runs are compared, however long they claim to be."""
+        mine = theirs = 0
+        while mine < len(self._runs) and theirs < len(others._runs):
+            ours, other = self._runs[mine], others._runs[theirs]
+            yield from range(max(ours.first, other.first), min(ours.stop, other.stop))
+            if ours.stop <= other.stop:
+                mine += 1
+            else:
+                theirs += 1
+
+    def united_with(self, others: Iterable[int]) -> Sequences:
+        """Return what either has."""
+        runs = sorted([*self._runs, *runs_of(sorted(set(others)))], key=lambda run: run.first)
+        return Sequences(list(_joined(runs)))
+
     def __eq__(self, other: object) -> bool:
+        if isinstance(other, Sequences):
+            return list(_joined(self._runs)) == list(_joined(other._runs))
         if not isinstance(other, Sequence) or isinstance(other, (str, bytes)):
             return NotImplemented
         return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from replaykit.format.entries import Entry, Gap, Part
-from replaykit.format.entry_blocks import EncodedEntry, blob_bodies, encode_action, encode_entry_block
+from replaykit.format.entry_blocks import MOST_ENTRIES, EncodedEntry, blob_bodies, encode_action, encode_entry_block
 from replaykit.format.fields import map_of_gap, map_of_opening, map_of_sealing
 from replaykit.format.index import BlockRuns, Place, runs_of
 from replaykit.format.merkle import Trees
@@ -123,7 +123,7 @@ class _Blobs:
 
 
 def _action_blocks(actions: Sequence[EncodedEntry], block_bytes: int) -> Iterator[list[EncodedEntry]]:
-    most = (block_bytes >> 10) * _BLOCK_ACTIONS_PER_KIB
+    most = min((block_bytes >> 10) * _BLOCK_ACTIONS_PER_KIB, MOST_ENTRIES)
     block: list[EncodedEntry] = []
     size = 0
     for action in actions:

@@ -192,16 +192,17 @@ def read_records(
     search goes on from the next magic.
     """
     read = _Window(read)
+    budget = _Budget(end - start)
     at = start
     damaged_from: int | None = None
     while at < end:
-        record = _record_at(read, at, end)
+        record = _record_at(read, at, end, budget)
         if record is None and damaged_from is None and (padding := _padding_at(read, at, end, align())):
             at += padding
             continue
         if record is None:
             damaged_from = at if damaged_from is None else damaged_from
-            at = _next_magic(read, at + 1, end)
+            at = read.find(MAGIC, at + 1, end) if budget.left > 0 else end
             continue
         if damaged_from is not None:
             yield Damage(damaged_from, at, read(damaged_from, at - damaged_from))
@@ -210,6 +211,13 @@ def read_records(
         at = record.end
     if damaged_from is not None:
         yield Damage(damaged_from, end, read(damaged_from, end - damaged_from))
+
+
+class _Budget:
+    """How many bytes may be checked in vain, so that a log full of false records takes no quadratic time."""
+
+    def __init__(self, size: int) -> None:
+        self.left = 2 * size + _WINDOW_BYTES
 
 
 class _Window:
@@ -224,13 +232,32 @@ class _Window:
         begin = offset - self._offset
         if begin >= 0 and begin + size <= len(self._data):
             return self._data[begin : begin + size]
-        if size >= _WINDOW_BYTES:
+        if size >= _LONG_BYTES:
+            # The window stays: a search may go on where the long record
+            # would have begun.
             return self._read(offset, size)
-        self._offset, self._data = offset, self._read(offset, _WINDOW_BYTES)
+        self._fill(offset)
         return self._data[:size]
+
+    def find(self, pattern: bytes, at: int, end: int) -> int:
+        """Return where *pattern* begins at or after *at*, or *end*; each byte is read about once."""
+        while end - at >= len(pattern):
+            if not self._offset <= at <= self._offset + len(self._data) - len(pattern):
+                self._fill(at)
+            found = self._data.find(pattern, at - self._offset)
+            if found >= 0:
+                return self._offset + found
+            if len(self._data) < len(pattern):
+                return end
+            at = self._offset + len(self._data) - len(pattern) + 1
+        return end
+
+    def _fill(self, offset: int) -> None:
+        self._offset, self._data = offset, self._read(offset, _WINDOW_BYTES)
 
 
 _WINDOW_BYTES = 256 * 1024
+_LONG_BYTES = 4 * 1024
 
 
 def _padding_at(read: Callable[[int, int], bytes], at: int, end: int, align: int) -> int:
@@ -239,7 +266,7 @@ def _padding_at(read: Callable[[int, int], bytes], at: int, end: int, align: int
     return size if size and read(at, min(size, end - at)) == bytes(size) else 0
 
 
-def _record_at(read: Callable[[int, int], bytes], at: int, end: int) -> Record | None:
+def _record_at(read: Callable[[int, int], bytes], at: int, end: int, budget: _Budget) -> Record | None:
     checksum = _checksum or _load_checksum()
     prefix = read(at, PREFIX.size)
     if len(prefix) < PREFIX.size:
@@ -250,25 +277,9 @@ def _record_at(read: Callable[[int, int], bytes], at: int, end: int) -> Record |
         return None
     body = read(body_at, length)
     if len(body) < length or checksum(0, body) != crc:
+        budget.left -= PREFIX.size + length
         return None
     what = body[0]
     if what in (INTENT, ACTION) and length < HEAD.size:
         return None
     return Record(at, body_at + length, what, memoryview(body))
-
-
-_SEARCH_BYTES = 64 * 1024
-
-
-def _next_magic(read: Callable[[int, int], bytes], at: int, end: int) -> int:
-    while at < end:
-        window = read(at, _SEARCH_BYTES)
-        if not window:
-            return end
-        found = window.find(MAGIC)
-        if found >= 0:
-            return at + found
-        if len(window) < len(MAGIC):
-            return end
-        at += len(window) - len(MAGIC) + 1
-    return end

@@ -44,6 +44,7 @@ __all__ = [
     "Origin",
     "SegmentWriter",
     "SessionIndex",
+    "body_of",
     "index_of",
     "map_of_index",
     "read_head",
@@ -65,6 +66,8 @@ _MOST_DROPPED = 2048
 
 # What tells of sessions stays readable without zstd.
 _COMPRESSED = frozenset((ACTS, BLOB, CKPT))
+# In drafts of 1.0 it was compressed; that much has the largest catalog.
+_MOST_EXPANDED = 4 << 20
 
 
 @attrs.frozen(kw_only=True)
@@ -189,6 +192,19 @@ class SegmentWriter:
         self.offset += len(raw)
 
 
+def body_of(block: Block, *, path: str = "") -> bytes:
+    """
+    Return the body of a block of any kind.
+
+    Raises:
+        DamagedError: It does not expand, or to more than a block of its kind may.
+    """
+    # What tells of sessions is read at every listing, and is not compressed
+    # since 1.1: it must not expand to very much more than is there.
+    is_usual = block.kind in _COMPRESSED or block.kind not in KINDS
+    return block.body(path=path) if is_usual else block.body(path=path, most=_MOST_EXPANDED)
+
+
 # -- the first block --------------------------------------------------------------
 
 
@@ -239,7 +255,7 @@ def read_head(data: bytes, *, path: str = "") -> Head:
         raise NotAStoreError(path, "it ends inside its head")
     if block.kind != HEAD or block.previous != NO_BLOCK:
         raise DamagedError(path, block.offset, "the first block is no head")
-    fields = Fields(decode_body(block.body(path=path), path=path, offset=block.offset), path, block.offset)
+    fields = Fields(decode_body(body_of(block, path=path), path=path, offset=block.offset), path, block.offset)
     if fields.integer("major") != MAJOR:
         raise UnsupportedVersionError(path, fields.integer("major"), MAJOR)
     if fields.items("must"):
@@ -327,7 +343,7 @@ def _edges(fields: Fields) -> tuple[Edge, Edge] | None:
 
 def session_fields(block: Block, session_id: bytes, *, path: str = "") -> Fields:
     """Return the body of a block that must belong to *session_id*."""
-    fields = Fields(decode_body(block.body(path=path), path=path, offset=block.offset), path, block.offset)
+    fields = Fields(decode_body(body_of(block, path=path), path=path, offset=block.offset), path, block.offset)
     if fields.octets("s", 16) != session_id:
         raise DamagedError(path, block.offset, "the block belongs to another session")
     return fields

@@ -11,6 +11,7 @@ import datetime
 import decimal
 import pathlib
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ _OUR_CLASSES: dict[str, type[Any]] = {
     f"{cls.__module__}.{cls.__qualname__}": cls for cls in (Answer, Frame, Hit, SearchResult)
 }
 _MAX_DECIMAL_TEXT = 10_000
+_MOST_COLLISIONS = 64
 
 
 def thaw(value: Any) -> Any:
@@ -46,7 +48,7 @@ def _thaw_typed(name: Any, content: Any) -> Any:
         return Opaque(str(name))
     try:
         return rebuild(content)
-    except (ValueError, TypeError, KeyError, IndexError, ArithmeticError, AttributeError, ImportError):
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, ImportError, SyntaxError, MemoryError):
         # Hostile or newer content: the value is lost, the session is not.
         return Opaque(str(name))
 
@@ -125,8 +127,8 @@ def _object(content: list[Any]) -> Opaque:
 
 _REBUILDERS: dict[str, Callable[[list[Any]], Any]] = {
     "tuple": lambda content: tuple(_items(content)),
-    "set": lambda content: set(_items(content)),
-    "frozenset": lambda content: frozenset(_items(content)),
+    "set": lambda content: set(_spread(_items(content))),
+    "frozenset": lambda content: frozenset(_spread(_items(content))),
     "int": lambda content: int(content[0], 16),
     "complex": lambda content: complex(content[0], content[1]),
     "decimal": _decimal,
@@ -145,8 +147,17 @@ _REBUILDERS: dict[str, Callable[[list[Any]], Any]] = {
     "object": _object,
     "deep": lambda content: Opaque(content[0] if content else "", reason="deep"),
     "cycle": lambda content: Opaque(content[0] if content else "", reason="cycle"),
-    "dict": lambda content: {_key(pair[0]): thaw(pair[1]) for pair in content},
+    "dict": lambda content: dict(
+        zip(_spread([_key(pair[0]) for pair in content]), [thaw(pair[1]) for pair in content], strict=True)
+    ),
 }
+
+
+def _spread(keys: list[Any]) -> list[Any]:
+    """Return *keys* unless they are made to have equal hashes: a table of them takes quadratic time."""
+    if len(keys) > _MOST_COLLISIONS and max(Counter(map(hash, keys)).values()) > _MOST_COLLISIONS:
+        raise ValueError("too many keys have one hash")
+    return keys
 
 
 def _key(value: Any) -> Any:

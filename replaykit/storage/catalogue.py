@@ -15,12 +15,13 @@ from replaykit.digests import completed
 from replaykit.errors import AmbiguousSessionError, SessionNotFoundError, StorageError, UsageError
 from replaykit.format.actions import action_from_entry, checkpoint_from_entry
 from replaykit.format.entries import Card, Entry
+from replaykit.format.index import Sequences
 from replaykit.format.names import safe_name
 from replaykit.format.thaw import thaw
 from replaykit.model import Checkpoint, FrameId, Playable, ReplayAction, ReplaySession, SessionSummary
 from replaykit.protocols import Log, Store, StoredSession
 from replaykit.storage.live_log import LogReader
-from replaykit.storage.publish import collect
+from replaykit.storage.publish import collect, unfinished_entries
 from replaykit.storage.recovery import is_published
 
 __all__ = ["Catalogue", "Which"]
@@ -265,9 +266,7 @@ def _read_live(log: Log, card: Card | None) -> _Live | None:
         return None
     is_open = reader.sealing is None and log.has_writer()
     if reader.sealing is None and not is_open:
-        from replaykit.pipeline import entry_of
-
-        entries = sorted([*entries, *map(entry_of, reader.unfinished())], key=lambda entry: entry["i"])
+        entries = sorted([*entries, *unfinished_entries(reader)], key=lambda entry: entry["i"])
     return _Live(_live_card(reader, card, entries, checkpoints, is_open=is_open), tuple(entries), tuple(checkpoints))
 
 
@@ -379,10 +378,12 @@ class ActionSequence(Sequence[ReplayAction]):
         self._stored = stored
         self._live = {entry["i"]: entry for entry in live}
         published = stored.sequences if stored is not None else ()
-        if self._live:
-            self._sequences: Sequence[int] = sorted({*published, *self._live})
-        else:
-            self._sequences = published
+        self._sequences: Sequence[int] = published
+        if isinstance(published, Sequences):
+            # Kept as runs: what an index claims may be longer than time.
+            self._sequences = published.united_with(self._live)
+        elif self._live:
+            self._sequences = sorted({*published, *self._live})
         self._read = lru_cache(maxsize=1024)(self._read_one)
 
     def _read_one(self, sequence: int) -> ReplayAction:
@@ -398,7 +399,8 @@ class ActionSequence(Sequence[ReplayAction]):
     def __getitem__(self, index: slice) -> Sequence[ReplayAction]: ...
     def __getitem__(self, index: int | slice) -> ReplayAction | Sequence[ReplayAction]:
         if isinstance(index, slice):
-            return [self._read(sequence) for sequence in self._sequences[index]]
+            positions = range(*index.indices(len(self._sequences)))
+            return [self._read(self._sequences[position]) for position in positions]
         return self._read(self._sequences[index])
 
     def __len__(self) -> int:

@@ -14,7 +14,7 @@ from uuid import UUID
 from replaykit.errors import DamagedError, StorageError
 from replaykit.format.block import MAGIC, NO_BLOCK, Block, Tail
 from replaykit.format.entries import Card
-from replaykit.format.segment import CATALOG
+from replaykit.format.segment import CATALOG, body_of
 from replaykit.format.strict import decode_body
 from replaykit.model import Verification
 from replaykit.protocols import Advance
@@ -72,7 +72,7 @@ def _count_actions(store: _Readable, card: Card) -> int:
     return counted[0]
 
 
-def segment_problems(segment: SegmentFile, *, passed: Callable[[int], None]) -> list[str]:
+def segment_problems(segment: SegmentFile, *, passed: Callable[[int], None] = lambda _offset: None) -> list[str]:
     """
     Check each block, the chain of all blocks, and each tail; empty when all is well.
 
@@ -102,7 +102,7 @@ def _block_problems(path: str, block: Block, previous: bytes) -> list[str]:
     if block.previous != previous:
         problems.append(f"{path}, byte {block.offset}: the block does not follow the one before it")
     try:
-        decode_body(block.body(path=path), path=path, offset=block.offset)
+        decode_body(body_of(block, path=path), path=path, offset=block.offset)
     except DamagedError as error:
         problems.append(str(error))
     return problems

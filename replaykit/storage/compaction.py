@@ -173,7 +173,10 @@ def _demand_room(files: FileLayer, path: str, size: int) -> None:
 def _remove_leftovers(files: FileLayer, path: str) -> None:
     """Remove what a compaction that was killed left; only the store's writer, which we are, makes such files."""
     for leftover in leftovers_beside(files, path):
-        files.remove(leftover)
+        try:
+            files.remove(leftover)
+        except OSError as error:
+            raise _translated(path, error) from error
 
 
 def leftovers_beside(files: FileLayer, path: str) -> list[str]:

@@ -10,6 +10,7 @@ import attrs
 from replaykit.format.entries import Card, Gap, Part, Sealing
 from replaykit.format.entry_blocks import EncodedEntry, EntryBlock, blob_references
 from replaykit.format.segment import ACTS, CKPT
+from replaykit.format.soundness import demand_sound_action
 from replaykit.format.strict import decode_body
 from replaykit.storage.publish import MAX_PART_ACTIONS, MAX_PART_BYTES
 from replaykit.storage.stored_session import Piece, SegmentSession
@@ -82,6 +83,7 @@ def _actions(pieces: Sequence[Piece]) -> Iterator[EncodedEntry]:
 
 def _encoded(piece: Piece, block: EntryBlock, position: int) -> EncodedEntry:
     entry = block.entry(position)
+    demand_sound_action(entry)
     blobs = {digest: piece.blob(digest, block) for digest in blob_references(entry).values()}
     return EncodedEntry({"i": entry["i"], "k": entry["k"]}, block.raws[position], blobs)
 

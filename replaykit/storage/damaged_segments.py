@@ -33,8 +33,10 @@ from replaykit.format.segment import (
     TOMB,
     Head,
     SessionIndex,
+    body_of,
     read_head,
 )
+from replaykit.format.soundness import demand_sound_action, demand_sound_checkpoint
 from replaykit.format.strict import decode_body
 from replaykit.storage.segment_file import Damage, ReadableBytes, SegmentFile
 from replaykit.storage.stored_session import Piece, read_index
@@ -190,13 +192,15 @@ class _Gathering:
         session = self._session(entries.session_id, place)
         session.needed_blobs.update(place for places in entries.blobs.values() for place in places)
         if block.kind == CKPT:
+            for entry in entries.entries():
+                demand_sound_checkpoint(entry)
             session.checkpoints.append(place)
         elif sequences:
             session.actions.append(BlockRuns(place, runs_of(sequences)))
 
     def _take_map(self, block: Block, place: Place) -> None:
         path = self._segment.path
-        fields = Fields(decode_body(block.body(path=path), path=path, offset=block.offset), path, block.offset)
+        fields = Fields(decode_body(body_of(block, path=path), path=path, offset=block.offset), path, block.offset)
         if block.kind == GAP and fields.get("s") is None:
             return
         session_id = fields.octets("s", 16)
@@ -272,8 +276,9 @@ class _Gathering:
 def _sequences(entries: EntryBlock) -> list[int]:
     sequences: list[int] = []
     for entry in entries.entries():
-        sequence = entry.get("i")
-        if type(sequence) is not int or sequence < 0 or (sequences and sequence <= sequences[-1]):
+        demand_sound_action(entry)
+        sequence: int = entry["i"]
+        if sequences and sequence <= sequences[-1]:
             raise DamagedError(entries.path, entries.offset, "the sequences of a block do not ascend")
         sequences.append(sequence)
     return sequences

@@ -13,12 +13,12 @@ import stat
 import urllib.parse
 from typing import TYPE_CHECKING
 
-from replaykit.errors import NotAStoreError, ReadOnlyError, StorageError, StoreNotFoundError
+from replaykit.errors import DamagedError, NotAStoreError, ReadOnlyError, StorageError, StoreNotFoundError
 
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["APPLICATION_ID", "MEMORY", "open_database"]
+__all__ = ["APPLICATION_ID", "MEMORY", "demand_stored_tables", "open_database"]
 
 MEMORY = ":memory:"
 """The path of a database that lives in RAM."""
@@ -26,6 +26,7 @@ MEMORY = ":memory:"
 APPLICATION_ID = 0x72706B6D
 """``rpkm``, in the database header: how one of our files is known from any other."""
 
+_TABLES = ("replaykit_meta", "replaykit_part", "replaykit_session")
 _HEADER = b"SQLite format 3\x00"
 _APPLICATION_ID_AT = 68
 
@@ -60,6 +61,25 @@ def open_database(path: str, *, create: bool = True, read_only: bool = False) ->
     except apsw.Error as error:
         connection.close()
         raise StorageError(f"Cannot use {path}: {error}", path=path) from error
+
+
+def demand_stored_tables(connection: apsw.Connection, path: str) -> None:
+    """
+    Return if the tables of recordings, as far as they are there, are tables of stored columns.
+
+    A view, a virtual table or a generated column would compute what is read
+    from it, and a short file could so claim gigabytes.
+
+    Raises:
+        DamagedError: One of them is something else.
+    """
+    for table in _TABLES:
+        found = connection.execute("SELECT type, rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchall()
+        if not found:
+            continue
+        columns = connection.execute(f"PRAGMA table_xinfo({table})").fetchall()
+        if [kind for kind, page in found if page] != ["table"] or any(column[-1] for column in columns):
+            raise DamagedError(path, 0, f"{table} is not a table of stored values")
 
 
 def _opened(path: str, flags: int) -> apsw.Connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -16,6 +17,7 @@ from replaykit.errors import NotAStoreError, StorageError, UnsupportedPlatformEr
 __all__ = ["SystemFiles"]
 
 _PRIVATE = 0o600
+_PLANTED = {errno.ELOOP: "it is a symlink", errno.ENXIO: "it is a socket"}
 
 
 class SystemFiles:
@@ -37,7 +39,7 @@ class SystemFiles:
         Open a regular file, never through a symlink; *create* demands that it is new (0600).
 
         Raises:
-            NotAStoreError: It is a directory or a device.
+            NotAStoreError: It is a symlink, a directory, a socket or a device.
             StorageError: It would be written to and has a second name.
             OSError: The system refuses.
         """
@@ -48,6 +50,10 @@ class SystemFiles:
             handle = os.open(path, flags, _PRIVATE)
         except IsADirectoryError as error:
             raise NotAStoreError(path, "it is a directory") from error
+        except OSError as error:
+            if error.errno in _PLANTED:
+                raise NotAStoreError(path, _PLANTED[error.errno]) from error
+            raise
         try:
             _demand_regular(path, os.fstat(handle), write=write)
         except BaseException:

@@ -17,11 +17,17 @@ import attrs
 from replaykit.errors import DamagedError
 from replaykit.format import records
 from replaykit.format.entries import Gap, Opening, Sealing
+from replaykit.format.fields import Fields
 from replaykit.format.records import ActionRecord, Damage, Record
+from replaykit.format.soundness import demand_sound_action, demand_sound_checkpoint
 from replaykit.pipeline import RawCall
 from replaykit.protocols import Log
 
-__all__ = ["Item", "LogReader", "encode_opening", "encode_sealing", "sequences_in"]
+__all__ = ["Item", "LogReader", "encode_opening", "encode_sealing", "sequences_in", "unreadable"]
+
+
+_MOST_SEQUENCES = 1 << 48
+_LONGEST_REASON = 500
 
 
 class Item(enum.Enum):
@@ -49,24 +55,42 @@ def encode_opening(opening: Opening, *, align: int = 0) -> dict[str, Any]:
     }
 
 
-def _decode_opening(found: Mapping[str, Any]) -> Opening:
-    parent = found.get("par")
+def _decode_opening(fields: Fields, session_id: UUID) -> Opening:
+    # A log is of the session that its name says: it must not speak for
+    # another one.
+    if fields.octets("sid", 16) != session_id.bytes or fields.integer("t") < 0:
+        raise DamagedError("", 0, "the opening is of another session, or of no time")
+    parent = fields.get("par")
     return Opening(
-        session_id=UUID(bytes=found["sid"]),
-        name=found["name"],
-        created_ns=found["t"],
-        metadata=found.get("meta", {}),
-        redaction=found.get("red", ""),
-        capture=found.get("cap", "full"),
-        parent_session=None if parent is None else UUID(bytes=parent),
-        start_generation=found.get("gen"),
-        resumed=found.get("res", False),
+        session_id=session_id,
+        name=fields.optional_text("name"),
+        created_ns=fields.integer("t"),
+        metadata=fields.mapping("meta"),
+        redaction=fields.text("red"),
+        capture=fields.text("cap") or "full",
+        parent_session=None if parent is None else UUID(bytes=fields.octets("par", 16)),
+        start_generation=fields.optional_integer("gen"),
+        resumed=fields.get("res") is True,
     )
 
 
 def encode_sealing(sealing: Sealing) -> dict[str, Any]:
     """Return the map of an END record."""
     return attrs.asdict(sealing, recurse=False)
+
+
+def _decode_sealing(fields: Fields) -> Sealing:
+    if fields.text("state") not in ("sealed", "interrupted"):
+        raise fields.malformed("state")
+    return Sealing(
+        state=fields.text("state"),
+        ended_ns=fields.integer("ended_ns"),
+        ended_by=fields.text("ended_by"),
+        duration_ns=fields.integer("duration_ns"),
+        lost=fields.integer("lost"),
+        late=fields.integer("late"),
+        metadata=fields.mapping("metadata"),
+    )
 
 
 class LogReader:
@@ -79,6 +103,7 @@ class LogReader:
         offset: Bytes read so far.
         announced: Calls whose beginning was logged and whose end was not, by sequence.
         last_ns: The latest time that any record told.
+        newest: The record that was read last.
     """
 
     def __init__(self, log: Log) -> None:
@@ -90,6 +115,7 @@ class LogReader:
         self.metadata: dict[str, Any] = {}
         self.last_ns = 0
         self._align = 0
+        self.newest: Record | None = None
         self._definitions: dict[int, Mapping[str, Any]] = {}
 
     def items(self, *, keep_from: int = 0, is_complete: bool = False) -> Iterator[tuple[Item, Any]]:
@@ -117,6 +143,7 @@ class LogReader:
                     yield Item.GAP, Gap(offset=found.offset + published, reason="torn record", data=data)
                 continue
             self.offset = found.end
+            self.newest = found
             item = self._take(found)
             if item is not None and found.offset >= keep_from:
                 yield item
@@ -130,51 +157,54 @@ class LogReader:
             return self._taken(record)
         except (DamagedError, KeyError, TypeError, ValueError) as error:
             # The checksum was right and the content is not: keep it, go on.
-            return Item.GAP, Gap(offset=record.offset, reason=f"unreadable record: {error}", data=bytes(record.body))
+            return Item.GAP, unreadable(record, error)
 
     def _taken(self, record: Record) -> tuple[Item, Any] | None:
         what = record.what
         if what == records.ACTION:
-            return Item.CALL, self._call(ActionRecord.read(record.body))
+            return Item.CALL, self._call(_in_range(ActionRecord.read(record.body)))
         if what == records.INTENT:
-            intent = ActionRecord.read(record.body)
+            intent = _in_range(ActionRecord.read(record.body))
             self.announced[intent.sequence] = intent
             self.last_ns = max(self.last_ns, intent.time_ns)
             return None
         content = record.map()
         if what == records.ENTRY:
+            demand_sound_action(content)
             self.last_ns = max(self.last_ns, content["t"] + content["d"])
             self.announced.pop(content["i"], None)
             return Item.ENTRY, content
         if what == records.CHECKPOINT:
+            demand_sound_checkpoint(content)
             return Item.CHECKPOINT, content
         self._note(what, content)
         return None
 
     def _note(self, what: int, content: Mapping[str, Any]) -> None:
+        fields = Fields(content)
         if what == records.OPEN:
-            self.opening = _decode_opening(content)
-            self._align = content.get("al", 0)
+            self.opening = _decode_opening(fields, self._log.session_id)
+            self._align = fields.integer("al")
             self.metadata = dict(self.opening.metadata)
             self.last_ns = max(self.last_ns, self.opening.created_ns)
         elif what == records.DEFINE:
-            self._definitions[content["n"]] = content["row"]
+            self._definitions[fields.integer("n")] = fields.mapping("row")
         elif what == records.NOTE:
             self.metadata.update(content)
         elif what == records.END:
-            self.sealing = Sealing(**content)
+            self.sealing = _decode_sealing(fields)
 
     def _call(self, record: ActionRecord) -> RawCall:
         arguments = record.arguments
         flags = {name for bit, name in records.FLAG_NAMES.items() if record.flags & bit}
         announced = self.announced.pop(record.sequence, None)
         if record.flags & records.INTENDED:
-            if announced is not None:
-                arguments = announced.arguments
+            if announced is None:
+                # The record with its arguments is damaged: that must not
+                # look like a call without any.
+                flags |= {"damaged", "unreplayable"}
             else:
-                # The record that had them is damaged: without a word this
-                # would pass for a call without arguments.
-                flags |= {"cut", "unreplayable"}
+                arguments = announced.arguments
         failed = bool(record.flags & records.FAILED)
         self.last_ns = max(self.last_ns, record.time_ns + record.duration_ns)
         return RawCall(
@@ -198,6 +228,17 @@ class LogReader:
             if record.operation in self._definitions:
                 yield self._call(attrs.evolve(record, flags=record.flags | records.UNFINISHED))
         self.announced.clear()
+
+
+def unreadable(record: Record, error: Exception) -> Gap:
+    """Return the gap that keeps a record whose content makes no sense."""
+    return Gap(offset=record.offset, reason=f"unreadable record: {error}"[:_LONGEST_REASON], data=bytes(record.body))
+
+
+def _in_range(record: ActionRecord) -> ActionRecord:
+    if not 0 <= record.sequence < _MOST_SEQUENCES or record.time_ns < 0 or record.duration_ns < 0:
+        raise ValueError("a number of the call is out of range")
+    return record
 
 
 def sequences_in(log: Log) -> set[int]:

@@ -12,9 +12,9 @@ from replaykit.errors import DamagedError, StorageError
 from replaykit.format.block import MAGIC, NO_BLOCK, TAIL_BYTES, Block, block_size, read_block, read_tail
 from replaykit.format.catalog import catalog_of
 from replaykit.format.index import Place
-from replaykit.format.segment import SessionIndex, read_head
+from replaykit.format.segment import SessionIndex, body_of, read_head
 from replaykit.format.strict import decode_body
-from replaykit.storage.database import open_database
+from replaykit.storage.database import demand_stored_tables, open_database
 from replaykit.storage.stored_session import read_index
 
 if TYPE_CHECKING:
@@ -91,24 +91,31 @@ def rows_of(path: str, problems: list[str]) -> Iterator[RowBytes]:
     import apsw
 
     connection = open_database(path, create=False, read_only=True)
+    seen: set[int] = set()
     try:
-        yield from _walk(connection, path, problems, descending=False)
+        demand_stored_tables(connection, path)
+        yield from _walk(connection, path, problems, seen, descending=False)
     except apsw.Error as error:
         # Behind a page that is damaged the rows are reached from the other end.
         problems.append(f"{path}: {error}")
         with suppress(apsw.Error):
-            yield from _walk(connection, path, problems, descending=True)
+            yield from _walk(connection, path, problems, seen, descending=True)
     finally:
         connection.close()
 
 
-def _walk(connection: apsw.Connection, path: str, problems: list[str], *, descending: bool) -> Iterator[RowBytes]:
+def _walk(
+    connection: apsw.Connection, path: str, problems: list[str], seen: set[int], *, descending: bool
+) -> Iterator[RowBytes]:
     import apsw
 
     order, compares, at = ("DESC", "<", 1 << 62) if descending else ("ASC", ">", -1)
     statement = f"SELECT rowid FROM replaykit_part WHERE rowid {compares} ? ORDER BY rowid {order} LIMIT 1"  # noqa: S608 - two literals of ours
     while (row := connection.execute(statement, (at,)).get) is not None:
         at = row
+        if row in seen:
+            return
+        seen.add(row)
         try:
             body = connection.execute("SELECT body FROM replaykit_part WHERE rowid = ?", (row,)).get
         except apsw.Error as error:
@@ -118,8 +125,11 @@ def _walk(connection: apsw.Connection, path: str, problems: list[str], *, descen
             yield RowBytes(f"{path} part {row}", body)
 
 
-def part_problems(body: bytes, path: str) -> list[str]:
+def part_problems(body: object, path: str) -> list[str]:
     """Check every byte of a part; empty when all is well."""
+    if not isinstance(body, bytes):
+        # SQLite holds any type in any column.
+        return [f"{path}: a part is no bytes"]
     at, previous = len(MAGIC), NO_BLOCK
     try:
         sync = read_head(body, path=path).sync
@@ -127,7 +137,7 @@ def part_problems(body: bytes, path: str) -> list[str]:
             block = read_block(body, at, sync=sync, path=path)
             if block is None or block.previous != previous:
                 raise DamagedError(path, at, "the block does not follow the one before it")
-            decode_body(block.body(path=path), path=path, offset=at)
+            decode_body(body_of(block, path=path), path=path, offset=at)
             at, previous = block.end, block.digest()
         if at + TAIL_BYTES != len(body) or read_tail(body, at, sync=sync) is None:
             raise DamagedError(path, at, "the part has no tail")

@@ -8,16 +8,19 @@ session's end, a recovery calls it on a log whose writer is gone.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import attrs
 
+from replaykit.errors import StorageError
 from replaykit.format.entries import Card, Gap, Opening, Part, Sealing
+from replaykit.format.soundness import demand_sound_action
 from replaykit.pipeline import RawCall, entry_of
 from replaykit.protocols import Log, Store
-from replaykit.storage.live_log import Item, LogReader
+from replaykit.storage.live_log import Item, LogReader, unreadable
 
-__all__ = ["MAX_PART_ACTIONS", "MAX_PART_BYTES", "Publisher", "collect"]
+__all__ = ["MAX_PART_ACTIONS", "MAX_PART_BYTES", "Publisher", "collect", "unfinished_entries"]
 
 MAX_PART_ACTIONS = 4096
 MAX_PART_BYTES = 16 * 1024 * 1024
@@ -118,8 +121,10 @@ def collect(
             checkpoints.append(item)
         elif what is Item.GAP:
             gaps.append(item)
+        elif isinstance(item, RawCall):
+            _keep_call(entries, gaps, item, reader)
         else:
-            _keep(entries, entry_of(item) if isinstance(item, RawCall) else item)
+            _keep(entries, item)
         if steps % SLICE_ACTIONS == 0:
             pause()
         if limited and (len(entries) >= MAX_PART_ACTIONS or reader.offset - start >= MAX_PART_BYTES):
@@ -130,6 +135,32 @@ def collect(
         # what else is whole in it is not lost for that.
         reader.presume_opening(min((entry["t"] for entry in entries.values()), default=reader.last_ns))
     return [entries[key] for key in sorted(entries)], checkpoints, gaps, is_all
+
+
+# What the payloads of a record may raise whose checksum is right all the same.
+_SENSELESS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, StorageError)
+
+
+def _keep_call(entries: dict[int, dict[str, Any]], gaps: list[Gap], call: RawCall, reader: LogReader) -> None:
+    try:
+        entry = entry_of(call)
+        demand_sound_action(entry)
+    except _SENSELESS as error:
+        assert reader.newest is not None  # the call was in it
+        gaps.append(unreadable(reader.newest, error))
+        return
+    _keep(entries, entry)
+
+
+def unfinished_entries(reader: LogReader) -> list[dict[str, Any]]:
+    """Return the calls whose end was not seen; one whose arguments make no sense is left out."""
+    found = []
+    for call in reader.unfinished():
+        with suppress(*_SENSELESS):
+            entry = entry_of(call)
+            demand_sound_action(entry)
+            found.append(entry)
+    return found
 
 
 def _keep(entries: dict[int, dict[str, Any]], entry: dict[str, Any]) -> None:
@@ -158,7 +189,7 @@ def _next_part(
 
 def _sealed(part: Part, reader: LogReader, fallback: Sealing | None) -> Part:
     sealing = reader.sealing or fallback
-    unfinished = [entry_of(call) for call in reader.unfinished()]
+    unfinished = unfinished_entries(reader)
     if unfinished:
         known = {entry["i"] for entry in part.actions}
         added = [entry for entry in unfinished if entry["i"] not in known]

@@ -15,7 +15,7 @@ from replaykit.format.parts import gap_bodies
 from replaykit.format.segment import GAP
 from replaykit.format.strict import encode_body
 from replaykit.model import Recovery, Verification
-from replaykit.protocols import Advance, Store
+from replaykit.protocols import Advance, Log, Store
 from replaykit.storage.compaction import silent
 from replaykit.storage.copying import ending_of, parts_of
 from replaykit.storage.file_store import FileStore
@@ -101,7 +101,7 @@ def _parts_around(session: SalvagedSession) -> Iterator[Part]:
 
 def _copy_logs(source: SalvagedStore, store: Store) -> None:
     for log in source.logs():
-        if log.has_writer():
+        if not _can_be_read(log):
             continue
         try:
             card = store.read(log.session_id).card
@@ -110,6 +110,14 @@ def _copy_logs(source: SalvagedStore, store: Store) -> None:
         if card is None or card.state == "open":
             Publisher(store, log, card=card).publish(final=True)
         log.close()
+
+
+def _can_be_read(log: Log) -> bool:
+    try:
+        return not log.has_writer()
+    except StorageError:
+        # A link or a pipe that has the name of a log.
+        return False
 
 
 def _keep_evidence(source: SalvagedStore, target: str) -> None:

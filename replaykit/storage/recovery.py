@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from replaykit.errors import SessionNotFoundError
+from replaykit.errors import SessionNotFoundError, UsageError
 from replaykit.logs import get_logger
 from replaykit.protocols import Log, Store, StoredSession
 from replaykit.storage.live_log import sequences_in
@@ -34,7 +34,7 @@ def _recover_one(store: Store, live: Log) -> int:
         if stored is None or not is_published(stored, live):
             Publisher(store, live, card=None if stored is None else stored.card).publish(final=True)
         live.remove()
-    except OSError as error:
+    except (OSError, UsageError) as error:
         # One log that cannot be read keeps nobody from the rest.
         log.error("recovery_failed", session=str(live.session_id), error=str(error))
         live.close()
@@ -56,5 +56,4 @@ def is_published(stored: StoredSession, live: Log) -> bool:
         return False
     # A resumed session has a second log, which may well be as long as the
     # first one was: only what is in it tells them apart.
-    sequences = set(stored.sequences)
-    return all(sequence in sequences for sequence in sequences_in(live))
+    return all(sequence in stored.sequences for sequence in sequences_in(live))

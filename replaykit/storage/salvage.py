@@ -189,19 +189,28 @@ class SalvagedStore:
         return [os.path.join(self._path, name) for name in names]
 
     def _survey(self, path: str) -> None:
-        for source in self._segments_at(path):
+        try:
+            sources = list(self._segments_at(path))
+        except NotAStoreError as error:
+            self._note_foreign(error)
+            return
+        for source in sources:
             try:
                 survey = surveyed(source)
             except NotAStoreError as error:
-                if len(self._sources) == 1 and not self._surveys:
-                    raise
-                self._problems.append(str(error))
+                self._note_foreign(error)
                 continue
             self._bytes += source.size()
             self._surveys.append(survey)
             self._problems += [
                 f"{source.path}, bytes {each.offset} to {each.end}: {each.reason}" for each in survey.damage
             ]
+
+    def _note_foreign(self, error: NotAStoreError) -> None:
+        # One of several files; the only one is what was asked for.
+        if len(self._sources) == 1 and not self._surveys:
+            raise error
+        self._problems.append(str(error))
 
     def _segments_at(self, path: str) -> Iterator[ReadableBytes]:
         if kind_of(path) == "database":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 
 import blake3
@@ -50,10 +51,13 @@ def _key_at(path: str) -> bytes:
 
 def _read(path: str) -> bytes:
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise StorageError(f"Cannot read the store's secret {path}: {error.strerror}", path=path) from error
     try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            raise StorageError(f"{path} is not a store's secret: it is no file of its own", path=path)
         key = os.read(handle, _KEY_BYTES + 1)
     finally:
         os.close(handle)

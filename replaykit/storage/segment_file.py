@@ -7,7 +7,6 @@ synced once and does not check any more is.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import chain, repeat
 from typing import Protocol
@@ -33,6 +32,7 @@ from replaykit.protocols import FileLayer
 __all__ = ["Damage", "OpenFile", "ReadableBytes", "SearchBudget", "SegmentFile", "Tear", "open_file"]
 
 _WINDOW = 1 << 20
+_FIRST_WINDOW = 1 << 10
 _TAIL_WINDOW = 32 << 10
 _USUAL_HEAD_BYTES = 4 << 10
 _MOST_HEAD_BYTES = 64 << 10
@@ -100,8 +100,8 @@ def open_file(files: FileLayer, path: str, *, write: bool = False) -> OpenFile:
 
     Raises:
         StoreNotFoundError: There is none.
-        NotAStoreError: It is a directory or a device.
-        StorageError: It is a symlink, or the system refuses.
+        NotAStoreError: It is a symlink, a directory or a device.
+        StorageError: The system refuses.
     """
     try:
         return OpenFile(files, path, write=write)
@@ -110,8 +110,7 @@ def open_file(files: FileLayer, path: str, *, write: bool = False) -> OpenFile:
     except StorageError:
         raise
     except OSError as error:
-        reason = "it is a symlink" if os.path.islink(path) else error.strerror
-        raise StorageError(f"Cannot open {path}: {reason}", path=path) from error
+        raise StorageError(f"Cannot open {path}: {error.strerror}", path=path) from error
 
 
 class ReadableBytes(Protocol):
@@ -197,13 +196,7 @@ class SegmentFile:
         Raises:
             DamagedError: Bytes that were synced once are damaged.
         """
-        tail_stop = stop
-        while True:
-            tail = self.last_tail(tail_stop)
-            catalog = None if tail is None else self._named_by(tail)
-            if tail is None or catalog is not None:
-                break
-            tail_stop = tail.offset
+        tail, catalog = self._last_commit(stop)
         # A tail may be torn off a commit that is whole without it, so what
         # follows the last one is read block by block.
         for item in self.scan(self.head.end if tail is None else tail.end, stop):
@@ -212,6 +205,21 @@ class SegmentFile:
             elif isinstance(item, Block) and item.kind == CATALOG:
                 catalog = item
         return catalog
+
+    def _last_commit(self, stop: int) -> tuple[Tail | None, Block | None]:
+        """Return the last tail whose catalog is whole, and that catalog; None each where there is none."""
+        budget = SearchBudget(stop)
+        while (tail := self.last_tail(stop)) is not None:
+            catalog = self._named_by(tail)
+            if catalog is not None:
+                return tail, catalog
+            # Tails that name nothing, one after the other: every block is
+            # read instead, which costs less.
+            budget.left -= min(_TAIL_WINDOW, stop) + tail.offset - tail.catalog
+            if budget.left <= 0:
+                break
+            stop = tail.offset
+        return None, None
 
     def last_tail(self, stop: int) -> Tail | None:
         """Return the last tail that ends at or before *stop*, None if there is none."""
@@ -239,10 +247,12 @@ class SegmentFile:
 
     def scan(self, at: int, stop: int) -> Iterator[Block | Tail | Tear]:
         """Yield blocks and tails from *at* to *stop*; the first that is not whole ends it as a `Tear`."""
-        window, base = b"", at
+        # Damage in many places begins many scans: each reads little at first.
+        window, base, ahead = b"", at, _FIRST_WINDOW
         while at < stop:
             if at + HEADER_BYTES > base + len(window) < stop:
-                window, base = self.read(at, min(_WINDOW, stop - at)), at
+                window, base = self.read(at, min(ahead, stop - at)), at
+                ahead = min(2 * ahead, _WINDOW)
             rest = at - base
             if rest >= len(window):
                 return
@@ -337,8 +347,10 @@ class SegmentFile:
 
     def _occurrences(self, pattern: bytes, at: int, stop: int) -> Iterator[int]:
         """Yield where *pattern* begins; each window is read once."""
+        ahead = _FIRST_WINDOW
         while stop - at >= len(pattern):
-            data = self.read(at, min(_WINDOW, stop - at))
+            data = self.read(at, min(ahead, stop - at))
+            ahead = min(2 * ahead, _WINDOW)
             found = data.find(pattern)
             while found >= 0:
                 yield at + found

@@ -37,7 +37,7 @@ from replaykit.storage.cards import card_after
 from replaykit.storage.checking import verified
 from replaykit.storage.compaction import COMPACT_BLOCK_BYTES, COMPACT_LEVEL, demand_same, silent
 from replaykit.storage.copying import parts_of
-from replaykit.storage.database import MEMORY, open_database
+from replaykit.storage.database import MEMORY, demand_stored_tables, open_database
 from replaykit.storage.files import SystemFiles
 from replaykit.storage.guard import Guard
 from replaykit.storage.log_files import FileLog, MemoryLog, logs_beside
@@ -323,8 +323,7 @@ class SqliteStore:
     def cards(self) -> Sequence[Card]:
         """Return one card per published session, in order of publishing; reads no part."""
         with self._guard.lock:
-            rows = self._rows("SELECT card FROM replaykit_session ORDER BY position")
-            return self._cards([stored for (stored,) in rows])
+            return self._cards(self._rows("SELECT session, card FROM replaykit_session ORDER BY position"))
 
     def read(self, session_id: UUID) -> SegmentSession:
         """
@@ -344,13 +343,13 @@ class SqliteStore:
         """Read every byte and every session; the result is true only if all of it is accounted for."""
         problems: list[str] = []
         bytes_read = 0
-        parts = self._rows("SELECT rowid, length(body) FROM replaykit_part ORDER BY rowid")
+        parts = self._rows("SELECT rowid, coalesce(length(body), 0) FROM replaykit_part ORDER BY rowid")
         total = 2 * sum(size for _, size in parts)
         for row, _ in parts:
             progress(bytes_read, total)
             for (body,) in self._rows("SELECT body FROM replaykit_part WHERE rowid = ?", row):
                 problems.extend(part_problems(body, f"{self._path} part {row}"))
-                bytes_read += len(body)
+                bytes_read += len(body) if isinstance(body, bytes) else 0
         return verified(self, bytes_read=bytes_read, problems=problems, progress=progress)
 
     def idle(self) -> None:
@@ -397,7 +396,7 @@ class SqliteStore:
         pieces = self._pieces(session_id)
         if not pieces:
             raise DamagedError(self._path, 0, f"session {session_id} has a card and no parts")
-        return SegmentSession(self._cards(stored[0])[0], pieces)
+        return SegmentSession(self._cards([(session_id.bytes, stored[0][0])])[0], pieces)
 
     def _pieces(self, session_id: UUID, first: int = 0) -> list[Piece]:
         parts = self._rows(
@@ -410,11 +409,15 @@ class SqliteStore:
             Piece(source, source.index(session_id.bytes), continues=number > 0) for number, source in enumerate(sources)
         ]
 
-    def _cards(self, stored: Sequence[Any]) -> list[Card]:
-        if not all(type(body) is bytes for body in stored):
+    def _cards(self, stored: Sequence[tuple[Any, Any]]) -> list[Card]:
+        if not all(type(body) is bytes for _, body in stored):
             raise DamagedError(self._path, 0, "a card is no CBOR")
         reader = CardReader(self._path)
-        return [reader.card(body) for body in decode_maps(stored, path=self._path)]
+        cards = [reader.card(body) for body in decode_maps((body for _, body in stored), path=self._path)]
+        # Else thousands of cards could each have one large session read.
+        if any(card.session_id.bytes != session_id for card, (session_id, _) in zip(cards, stored, strict=True)):
+            raise DamagedError(self._path, 0, "a card is of another session")
+        return cards
 
     # -- the connection -------------------------------------------------------------
 
@@ -427,6 +430,7 @@ class SqliteStore:
                 # A part leaves its live log once it is published, so it
                 # must be on the device when the transaction ends.
                 connection.execute("PRAGMA synchronous=FULL")
+            demand_stored_tables(connection, self._path)
             self._demand_version(connection)
             return connection
         except apsw.Error as error:

@@ -30,6 +30,8 @@ from replaykit.format.segment import ACTS, BLOB, CKPT, GAP, OPEN, SessionIndex, 
 __all__ = ["BlockSource", "Piece", "SegmentSession", "demand_roots", "read_index"]
 
 _CACHE_BYTES = 8 << 20
+_AGAIN_TIMES = 16
+_AGAIN_BYTES = 256 << 20
 
 
 class BlockSource(Protocol):
@@ -183,9 +185,13 @@ class SegmentSession:
 
     def actions(self) -> Iterator[Mapping[str, Any]]:
         """Yield action entries in order of sequence, in bounded memory."""
+        turns = _Turns()
         for first, stop, number in self._map.spans():
             piece, described = self._blocks[number]
-            block = self._read(number)
+            block = self._cached(number)
+            if block is None:
+                block = self._read(number)
+                turns.take(number, block)
             for sequence in range(first, stop):
                 yield self._entry(piece, block, described.position(sequence), sequence)
 
@@ -198,15 +204,19 @@ class SegmentSession:
     def shared_with(self, piece: Piece) -> Iterator[Mapping[str, Any]]:
         """Yield the actions whose sequences *piece* has too."""
         others = SequenceMap(piece.index.actions).sequences()
-        if self.sequences and others and self.sequences[-1] >= others[0]:
-            yield from (self.action(sequence) for sequence in self.sequences if sequence in others)
+        yield from map(self.action, self._map.sequences().shared_with(others))
 
-    def _read(self, number: int) -> EntryBlock:
+    def _cached(self, number: int) -> EntryBlock | None:
         with self._lock:
             decoded = self._decoded.get(number)
             if decoded is not None:
                 self._decoded.move_to_end(number)
-                return decoded
+            return decoded
+
+    def _read(self, number: int) -> EntryBlock:
+        decoded = self._cached(number)
+        if decoded is not None:
+            return decoded
         piece, described = self._blocks[number]
         decoded = piece.entries(described.place, ACTS)
         if len(decoded) != described.count:
@@ -221,7 +231,7 @@ class SegmentSession:
 
     def _entry(self, piece: Piece, block: EntryBlock, position: int, sequence: int) -> Mapping[str, Any]:
         entry = block.entry(position)
-        if entry.get("i") != sequence:
+        if entry.get("i") != sequence or type(entry.get("k")) is not str:
             raise DamagedError(block.path, block.offset, "a block holds other actions than the index says")
         blobs = {digest: piece.blob(digest, block) for digest in blob_references(entry).values()}
         return with_blobs(entry, blobs, path=block.path, offset=block.offset)
@@ -232,6 +242,29 @@ class SegmentSession:
         if type(data) is not bytes:
             raise fields.malformed("b")
         return Gap(offset=fields.integer("at"), reason=fields.text("why"), data=data)
+
+
+class _Turns:
+    """Counts what is expanded a second time while a session is read in order."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+        self._once = self._again = 0
+
+    def take(self, number: int, block: EntryBlock) -> None:
+        """
+        Note that *block* had to be read.
+
+        Raises:
+            DamagedError: Blocks take turns so often that no recorder made them.
+        """
+        if number not in self._seen:
+            self._seen.add(number)
+            self._once += block.size
+            return
+        self._again += block.size
+        if self._again > _AGAIN_BYTES + _AGAIN_TIMES * self._once:
+            raise DamagedError(block.path, block.offset, "blocks take turns as no recorder writes them")
 
 
 def demand_roots(pieces: Iterable[Piece]) -> bytes | None:

@@ -305,7 +305,7 @@ def test_g3_group_loses_nothing_older_than_its_time_and_one_sync(effort: Effort)
             entries = [entry for card in store.cards() for entry in store.read(card.session_id).actions()]
             # A call whose announcement is lost says that its arguments are: it
             # is neither kept nor told wrongly.
-            kept = {int(entry["in"]["text"]) for entry in entries if "cut" not in entry.get("fl", ())}
+            kept = {int(entry["in"]["text"]) for entry in entries if "damaged" not in entry.get("fl", ())}
             now_ms = max((at for _, at in state.said), default=0)
             lost = [now_ms - at for number, at in state.said if number not in kept]
             oldest_lost = max(oldest_lost, *lost, 0)

@@ -133,6 +133,15 @@ def test_sequences_are_a_sequence(values: list[int]) -> None:
         sequences[len(values)]
 
 
+@given(st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)))
+def test_sequences_are_compared_and_joined_by_their_runs(some: set[int], others: set[int]) -> None:
+    """Like sets, without looking at each number."""
+    mine, theirs = Sequences(runs_of(sorted(some))), Sequences(runs_of(sorted(others)))
+    assert sorted(some & others) == list(mine.shared_with(theirs))
+    assert sorted(some | others) == list(mine.united_with(others))
+    assert (mine == theirs) == (some == others)
+
+
 @pytest.mark.parametrize(
     "columns",
     [

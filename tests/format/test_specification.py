@@ -152,7 +152,7 @@ def test_the_fields_of_every_kind_of_action_are_in_the_page() -> None:
 def test_every_flag_is_in_the_page() -> None:
     """Those of a call and those of its values."""
     (listed,) = re.findall(r"^Flags: (.*?)\n\n", TEXT, re.MULTILINE | re.DOTALL)
-    assert set(re.findall(r"`(\w+)`", listed)) == {*FLAG_NAMES.values(), "deep", "cycle", "unreplayable"}
+    assert set(re.findall(r"`(\w+)`", listed)) == {*FLAG_NAMES.values(), "damaged", "deep", "cycle", "unreplayable"}
 
 
 def test_every_kind_is_in_the_page() -> None:

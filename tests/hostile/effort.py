@@ -1,0 +1,23 @@
+"""How much of a count a run goes through: a hundredth, a tenth for CI, all of it by night."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Sequence
+
+__all__ = ["effort", "sampled"]
+
+# Read when the tests are collected: each test runs without such settings.
+_SHARE = 1 if os.environ.get("REPLAYKIT_NIGHTLY") else 10 if os.environ.get("REPLAYKIT_EFFORT") == "ci" else 100
+
+
+def effort(nightly: int) -> int:
+    """Return how many of *nightly* cases this run takes, at least one."""
+    return max(1, nightly // _SHARE)
+
+
+def sampled(population: Sequence[int], nightly: int, always: Sequence[int] = ()) -> list[int]:
+    """Return *always* and so many others of *population*, ascending; the same ones in every run of one size."""
+    count = min(len(population), effort(nightly))
+    return sorted({*always, *random.Random(5).sample(population, count)})
