@@ -35,6 +35,7 @@ except ImportError:
 
 MAGIC = bytes.fromhex("d9d9f8da52504b3143424f52")
 LIMIT = 64 << 20
+EXPANDED = 16 << 20
 DEPTH = 70
 CATALOG = 7
 Data = bytes | mmap.mmap
@@ -155,7 +156,7 @@ class Segment:
 
     Failed checksums may cost twice its size, expanded bodies 64 times, but
     never less than 256 MiB: what is beyond that is left as it is.  One body is
-    held at a time; as Python objects a hostile one of 64 MiB may take gigabytes.
+    held at a time; as Python objects a hostile one takes many times its bytes.
     """
 
     def __init__(self, data: Data) -> None:
@@ -227,7 +228,7 @@ class Segment:
             return None
         try:
             size = zstd.get_frame_info(packed).decompressed_size
-            if size is None or size > LIMIT:
+            if size is None or size > EXPANDED:
                 raise Damaged("a compressed body declares no size or one over the limit")
             self.expansion -= size
             decoder = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 23})

@@ -23,6 +23,7 @@ __all__ = [
     "LIVE_LEVEL",
     "MAGIC",
     "MAX_BLOCK_BYTES",
+    "MAX_EXPANDED_BYTES",
     "NO_BLOCK",
     "SYNC_BYTES",
     "TAIL_BYTES",
@@ -48,7 +49,10 @@ NO_BLOCK = bytes(32)
 """What stands for the block before the first one."""
 
 MAX_BLOCK_BYTES = 64 << 20
-"""The most bytes of a block, and of a body when it is expanded."""
+"""The most bytes of a block."""
+
+MAX_EXPANDED_BYTES = 16 << 20
+"""The most bytes that a compressed body expands to; a longer one is stored as it is: little never becomes much."""
 
 HEADER_BYTES = 80
 """As many bytes of a block are enough to know its size."""
@@ -106,9 +110,9 @@ class Block:
         """Return the BLAKE3 that the next block names as its ``previous``."""
         return block_digest(self.raw)
 
-    def body(self, *, path: str = "", most: int = MAX_BLOCK_BYTES) -> bytes:
+    def body(self, *, path: str = "", most: int = MAX_EXPANDED_BYTES) -> bytes:
         """
-        Return the body, expanded to at most so many bytes.
+        Return the body; a compressed one expands to at most so many bytes.
 
         Raises:
             DamagedError: It does not expand to what it declares, or is over the limit.
@@ -182,7 +186,7 @@ def encode_tail(*, sync: bytes, catalog: int, offset: int, digest: bytes) -> byt
 
 
 def _packed(body: bytes, level: int) -> tuple[int, bytes]:
-    if len(body) > _COMPRESS_ABOVE:
+    if _COMPRESS_ABOVE < len(body) <= MAX_EXPANDED_BYTES:
         smaller: bytes = _zstd().compress(body, level)
         if len(smaller) * 10 <= len(body) * 9:
             return _ZSTD, smaller

@@ -24,7 +24,7 @@ from replaykit.format.block import Block, EndsInside, HeadReader, cbor_head
 from replaykit.format.entries import Entry
 from replaykit.format.fields import Fields
 from replaykit.format.index import Place
-from replaykit.format.strict import decode_body, decode_value, encode_body, encode_value
+from replaykit.format.strict import decode_body, decode_value, encode_body, encode_value, is_small_enough
 
 __all__ = [
     "BLOB_BYTES",
@@ -54,8 +54,6 @@ MOST_ENTRIES = 1 << 16
 """As many entries are in one block at most: what a few bytes expand to is cut into no more."""
 
 _PIECE_BYTES = 8 << 20
-_MOST_CONTAINERS = 1 << 19
-_CONTAINER_HEADS = bytes(range(0x80, 0xC0))
 _REFERENCES = {"in": "inb", "out": "outb"}
 _VALUES = {reference: key for key, reference in _REFERENCES.items()}
 _HASH_BYTES = 32
@@ -93,6 +91,9 @@ def encode_action(entry: Entry) -> EncodedEntry:
         raise UsageError('An action entry needs a sequence "i" and a kind "k"')
     raw = encode_value(dict(entry))
     blobs: dict[bytes, bytes] = {}
+    if not is_small_enough(raw):
+        entry = _without_too_much(entry)
+        raw = encode_value(entry)
     if len(raw) >= BLOB_BYTES:
         shorter = _without_large_values(entry, blobs)
         raw = encode_value(shorter) if blobs else raw
@@ -112,6 +113,16 @@ def _without_large_values(entry: Entry, blobs: dict[bytes, bytes]) -> dict[str, 
         blobs[digest] = encoded
         shorter[_REFERENCES[key]] = [digest, len(encoded)]
     return shorter
+
+
+def _without_too_much(entry: Entry) -> dict[str, Any]:
+    """Return *entry* without values that hold more lists and maps than readers bear; a flag then says so."""
+    kept = dict(entry)
+    for key in _REFERENCES:
+        if key in kept and not is_small_enough(encode_value(kept[key])):
+            kept[key] = {"~t": "deep", "~v": ["cut"]}
+            kept["fl"] = sorted({*kept.get("fl", ()), "cut", "unreplayable"})
+    return kept
 
 
 def encode_entry_block(
@@ -181,8 +192,6 @@ def decode_entry_block(block: Block, key: str, session_id: bytes | None = None, 
     if raws is None:
         # Written before the lengths were: one-by-one access has its price,
         # and all of it is decoded at once.
-        if len(body) - len(body.translate(None, _CONTAINER_HEADS)) > _MOST_CONTAINERS:
-            raise DamagedError(path, block.offset, "a block holds more than any recorder writes")
         fields = Fields(decode_body(body, path=path, offset=block.offset), path, block.offset)
         raws = _encoded_again(fields, key)
     else:

@@ -18,6 +18,8 @@ import cbor2
 from replaykit.errors import DamagedError, UsageError
 
 __all__ = [
+    "MOST_CONTAINERS",
+    "is_small_enough",
     "LOWEST_INTEGER",
     "MAX_DEPTH",
     "decode_body",
@@ -35,6 +37,12 @@ MAX_DEPTH = 70
 LOWEST_INTEGER = -(2**63)
 """The least of 64-bit integers."""
 
+MOST_CONTAINERS = 1 << 19
+"""How many lists and maps one body holds at most."""
+
+_MOST_ITEMS = 12 << 20
+_CONTAINER_HEADS = bytes(range(0x80, 0xC0))
+_STRINGS, _LISTS_AND_MAPS = (2, 3), (4, 5)
 _LEAVES = frozenset({type(None), bool, int, float, bytes, str})
 _CONTAINERS = frozenset({list, dict})
 _ENCODABLE = _CONTAINERS | {tuple}
@@ -80,6 +88,7 @@ def decode_value(body: bytes, *, path: str = "", offset: int = 0) -> Any:
         DamagedError: *body* is not exactly one plain value; *path* and
             *offset* only say where.
     """
+    _demand_small_enough(body, path, offset)
     stream = io.BytesIO(body)
     value = _only_item(_decoder(stream, len(body)), stream, len(body), path, offset)
     demand_plain(value, path=path, offset=offset)
@@ -95,8 +104,29 @@ def decode_map(body: bytes, *, path: str = "", offset: int = 0) -> dict[str, Any
     Raises:
         DamagedError: *body* is not exactly one map.
     """
+    _demand_small_enough(body, path, offset)
     stream = io.BytesIO(body)
     return _only_map(_decoder(stream, len(body)), stream, len(body), path, offset)
+
+
+def is_small_enough(body: bytes) -> bool:
+    """
+    Return whether decoding *body* makes no more objects than any reader has to bear.
+
+    A list or map takes many times the byte that it may have as CBOR.
+    """
+    # Bytes that could begin one are counted first, since that is cheap; what
+    # they really are is only asked where there are very many.
+    if len(body) <= MOST_CONTAINERS or len(body) - len(body.translate(None, _CONTAINER_HEADS)) <= MOST_CONTAINERS:
+        return True
+    containers = items = at = 0
+    while at < len(body) and containers <= MOST_CONTAINERS and items <= _MOST_ITEMS:
+        major, size = body[at] >> 5, 1 << (body[at] & 31) - 24 if body[at] & 31 >= 24 else 0
+        length = int.from_bytes(body[at + 1 : at + 1 + size], "big") if size else body[at] & 31
+        at += 1 + size + (length if major in _STRINGS else 0)
+        containers += major in _LISTS_AND_MAPS
+        items += 1
+    return containers <= MOST_CONTAINERS and items <= _MOST_ITEMS
 
 
 def decode_maps(bodies: Iterable[bytes], *, path: str = "", offset: int = 0) -> Iterator[dict[str, Any]]:
@@ -154,6 +184,11 @@ def _only_item(decoder: cbor2.CBORDecoder, stream: io.BytesIO, size: int, path: 
     if stream.tell() != size:
         raise DamagedError(path, offset, "bytes follow the body")
     return value
+
+
+def _demand_small_enough(body: bytes, path: str, offset: int) -> None:
+    if not is_small_enough(body):
+        raise DamagedError(path, offset, f"the body holds more than {MOST_CONTAINERS} lists and maps")
 
 
 def _not_plain(path: str, offset: int, error: Exception) -> DamagedError:

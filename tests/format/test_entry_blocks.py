@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from replaykit.errors import DamagedError, UsageError
 from replaykit.format import entry_blocks
-from replaykit.format.block import Block, cbor_head, encode_block, read_block
+from replaykit.format.block import MAX_EXPANDED_BYTES, Block, cbor_head, encode_block, read_block
 from replaykit.format.entry_blocks import (
     BLOB_BYTES,
     blob_bodies,
@@ -30,7 +30,14 @@ from replaykit.format.entry_blocks import (
     with_blobs,
 )
 from replaykit.format.segment import ACTS, BLOB, CKPT
-from replaykit.format.strict import decode_value, encode_body, encode_value
+from replaykit.format.strict import (
+    MOST_CONTAINERS,
+    decode_body,
+    decode_value,
+    encode_body,
+    encode_value,
+    is_small_enough,
+)
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.segment_file import SegmentFile, open_file
 from replaykit.testing.contracts import make_part
@@ -300,3 +307,35 @@ def test_a_malformed_blob_is_damage(changes: Mapping[str, Any]) -> None:
     body = {"s": ID, "h": DIGEST, "n": 1, "q": 0, "of": 1, "b": b"x", **changes}
     with pytest.raises(DamagedError):
         blob_piece(block_of(encode_body(body), BLOB))
+
+
+def test_a_body_that_is_too_long_to_expand_is_stored_as_it_is() -> None:
+    """So a small file never becomes a large one in memory."""
+    for size, codec in ((MAX_EXPANDED_BYTES - 64, 1), (MAX_EXPANDED_BYTES + 1, 0)):
+        body = encode_body({"x": bytes(size)})
+        raw = encode_block(99, body, sync=b"syncsync", offset=12, watermark=0, previous=bytes(32))
+        block = read_block(raw, base=12)
+        assert block is not None
+        assert (block.codec, block.body() == body) == (codec, True)
+
+
+@pytest.mark.parametrize("nested", [[], {}])
+def test_more_lists_and_maps_than_a_reader_bears_are_cut_when_written(nested: object) -> None:
+    """A value of very many tiny parts would take a hundred times its bytes; the action says that it is cut."""
+    few, many = [nested] * MOST_CONTAINERS, [nested] * (MOST_CONTAINERS + 1)
+    kept = encode_action({"i": 0, "k": "find", "out": few[:-1]})
+    cut = encode_action({"i": 0, "k": "find", "out": many, "fl": ["stream"]})
+
+    assert kept.blobs and decode_value(next(iter(kept.blobs.values()))) == few[:-1]
+    entry = decode_body(cut.raw)
+    assert (entry["out"], entry["fl"]) == ({"~t": "deep", "~v": ["cut"]}, ["cut", "stream", "unreplayable"])
+    with pytest.raises(DamagedError, match="lists and maps"):
+        decode_value(encode_value(many))
+
+
+def test_what_only_looks_like_many_lists_is_read() -> None:
+    """Texts in other scripts and bytes are full of bytes that lists begin with."""
+    for value in ("\u00e9" * MOST_CONTAINERS * 2, b"\x80" * MOST_CONTAINERS * 2, ["\u20ac" * 30] * 100_000):
+        encoded = encode_value(value)
+        assert is_small_enough(encoded)
+        assert decode_value(encoded) == value

@@ -14,16 +14,16 @@ from blake3 import blake3
 
 from replaykit.format import actions
 from replaykit.format import segment as kinds
-from replaykit.format.block import MAX_BLOCK_BYTES, Block, cbor_head, read_block
+from replaykit.format.block import MAX_BLOCK_BYTES, MAX_EXPANDED_BYTES, Block, cbor_head, read_block
 from replaykit.format.catalog import Record, encode_catalog
 from replaykit.format.entries import Card, Gap, Opening, Part, Sealing
-from replaykit.format.entry_blocks import BLOB_BYTES, MAX_BLOB_BYTES
+from replaykit.format.entry_blocks import BLOB_BYTES, MAX_BLOB_BYTES, MOST_ENTRIES
 from replaykit.format.fields import map_of_card
 from replaykit.format.merkle import Trees
 from replaykit.format.parts import encode_part
 from replaykit.format.records import FLAG_NAMES
 from replaykit.format.segment import KINDS, Origin, SegmentWriter, start_segment
-from replaykit.format.strict import MAX_DEPTH, decode_body
+from replaykit.format.strict import MAX_DEPTH, MOST_CONTAINERS, decode_body
 from replaykit.model import KINDS as MODEL_KINDS
 
 PAGE = Path(__file__).parents[2] / "docs/reference/format.md"
@@ -206,5 +206,10 @@ def test_the_example_of_a_root_is_true() -> None:
 
 def test_the_limits_of_the_page_are_those_of_the_code() -> None:
     """Numbers that a second implementation relies on."""
-    assert f"64 MiB |\n| nesting of a body | {MAX_DEPTH} |" in TEXT
-    assert (MAX_BLOCK_BYTES, MAX_BLOB_BYTES, BLOB_BYTES) == (64 << 20, 64 << 20, 16 << 10)
+    limits = dict(re.findall(r"^\| ([a-z][^|]*) \| ([\d,]+(?: [KM]iB)?) \|$", TEXT, re.MULTILINE))
+    assert limits["nesting of a body"] == f"{MAX_DEPTH}"
+    assert limits["lists and maps in one body or value"] == f"{MOST_CONTAINERS:,}"
+    assert limits["entries in one block"] == f"{MOST_ENTRIES:,}"
+    assert limits["what a compressed body expands to"] == f"{MAX_EXPANDED_BYTES >> 20} MiB"
+    assert limits["a block; a value in BLOBs"] == f"{MAX_BLOCK_BYTES >> 20} MiB" == f"{MAX_BLOB_BYTES >> 20} MiB"
+    assert f"{BLOB_BYTES >> 10} KiB or more" in TEXT

@@ -322,8 +322,8 @@ def test_what_tells_of_sessions_expands_to_little(kind: str) -> None:
 
 
 def test_a_block_of_millions_of_entries_is_refused_before_they_are_cut() -> None:
-    """A few KiB that expand to 64 MiB of tiny entries."""
-    count = 12 << 20
+    """A few KiB that expand to 15 MiB of tiny entries."""
+    count = 3 << 20
     body = (
         b"\xa3\x61l" + cbor_head(2, 4 * count) + b"\0\0\0\x01" * count + b"\x61s\x50" + SESSION.bytes + b"\x61a"
         + cbor_head(4, count) + b"\xa0" * count
