@@ -29,6 +29,7 @@ from replaykit.testing.crash_states import CrashState, crash_states
 from replaykit.testing.files import SECTOR, GuardedFiles, MemoryFiles, Step, TracedFiles, WrappedFiles
 
 Effort = Callable[[int], int]
+Figure = Callable[[str, str], None]
 
 STORE = "runs.rpk"
 
@@ -168,16 +169,18 @@ def programs(wanted: int, judged: Judge, **options: Any) -> Iterator[tuple[Progr
 
 
 @pytest.mark.parametrize(("powersafe", "align"), [(True, 0), (False, 512)])
-def test_g2_what_was_acknowledged_survives_a_power_loss(effort: Effort, powersafe: bool, align: int) -> None:
+def test_g2_what_was_acknowledged_survives_a_power_loss(
+    effort: Effort, figure: Figure, powersafe: bool, align: int
+) -> None:
     """With ``always`` each acknowledged action is there, as it was; what is more was at least tried."""
     judge = Judge({})
     for _, steps, seed in programs(effort(50_000), judge, align=align):
         for state in crash_states(steps, seed=seed, powersafe_overwrite=powersafe):
             judge.judge(state)
-    print(f"G2 (powersafe overwrite {powersafe}, align {align}): {judge.states} states, 0 lost, 0 wrong")
+    figure("G2", f"(powersafe overwrite {powersafe}, align {align}): {judge.states} states, 0 lost, 0 wrong")
 
 
-def test_a_recovery_that_loses_its_power_is_done_again(effort: Effort) -> None:
+def test_a_recovery_that_loses_its_power_is_done_again(effort: Effort, figure: Figure) -> None:
     """A crash at each step of the recovery itself costs nothing either (G2, G8)."""
     judge = Judge({})
     for _, steps, seed in programs(effort(20_000), judge):
@@ -190,7 +193,7 @@ def test_a_recovery_that_loses_its_power_is_done_again(effort: Effort) -> None:
             for again in crash_states(files.steps, seed=seed, each=2, start=before):
                 synced = {path: max(size, again.synced.get(path, 0)) for path, size in state.synced.items()}
                 judge.judge(attrs.evolve(again, said=state.said, synced=synced))
-    print(f"G2 in a recovery: {judge.states} states, 0 lost, 0 wrong")
+    figure("G2", f"in a recovery: {judge.states} states, 0 lost, 0 wrong")
 
 
 def holes_in(found: dict[int, str]) -> set[int]:
@@ -198,18 +201,18 @@ def holes_in(found: dict[int, str]) -> set[int]:
 
 
 @pytest.mark.parametrize("durability", ["group", "os"])
-def test_g4_survivors_are_a_prefix_or_the_hole_is_told(effort: Effort, durability: str) -> None:
+def test_g4_survivors_are_a_prefix_or_the_hole_is_told(effort: Effort, figure: Figure, durability: str) -> None:
     """Without a sync per action a power loss costs the end; what is missing before a survivor is a gap."""
     judge = Judge({})
     holes = 0
-    for _, steps, seed in programs(effort(25_000), judge, durability=durability):
+    for _, steps, seed in programs(effort(50_000), judge, durability=durability):
         for state in crash_states(steps, seed=seed):
             found = judge.judge(state)
             for session_id, texts in found.items():
                 if holes_in(texts):
                     holes += 1
                     assert gaps_of(state.files, session_id), "a hole of which nobody is told"
-    print(f"G4 ({durability}): {judge.states} states, 0 wrong, {holes} with a hole, each told of by a gap")
+    figure("G4", f"({durability}): {judge.states} states, 0 wrong, {holes} with a hole, each told of by a gap")
 
 
 def gaps_of(files: MemoryFiles, session_id: UUID) -> int:
@@ -288,10 +291,10 @@ class Service:
             self._call()
 
 
-def test_g3_group_loses_nothing_older_than_its_time_and_one_sync(effort: Effort) -> None:
+def test_g3_group_loses_nothing_older_than_its_time_and_one_sync(effort: Effort, figure: Figure) -> None:
     states = oldest_lost = 0
     seed = 0
-    while states < effort(30_000):
+    while states < effort(100_000):
         for state in crash_states(Service(seed).run(), seed=seed, each=4):
             if not state.said:
                 continue
@@ -309,13 +312,13 @@ def test_g3_group_loses_nothing_older_than_its_time_and_one_sync(effort: Effort)
             store.close()
         seed += 1
     assert 0 < oldest_lost <= GROUP_MS + SYNC_MS
-    print(f"G3: {states} states, the oldest call that was lost had returned {oldest_lost:.1f} ms before")
+    figure("G3", f"{states} states, the oldest call that was lost had returned {oldest_lost:.1f} ms before")
 
 
 # -- G8 ------------------------------------------------------------------------------------------
 
 
-def test_g8_damage_below_the_watermark_is_always_reported(effort: Effort) -> None:
+def test_g8_damage_below_the_watermark_is_always_reported(effort: Effort, figure: Figure) -> None:
     """A sector of a closed store is zero or garbage: it does not open or verify, and what is read is true."""
     damaged = refused = 0
     seed = 0
@@ -337,7 +340,7 @@ def test_g8_damage_below_the_watermark_is_always_reported(effort: Effort) -> Non
                 damaged += 1
                 refused += is_refused(hurt, judge)
         seed += 1
-    print(f"G8: {damaged} damaged sectors, all reported, {refused} of them at opening; 0 wrong")
+    figure("G8", f"{damaged} damaged sectors, all reported, {refused} of them at opening; 0 wrong")
 
 
 def last_watermark(disk: MemoryFiles) -> int:
