@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 from uuid import UUID
 
@@ -363,3 +363,85 @@ def is_refused(hurt: MemoryFiles, judge: Judge) -> bool:
                 for entry in store.read(card.session_id).actions():
                     assert entry["out"] == judge.texts[card.session_id, entry["i"]]
     return False
+
+
+# -- the states of sessions ------------------------------------------------------------------------
+
+
+def begun(store: FileStore, session_id: UUID, **opening: Any) -> tuple[FileLog, Publisher]:
+    log = store.create_log(session_id)
+    said = Opening(session_id=session_id, name="a session", created_ns=5, **opening)
+    log.append(records.sealed(records.map_body(records.OPEN, encode_opening(said))))
+    return log, Publisher(store, log)
+
+
+def recorded(log: FileLog, sequence: int) -> None:
+    entry = {"i": sequence, "k": "find", "t": 10 + sequence, "d": 2, "out": "text"}
+    log.append(records.sealed(records.map_body(records.ENTRY, entry)))
+
+
+def states_after(files: MemoryFiles) -> list[tuple[str, int, int | None]]:
+    with closing(FileStore(STORE, files=files)) as store:
+        recover(store)
+        assert store.verify()
+        return [(card.state, card.action_count, card.ended_ns) for card in store.cards()]
+
+
+def test_a_sealed_session_stays_sealed_though_its_log_comes_back() -> None:
+    """Its removal is not on the device, and its end, which was never synced there, is lost with the power."""
+    disk = MemoryFiles()
+    store = FileStore(STORE, files=disk)
+    log, publisher = begun(store, UUID(int=1))
+    recorded(log, 0)
+    log.sync()
+    before = disk.contents(log.path)
+    log.append_end(records.sealed(records.map_body(records.END, encode_sealing(Sealing(state="sealed", ended_ns=20)))))
+    publisher.publish(final=True)
+    log.remove()
+    after = disk.after_kill()
+    after.place(f"{STORE}.{UUID(int=1).hex}.live", before)
+    assert states_after(after) == [("sealed", 1, 20)]
+    assert after.paths == [STORE]
+
+
+def test_an_interrupted_session_is_not_published_again_though_its_log_comes_back_shorter() -> None:
+    disk = MemoryFiles()
+    store = FileStore(STORE, files=disk)
+    log, _ = begun(store, UUID(int=1))
+    recorded(log, 0)
+    log.sync()
+    before = disk.contents(log.path)
+    recorded(log, 1)
+    after = disk.after_kill()
+    assert states_after(after) == [("interrupted", 2, 13)]
+    size = len(after.contents(STORE))
+    after.place(log.path, before)
+    assert states_after(after) == [("interrupted", 2, 13)]
+    assert len(after.contents(STORE)) < size + 500, "only the closing catalog is new"
+
+
+def test_a_session_whose_log_is_lost_with_the_power_is_interrupted() -> None:
+    """What is published of it is synced; the name of its log was not, and nobody writes it any more."""
+    disk = MemoryFiles()
+    store = FileStore(STORE, files=disk)
+    log, publisher = begun(store, UUID(int=1), metadata={"user": "ada"})
+    recorded(log, 0)
+    recorded(log, 1)
+    publisher.publish(final=False)
+    after = disk.after_kill()
+    after.remove(log.path)
+    assert states_after(after) == [("interrupted", 2, 13)]
+    with closing(FileStore(STORE, files=after)) as store:
+        assert store.read(UUID(int=1)).card.metadata == {"user": "ada"}
+        assert store.logs() == []
+
+
+def test_a_session_that_somebody_records_stays_open() -> None:
+    """Its log tells that it is alive, whoever recovers the store."""
+    store = FileStore(STORE, files=MemoryFiles())
+    log, publisher = begun(store, UUID(int=1))
+    recorded(log, 0)
+    publisher.publish(final=False)
+    assert recover(store) == 0
+    assert [card.state for card in store.cards()] == ["open"]
+    log.close()
