@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterator
@@ -389,3 +390,16 @@ def test_recording_goes_on_while_its_store_is_compacted(tmp_path: Path) -> None:
             find("three")
         assert [action.arguments["query"] for action in session.result.actions] == ["two", "three"]
         assert [summary.name for summary in recorder.list_sessions()] == ["before", "during"]
+
+
+def test_a_reader_that_was_there_before_goes_on_with_the_new_file(store: FileStore, path: Path) -> None:
+    """Else it would never see what ends after the compaction, and lose what it saw while that was open."""
+    (before,) = fill(store, sessions=1)
+    with contextlib.closing(FileStore(path, read_only=True)) as reader:
+        held = reader.read(before)
+        store.compact()
+        (later,) = fill(store, sessions=1)
+        assert [card.session_id for card in reader.cards()] == [before, later]
+        assert len(list(reader.read(later).actions())) == len(list(held.actions())) == 200
+        os.remove(path)
+        assert [card.session_id for card in reader.cards()] == [before, later]
