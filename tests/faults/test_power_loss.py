@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 import replaykit
-from replaykit.errors import DamagedError, NotAStoreError
+from replaykit.errors import DamagedError, NotAStoreError, StorageError
 from replaykit.format import records
 from replaykit.format.block import Block
 from replaykit.format.entries import Opening, Sealing
@@ -25,8 +25,9 @@ from replaykit.storage.log_files import FileLog
 from replaykit.storage.options import StoreOptions
 from replaykit.storage.publish import Publisher
 from replaykit.storage.recovery import recover
+from replaykit.testing.contracts import make_part
 from replaykit.testing.crash_states import CrashState, crash_states
-from replaykit.testing.files import SECTOR, GuardedFiles, MemoryFiles, Step, TracedFiles, WrappedFiles
+from replaykit.testing.files import SECTOR, FaultyFiles, GuardedFiles, MemoryFiles, Step, TracedFiles, WrappedFiles
 
 Effort = Callable[[int], int]
 Figure = Callable[[str, str], None]
@@ -445,3 +446,45 @@ def test_a_session_that_somebody_records_stays_open() -> None:
     assert recover(store) == 0
     assert [card.state for card in store.cards()] == ["open"]
     log.close()
+
+
+def test_a_part_that_was_never_synced_does_not_stand_in_for_its_log() -> None:
+    """Its writer was killed before the sync; the next process finds it whole, removes the log, and loses its power."""
+    disk = MemoryFiles()
+    files = FaultyFiles(disk, fail_at=0, mode="for_ever", counted={"sync"})
+    files.is_armed = False
+    store = FileStore(STORE, files=files)
+    log, publisher = begun(store, UUID(int=1))
+    recorded(log, 0)
+    log.sync()
+    files.is_armed = True
+    with pytest.raises(StorageError):
+        publisher.publish(final=True)
+    after = disk.after_kill()
+    assert states_after(after) == [("interrupted", 1, 12)]
+    after.sync_directory("")
+    for seed in range(20):
+        assert states_after(after.after_power_loss(random.Random(seed))) == [("interrupted", 1, 12)]
+
+
+def test_a_file_whose_name_was_never_synced_gets_its_name_before_it_holds_anything() -> None:
+    """Its creator was killed between the first bytes and the syncs."""
+    made = MemoryFiles()
+    FileStore(STORE, files=made).close()
+    disk = MemoryFiles()
+    handle = disk.open(STORE, write=True, create=True)
+    disk.append(handle, made.contents(STORE))
+    after = disk.after_kill()
+    FileStore(STORE, files=after).publish(make_part(UUID(int=1)))
+    for seed in range(20):
+        assert states_after(after.after_kill().after_power_loss(random.Random(seed))) == [("sealed", 0, 2)]
+
+
+def test_opening_what_was_closed_well_syncs_nothing() -> None:
+    disk = MemoryFiles()
+    with closing(FileStore(STORE, files=disk)) as store:
+        store.publish(make_part(UUID(int=1)))
+    files = TracedFiles(disk)
+    with closing(FileStore(STORE, files=files)) as store:
+        assert len(store.cards()) == 1
+    assert files.steps == []
