@@ -229,7 +229,8 @@ class Appender:
                 return attrs.evolve(end, watermark=watermark), item
             end = attrs.evolve(end, offset=item.end)
             if isinstance(item, Block):
-                watermark = item.watermark
+                # It may be as low as a file pleases; a walk never goes back.
+                watermark = max(watermark, item.watermark)
                 end = attrs.evolve(end, previous=item.digest())
         return attrs.evolve(end, watermark=watermark), None
 
