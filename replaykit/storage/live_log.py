@@ -109,8 +109,10 @@ class LogReader:
                 if may_grow and self._log.has_writer():
                     return
                 self.offset = found.end
-                if is_new:
-                    yield Item.GAP, Gap(offset=found.offset, reason="torn record", data=found.data)
+                if found.end > keep_from:
+                    # It may begin in records that were published before.
+                    known = max(0, keep_from - found.offset)
+                    yield Item.GAP, Gap(offset=found.offset + known, reason="torn record", data=found.data[known:])
                 continue
             self.offset = found.end
             item = self._take(found)

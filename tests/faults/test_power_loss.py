@@ -421,6 +421,26 @@ def test_an_interrupted_session_is_not_published_again_though_its_log_comes_back
     assert len(after.contents(STORE)) < size + 500, "only the closing catalog is new"
 
 
+def test_damage_that_begins_in_what_was_published_is_told_too() -> None:
+    """What was never synced of the log is garbage, from within the published records to within the later ones."""
+    disk = MemoryFiles()
+    store = FileStore(STORE, files=disk)
+    log, publisher = begun(store, UUID(int=1))
+    recorded(log, 0)
+    publisher.publish(final=False)
+    published = log.size
+    recorded(log, 1)
+    hurt = log.size
+    recorded(log, 2)
+    after = disk.after_kill()
+    content = after.contents(log.path)
+    after.place(log.path, content[: published - 10] + b"?" * (hurt - published + 20) + content[hurt + 10 :])
+    recorded(log, 3)
+    after.place(log.path, after.contents(log.path) + disk.contents(log.path)[len(content) :])
+    assert states_after(after) == [("interrupted", 2, 15)]
+    assert gaps_of(after, UUID(int=1)) == 1
+
+
 def test_a_session_whose_log_is_lost_with_the_power_is_interrupted() -> None:
     """What is published of it is synced; the name of its log was not, and nobody writes it any more."""
     disk = MemoryFiles()
