@@ -218,6 +218,14 @@ RECORDS = """
             CountedFiles.written += len(data)
             return os.write(handle, data)
 
+    def peak_bytes():
+        if sys.platform == "darwin":
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        # Not of getrusage: there a child begins with the peak of its parent.
+        with open("/proc/self/status") as status:
+            (line,) = [line for line in status if line.startswith("VmHWM:")]
+        return int(line.split()[1]) * 1024
+
     @replaykit.records("find")
     def look(query):
         return [{"id": query, "text": "Paris is the capital of France. " * 8, "score": 0.5}]
@@ -229,10 +237,8 @@ RECORDS = """
             for number in range(count):
                 look(f"what number {number} asks for")
         recorder.flush()
-    assert len(session.result.actions) == count
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    unit = 1 if sys.platform == "darwin" else 1024
-    print(json.dumps({"written": CountedFiles.written, "peak": peak * unit}))
+        assert len(session.result.actions) == count
+    print(json.dumps({"written": CountedFiles.written, "peak": peak_bytes()}))
 """
 
 
