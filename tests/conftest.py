@@ -1,12 +1,14 @@
-"""What every test gets: a folder of its own, no REPLAYKIT_* settings, no network telemetry of dependencies."""
+"""What every test gets: a folder of its own, no REPLAYKIT_* settings, how much it is to do, a place for its figures."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from effort import effort as share_of
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -32,3 +34,39 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     yield tmp_path
+
+
+@pytest.fixture(scope="session")
+def effort() -> Callable[[int], int]:
+    """
+    Return how many of a nightly count this run is to do; at least one.
+
+    A hundredth in the light run, a tenth with ``REPLAYKIT_EFFORT=ci``, all of
+    it with ``REPLAYKIT_NIGHTLY=1``.
+    """
+    return share_of
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, Any], None]) -> Callable[[str, str], None]:
+    """Return ``figure(guarantee, text)``: the run's summary shows *text*, which says what was counted."""
+    return lambda guarantee, text: record_property(_FIGURE, [guarantee, text])
+
+
+_FIGURE = "figure"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Show the figures of all tests, whichever process ran them."""
+    figures = {
+        tuple(value)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == _FIGURE
+    }
+    if not figures:
+        return
+    terminalreporter.section("figures")
+    for guarantee, text in sorted(figures, key=lambda each: (len(each[0]), each)):
+        terminalreporter.write_line(f"{guarantee:>4}: {text}")

@@ -87,3 +87,20 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
     """A relative link is a file of this project."""
     for target in re.findall(r"\]\(([^)#:]+?)\)", page.read_text()):
         assert (page.parent / target).exists(), target
+
+
+def test_every_guarantee_is_in_the_table_with_its_tests() -> None:
+    """From G1 to G24, each with a test that carries its number or that the page names; two say why they have none."""
+    page = (ROOT / "docs/explanation/guarantees.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| G")]
+    single = {row[0]: row for row in rows if re.fullmatch(r"G\d+", row[0])}
+
+    assert set(single) == {f"G{number}" for number in range(1, 25)}
+    assert {name for name, row in single.items() if "::" not in row[2]} == {"G18", "G21"}
+    named = set(re.findall(r"::(\w+)", page))
+    numbered = [
+        name
+        for file in sorted((ROOT / "tests").rglob("test_*.py"))
+        for name in re.findall(r"^def (test_g\d+_\w+)\(", file.read_text(), re.MULTILINE)
+    ]
+    assert sorted(name for name in numbered if name not in named) == []

@@ -184,12 +184,30 @@ class Appender:
             raise UnsupportedVersionError(segment.path, "1 with features that this one cannot write", 1)
         end, tear = self._end_of(size)
         if tear is None:
+            if not self._file.is_new:
+                self._sync_what_was_left(end.watermark, size)
             return attrs.evolve(end, offset=size)
         segment.demand_torn(tear, size)
         self.end, _ = self._end_of(tear.offset)
         self.end = attrs.evolve(self.end, offset=tear.offset)
         self._keep_torn_end(tear, size)
         return self.end
+
+    def _sync_what_was_left(self, watermark: int, size: int) -> None:
+        """Sync what a writer that was killed had written and not synced: from now on others rely on it."""
+        # Until the first commit says more, not even the file's name may be
+        # on the device.
+        is_named = watermark > self._segment.head.end
+        beyond = self._segment.scan(watermark, size)
+        if is_named and all(item.kind in (BARRIER, CATALOG) for item in beyond if isinstance(item, Block)):
+            # A closing says that everything before it was synced.
+            return
+        try:
+            self._sync()
+            if not is_named:
+                self._file.files.sync_directory(os.path.dirname(self._file.path))
+        except OSError as error:
+            raise self._translated(error) from error
 
     def _end_of(self, stop: int) -> tuple[End, Tear | None]:
         """Read what follows the last sync that is known of; return where it ends and whether it is torn."""
@@ -211,7 +229,8 @@ class Appender:
                 return attrs.evolve(end, watermark=watermark), item
             end = attrs.evolve(end, offset=item.end)
             if isinstance(item, Block):
-                watermark = item.watermark
+                # It may be as low as a file pleases; a walk never goes back.
+                watermark = max(watermark, item.watermark)
                 end = attrs.evolve(end, previous=item.digest())
         return attrs.evolve(end, watermark=watermark), None
 

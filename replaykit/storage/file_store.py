@@ -106,7 +106,7 @@ class FileStore:
         if not read_only:
             self._written = open_for_writing(self._files, self._path, clock=self._clock, align=self._options.align)
         try:
-            self._segment = SegmentFile(open_file(self._files, self._path))
+            self._read_from(open_file(self._files, self._path))
             if self._written is not None:
                 self._appender = Appender(self._written, self._segment, self._options)
         except BaseException:
@@ -271,9 +271,8 @@ class FileStore:
         """Go on with *file*, which holds the lock and whose name has just become this store's."""
         old, file.path = self._written, self._path
         self._written = file
-        self._segment = SegmentFile(open_file(self._files, self._path))
+        self._read_from(open_file(self._files, self._path))
         self._appender = Appender(file, self._segment, self._options)
-        self._listing, self._listed_bytes = None, -1
         self._known.clear()
         if old is not None:
             old.close()
@@ -461,9 +460,20 @@ class FileStore:
         self._closed = True
         self._let_go()
 
+    def _read_from(self, file: OpenFile) -> None:
+        self._segment, self._read = SegmentFile(file), file
+        self._listing, self._listed_bytes = None, -1
+
+    def _follow_compaction(self) -> None:
+        """Read the file that has taken the place of the one that is open; where there is none, go on with this one."""
+        with suppress(OSError):
+            if self._appender is None and not self._files.leads_to(self._path, self._read.handle):
+                self._read_from(open_file(self._files, self._path))
+
     def _fresh_listing(self) -> Listing:
         if self._closed:
             raise ClosedError(f"{self._path} is closed")
+        self._follow_compaction()
         size = self._segment.size()
         if self._listing is None or size != self._listed_bytes:
             # Filled before it is kept: an error leaves the old one.

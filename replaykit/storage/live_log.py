@@ -241,9 +241,8 @@ def _in_range(record: ActionRecord) -> ActionRecord:
     return record
 
 
-def sequences_in(log: Log) -> set[int]:
-    """Return the sequences of all calls that *log* tells of, whether they ended or not."""
-    reader = LogReader(log)
+def sequences_in(reader: LogReader) -> set[int]:
+    """Return the sequences of all calls that *reader* has yet to tell of, whether they ended or not."""
     found = {
         item.sequence if what is Item.CALL else item["i"]
         for what, item in reader.items()

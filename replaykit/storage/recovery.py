@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
+import attrs
+
 from replaykit.errors import SessionNotFoundError, UsageError
+from replaykit.format.entries import Sealing
 from replaykit.logs import get_logger
 from replaykit.protocols import Log, Store, StoredSession
-from replaykit.storage.live_log import sequences_in
+from replaykit.storage.live_log import LogReader, sequences_in
 from replaykit.storage.publish import Publisher
 
 __all__ = ["is_published", "recover"]
@@ -17,12 +22,24 @@ def recover(store: Store) -> int:
     """
     Publish every live log of *store* whose writer is gone, as interrupted; return how many.
 
-    A log that cannot be published stays where it is and is tried again next time.
+    A log that cannot be published stays where it is and is tried again next
+    time.  A session that has parts and no log any more, since a power loss
+    took its name, is interrupted too.
     """
-    recovered = 0
-    for live in store.logs():
-        recovered += _recover_one(store, live)
+    recovered = sum(_recover_one(store, live) for live in store.logs())
+    # Cards first: a session that is open in them had its log then.
+    for session_id in _open_sessions(store) - {live.session_id for live in store.logs()}:
+        _interrupt(store, session_id)
     return recovered
+
+
+def _open_sessions(store: Store) -> set[UUID]:
+    try:
+        return {card.session_id for card in store.cards() if card.state == "open"}
+    except OSError as error:
+        # A damaged listing keeps nobody from the logs.
+        log.error("recovery_failed", location=store.location, error=str(error))
+        return set()
 
 
 def _recover_one(store: Store, live: Log) -> int:
@@ -50,10 +67,55 @@ def _published(store: Store, live: Log) -> StoredSession | None:
         return None
 
 
+def _interrupt(store: Store, session_id: UUID) -> None:
+    """Seal what is published of a session that has no log."""
+    try:
+        # Whoever makes the log is its writer: nobody else ends it meanwhile.
+        live = store.create_log(session_id)
+    except OSError as error:
+        log.error("recovery_failed", session=str(session_id), error=str(error))
+        return
+    try:
+        stored = _published(store, live)
+        if stored is not None and stored.card.state == "open":
+            opening = attrs.evolve(stored.opening, metadata=dict(stored.card.metadata))
+            Publisher(store, live, card=stored.card).publish_sealing(opening, _interruption(stored))
+            log.info("session_recovered", session=str(session_id))
+        live.remove()
+    except OSError as error:
+        log.error("recovery_failed", session=str(session_id), error=str(error))
+        live.close()
+
+
+def _interruption(stored: StoredSession) -> Sealing:
+    """Return the sealing of a session that ends with the last action that is published."""
+    last = stored.action(stored.sequences[-1]) if stored.sequences else {}
+    created_ns = stored.card.created_ns
+    ended_ns = last.get("t", created_ns) + last.get("d", 0)
+    return Sealing(
+        state="interrupted",
+        ended_ns=ended_ns,
+        ended_by="interrupted",
+        duration_ns=max(0, ended_ns - created_ns),
+        metadata=dict(stored.card.metadata),
+    )
+
+
 def is_published(stored: StoredSession, live: Log) -> bool:
-    """Return whether the parts hold all of this very log: its writer died between publishing and removing it."""
-    if stored.card.state == "open" or stored.card.log_through != live.size:
-        return False
+    """
+    Return whether the parts hold all of this very log.
+
+    Its writer died between publishing and removing it, or a power loss has
+    undone the removal and perhaps taken the end of it.
+    """
+    if stored.card.state != "interrupted":
+        # A sealed session takes no more; an open one has its end to come.
+        return bool(stored.card.state == "sealed")
     # A resumed session has a second log, which may well be as long as the
     # first one was: only what is in it tells them apart.
-    return all(sequence in stored.sequences for sequence in sequences_in(live))
+    reader = LogReader(live)
+    found = sequences_in(reader)
+    if reader.sealing is not None or not all(sequence in stored.sequences for sequence in found):
+        return False
+    is_resumed = reader.opening is not None and reader.opening.resumed
+    return stored.card.log_through == live.size or (stored.card.log_through > live.size and not is_resumed)

@@ -57,10 +57,16 @@ class Damage:
 
 
 class OpenFile:
-    """An open file that closes itself when nobody refers to it any more."""
+    """
+    An open file that closes itself when nobody refers to it any more.
+
+    Attributes:
+        is_new: Whether this open has created it.
+    """
 
     def __init__(self, files: FileLayer, path: str, *, write: bool = False, create: bool = False) -> None:
         self.handle = -1
+        self.is_new = create
         self.files = files
         self.path = path
         self.handle = files.open(path, write=write, create=create)

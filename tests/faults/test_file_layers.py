@@ -343,3 +343,18 @@ def test_crash_states_are_the_same_for_the_same_seed_and_keep_to_what_was_said()
             assert state.synced["a"] == 3
             assert all(state.files.contents(path).startswith(b"one") for path in state.files.paths)
     assert {state.at for state in crash_states(traced().steps, seed=3)} == {1, 2, 3, 5, 6, 7, 8, 9, 10}
+
+
+def test_a_finaliser_may_close_a_handle_while_a_lock_is_looked_for() -> None:
+    """Garbage is collected at any step, in the thread that holds the disk's own lock."""
+    disk = MemoryFiles()
+    handles = [disk.open("a", write=True, create=number == 0) for number in range(3)]
+
+    class Asked(str):
+        def __hash__(self) -> int:
+            if handles[2] in disk._handles:
+                disk.close(handles[2])
+            return super().__hash__()
+
+    disk._handles[handles[1]].lock = Asked("")
+    assert disk.lock(handles[0])

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from effort import Figure
 
 import replaykit
 from replaykit.errors import ReplaykitError, StorageError
@@ -67,7 +68,7 @@ def fills(effort: Effort) -> range:
     return range(0, 2400, max(1, 100 // effort(100)))
 
 
-def test_g17_a_session_ends_on_a_full_disk_thanks_to_the_reserve(effort: Effort) -> None:
+def test_g17_a_session_ends_on_a_full_disk_thanks_to_the_reserve(effort: Effort, figure: Figure) -> None:
     """Whatever is left, nothing or almost enough: it is published, sealed and whole."""
     frees = fills(effort)
     for free in frees:
@@ -75,10 +76,10 @@ def test_g17_a_session_ends_on_a_full_disk_thanks_to_the_reserve(effort: Effort)
         assert sealing.is_published, f"{free} bytes free"
         assert sealing.recovered() == ("sealed", CALLS)
         sealing.close()
-    print(f"G17 with the reserve: sealed at {len(frees)} fills of the disk")
+    figure("G17", f"with the reserve: sealed at {len(frees)} fills of the disk")
 
 
-def test_g17_without_a_reserve_the_log_is_intact(effort: Effort) -> None:
+def test_g17_without_a_reserve_the_log_is_intact(effort: Effort, figure: Figure) -> None:
     """Where the disk was too full even for the reserve the session waits in its log, and loses no call."""
     frees = fills(effort)
     states = set()
@@ -91,7 +92,7 @@ def test_g17_without_a_reserve_the_log_is_intact(effort: Effort) -> None:
         sealing.close()
     # The end does not fit, the part does not fit, all fits.
     assert states == {(False, "interrupted"), (False, "sealed"), (True, "sealed")}
-    print(f"G17 without a reserve: the log intact at {len(frees)} fills of the disk")
+    figure("G17", f"without a reserve: the log intact at {len(frees)} fills of the disk")
 
 
 def test_a_session_can_be_deleted_on_a_full_disk() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from effort import Figure
 
 from replaykit.errors import StorageError
 from replaykit.storage.appending import Appender
@@ -145,12 +146,12 @@ def _goes_on(store: FileStore) -> bool:
     return True
 
 
-def test_g24_an_interrupt_anywhere_in_publish_leaves_a_store_that_works_or_says_so() -> None:
+def test_g24_an_interrupt_anywhere_in_publish_leaves_a_store_that_works_or_says_so(figure: Figure) -> None:
     at = 0
     while publish_interrupted(at):
         at += 1
     assert at > 50
-    print(f"G24 publish: {at} lines, 0 broken, 0 locks held")
+    figure("G24", f"publish: {at} lines, 0 broken, 0 locks held")
 
 
 def append_interrupted(at: int, **faults: Any) -> bool:
@@ -182,9 +183,9 @@ def append_interrupted(at: int, **faults: Any) -> bool:
 
 
 @pytest.mark.parametrize("faults", [{}, {"short": True, "fail_at": 1}], ids=["well", "short write"])
-def test_g24_an_interrupt_anywhere_in_a_log_leaves_it_usable(faults: dict[str, Any]) -> None:
+def test_g24_an_interrupt_anywhere_in_a_log_leaves_it_usable(faults: dict[str, Any], figure: Figure) -> None:
     at = 0
     while append_interrupted(at, **faults):
         at += 1
     assert at > 20
-    print(f"G24 log: {at} lines, 0 broken, 0 locks held")
+    figure("G24", f"log: {at} lines, 0 broken, 0 locks held")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from effort import Figure
 
 import replaykit
 from replaykit.errors import ReplaykitError
@@ -233,7 +234,7 @@ def cases(program: Callable[[Rig], None], start: MemoryFiles | None) -> Iterator
 
 
 @pytest.mark.parametrize("name", list(PROGRAMS))
-def test_g7_a_failing_operation_loses_nothing_acknowledged(name: str, effort: Effort) -> None:
+def test_g7_a_failing_operation_loses_nothing_acknowledged(name: str, effort: Effort, figure: Figure) -> None:
     """At every operation, with every error: what was acknowledged is there, and what is not was told."""
     program, prepare = PROGRAMS[name]
     start = None if prepare is None else prepare()
@@ -248,7 +249,7 @@ def test_g7_a_failing_operation_loses_nothing_acknowledged(name: str, effort: Ef
         except BaseException as error:
             error.add_note(f"{name}: {case}, told {rig.told}")
             raise
-    print(f"G7 {name}: {len(chosen)} of {len(everything)} faults, 0 lost, 0 violations of G23")
+    figure("G7", f"{name}: {len(chosen)} of {len(everything)} faults, 0 lost, 0 violations of G23")
 
 
 def demand_kept(rig: Rig) -> None:

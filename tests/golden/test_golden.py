@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,6 +17,8 @@ from replaykit.cli.as_json import jsonable
 from replaykit.format.block import Block
 from replaykit.format.segment import GAP, KINDS
 from replaykit.storage.file_store import FileStore
+from replaykit.storage.opening import open_store
+from replaykit.storage.recovery import recover
 from replaykit.storage.stored_session import SegmentSession, demand_roots
 
 HERE = Path(__file__).parent
@@ -50,12 +53,17 @@ def assert_reads_as_ever(path: Path, expected: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.name)
-def test_an_old_recording_reads_as_ever(path: Path, tmp_path: Path) -> None:
-    """Every field of every action, checkpoint and session is what the release that wrote it read."""
+def test_g22_an_old_recording_reads_as_ever(path: Path, tmp_path: Path, figure: Callable[[str, str], None]) -> None:
+    """Every field of every action, checkpoint and session is what the release that wrote it read; all is whole."""
     copy = tmp_path / path.name
     shutil.copyfile(path, copy)
 
     assert_reads_as_ever(copy, expected_in(path))
+    # For writing too, which is the strictest way to open it.
+    with contextlib.closing(open_store(copy)) as store:
+        recover(store)
+        assert store.verify()
+    figure("G22", f"{path.name}: opens, verifies and reads as it did")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -104,6 +112,9 @@ def test_what_belongs_to_no_session_survives_compaction(tmp_path: Path) -> None:
     assert [kind for kind, _ in before] == [64, GAP]
 
 
-def test_there_is_something_to_keep() -> None:
-    """A folder that was emptied by accident would pass everything."""
-    assert {path.name for path in GOLDEN} >= {"1.0-draft.mv", "1.0-draft.rpk", "1.1-draft.mv", "1.1-draft.rpk"}
+def test_every_golden_file_is_read() -> None:
+    """A folder that was emptied by accident would pass everything, and so would a file of another kind."""
+    others = {"make.py", "test_golden.py"}
+    found = {path.name for path in HERE.iterdir() if path.is_file() and path.name not in others}
+    assert found == {path.name for path in GOLDEN} | {f"{path.name}.json" for path in GOLDEN}
+    assert len(GOLDEN) >= 4

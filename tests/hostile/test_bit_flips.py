@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hostile.effort import effort, sampled
+from effort import Figure, effort, sampled
 from hostile.memory_disk import MemoryBytes
 from hostile.reading import committed, notices, salvaged, salvaged_file, salvaged_of
 from hostile.samples import SHAPES, Truth, made, padded_to, truth_of
@@ -58,7 +58,7 @@ def demand_truth_or_a_typed_error(flipped: bytes, truth: Truth, bit: int) -> Non
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_g6_every_flip_in_a_small_file(shape: str, tmp_path: Path) -> None:
+def test_g6_every_flip_in_a_small_file(shape: str, tmp_path: Path, figure: Figure) -> None:
     """All three promises for each: noticed, one block at most, never wrong."""
     data = made(shape, tmp_path)
     truth = truth_of(data)
@@ -68,10 +68,10 @@ def test_g6_every_flip_in_a_small_file(shape: str, tmp_path: Path) -> None:
         demand_truth_or_a_typed_error(flipped, truth, bit)
         demand_at_most_one_block_lost(salvaged(flipped), truth, bit)
         flips += 1
-    print(f"{shape}: {flips} flips, 0 unnoticed, 0 wrong")
+    figure("G6", f"{shape}: {flips} flips, 0 unnoticed, 0 wrong")
 
 
-def test_g6_every_flip_of_64_kib_is_noticed(tmp_path: Path) -> None:
+def test_g6_every_flip_of_64_kib_is_noticed(tmp_path: Path, figure: Figure) -> None:
     """Each bit once by night."""
     data = padded_to(72 << 10, tmp_path)
     assert 64 << 10 <= len(data) < 72 << 10
@@ -79,10 +79,10 @@ def test_g6_every_flip_of_64_kib_is_noticed(tmp_path: Path) -> None:
     for bit, flipped in flips_of(data, len(data) * 8):
         assert notices(flipped), f"a flip of bit {bit} went unnoticed"
         flips += 1
-    print(f"{flips} flips in {len(data)} bytes, 0 unnoticed")
+    figure("G6", f"{flips} flips in {len(data)} bytes, 0 unnoticed")
 
 
-def test_g6_a_flip_in_64_kib_costs_one_block(tmp_path: Path) -> None:
+def test_g6_a_flip_in_64_kib_costs_one_block(tmp_path: Path, figure: Figure) -> None:
     """Sampled, since each is read whole, both ways."""
     data = padded_to(72 << 10, tmp_path)
     truth = truth_of(data)
@@ -91,10 +91,10 @@ def test_g6_a_flip_in_64_kib_costs_one_block(tmp_path: Path) -> None:
         demand_truth_or_a_typed_error(flipped, truth, bit)
         demand_at_most_one_block_lost(salvaged(flipped), truth, bit)
         flips += 1
-    print(f"{flips} flips in {len(data)} bytes, at most one block lost, 0 wrong")
+    figure("G6", f"{flips} flips in {len(data)} bytes, at most one block lost, 0 wrong")
 
 
-def test_g6_flips_in_a_megabyte_are_noticed_and_cost_one_block(tmp_path: Path) -> None:
+def test_g6_flips_in_a_megabyte_are_noticed_and_cost_one_block(tmp_path: Path, figure: Figure) -> None:
     """Larger blocks, values that stand outside."""
     data = padded_to(1 << 20, tmp_path, sessions=32)
     truth = truth_of(data)
@@ -103,7 +103,7 @@ def test_g6_flips_in_a_megabyte_are_noticed_and_cost_one_block(tmp_path: Path) -
         assert notices(flipped)
         demand_at_most_one_block_lost(salvaged(flipped), truth, bit)
         flips += 1
-    print(f"{flips} flips in {len(data)} bytes")
+    figure("G6", f"{flips} flips in {len(data)} bytes")
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -156,7 +156,7 @@ def contents_of_memory(path: Path) -> Contents:
         store.close()
 
 
-def test_g6_every_flip_in_a_part_of_a_memory_is_noticed(memory_file: Path) -> None:
+def test_g6_every_flip_in_a_part_of_a_memory_is_noticed(memory_file: Path, figure: Figure) -> None:
     """And salvage has all of the part but one block."""
     connection = open_database(str(memory_file), create=False)
     body = connection.execute("SELECT body FROM replaykit_part LIMIT 1").get
@@ -167,10 +167,12 @@ def test_g6_every_flip_in_a_part_of_a_memory_is_noticed(memory_file: Path) -> No
         assert part_problems(flipped, "part"), f"a flip of bit {bit} went unnoticed"
         demand_at_most_one_block_lost(salvaged_of(surveyed(MemoryBytes(flipped))), truth, bit)
         flips += 1
-    print(f"{flips} flips in a part of {len(body)} bytes, 0 unnoticed")
+    figure("G6", f"{flips} flips in a part of {len(body)} bytes, 0 unnoticed")
 
 
-def test_g6_a_flip_anywhere_in_a_memory_never_gives_wrong_data(memory_file: Path, tmp_path: Path) -> None:
+def test_g6_a_flip_anywhere_in_a_memory_never_gives_wrong_data(
+    memory_file: Path, tmp_path: Path, figure: Figure
+) -> None:
     """Pages of SQLite included: the truth, less of it, or a typed error."""
     data = memory_file.read_bytes()
     truth = contents_of_memory(memory_file)
@@ -189,7 +191,7 @@ def test_g6_a_flip_anywhere_in_a_memory_never_gives_wrong_data(memory_file: Path
         for extra in tmp_path.glob("flipped.mv-*"):
             shutil.rmtree(extra) if extra.is_dir() else extra.unlink()
         flips += 1
-    print(f"{flips} flips in a memory of {len(data)} bytes, 0 wrong")
+    figure("G6", f"{flips} flips in a memory of {len(data)} bytes, 0 wrong")
 
 
 def test_a_flip_in_a_sample_is_what_it_says() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hostile.effort import sampled
+from effort import Figure, sampled
 from hostile.live_logs import ACTIONS, abandoned_log, recovered, whole_records
 
 from replaykit.format.records import ACTION, DEFINE
@@ -16,7 +16,7 @@ def left(tmp_path: Path) -> tuple[object, bytes, bytes]:
     return abandoned_log(tmp_path)
 
 
-def test_g6_a_cut_log_has_every_whole_record(left: tuple) -> None:
+def test_g6_a_cut_log_has_every_whole_record(left: tuple, figure: Figure) -> None:
     """At every byte; what is torn stands in a gap."""
     session_id, store, log = left
     truth = recovered(session_id, store, log)[0]
@@ -33,10 +33,10 @@ def test_g6_a_cut_log_has_every_whole_record(left: tuple) -> None:
         torn = max((end for _, end, _ in whole if end <= cut), default=0)
         assert b"".join(gap.data for gap in gaps) == log[torn:cut]
         assert card.state == "interrupted"
-    print(f"{len(cuts)} cuts of a log of {len(log)} bytes, 0 wrong")
+    figure("G6", f"{len(cuts)} cuts of a log of {len(log)} bytes, 0 wrong")
 
 
-def test_g6_a_flip_in_a_log_loses_one_record_and_keeps_its_bytes(left: tuple) -> None:
+def test_g6_a_flip_in_a_log_loses_one_record_and_keeps_its_bytes(left: tuple, figure: Figure) -> None:
     """A record that defines a function is one that others need: they are kept as gaps."""
     session_id, store, log = left
     truth = recovered(session_id, store, log)[0]
@@ -57,4 +57,4 @@ def test_g6_a_flip_in_a_log_loses_one_record_and_keeps_its_bytes(left: tuple) ->
         assert card.state == "interrupted"
         if hit not in needed:
             assert len(truth) - len(right) <= 1, f"bit {bit} cost {len(truth) - len(right)} actions"
-    print(f"{len(bits)} flips in a log of {len(log)} bytes, 0 wrong, at most one record lost")
+    figure("G6", f"{len(bits)} flips in a log of {len(log)} bytes, 0 wrong, at most one record lost")

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import ormsgpack
 import pytest
-from hostile.effort import effort, sampled
+from effort import Figure, effort, sampled
 from hostile.forging import SESSION, Forgery, acts_body, at_most_seconds, card, plain_session
 from hostile.live_logs import recovered
 from hostile.memory_disk import MemoryBytes
@@ -87,7 +87,7 @@ def forged_with(entry: dict[str, Any] | None = None, checkpoint: Any = None, **s
 
 
 @pytest.mark.parametrize("value", WRONG.values(), ids=WRONG)
-def test_a_field_of_the_wrong_type_is_a_typed_error(value: Any, tmp_path: Path) -> None:
+def test_a_field_of_the_wrong_type_is_a_typed_error(value: Any, tmp_path: Path, figure: Figure) -> None:
     """In every field of an action, a card and a checkpoint, in every mode."""
     path = tmp_path / "forged.rpk"
     forged = [forged_with({key: value}) for key in ACTION_FIELDS]
@@ -99,7 +99,7 @@ def test_a_field_of_the_wrong_type_is_a_typed_error(value: Any, tmp_path: Path) 
         path.write_bytes(forged[number])
         read_everything(path)
         assert path.read_bytes() == forged[number]
-    print(f"{len(taken)} of {len(forged)} forged files")
+    figure("G19", f"{len(taken)} of {len(forged)} forged files")
 
 
 def test_a_field_that_is_missing_is_a_typed_error(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_blob_that_is_not_what_its_hash_says_is_refused(piece: dict[str, Any],
 # -- places and files ----------------------------------------------------------------------
 
 
-def test_blocks_of_another_file_or_place_are_no_ghosts(tmp_path: Path) -> None:
+def test_blocks_of_another_file_or_place_are_no_ghosts(tmp_path: Path, figure: Figure) -> None:
     """Spliced in or moved, a block is damage: its sync value or its place is wrong."""
     mine, other = made("sessions", tmp_path), made("padded", tmp_path)
     truth, foreign = truth_of(mine), truth_of(other)
@@ -213,11 +213,11 @@ def test_blocks_of_another_file_or_place_are_no_ghosts(tmp_path: Path) -> None:
         moved = mine[:at] + mine[first.start : first.end] + mine[at:]
         for session, actions in salvaged(moved).items():
             assert actions.items() <= truth.whole[session].items()
-    print(f"{ghosts} ghosts")
+    figure("G19", f"{ghosts} ghosts")
     assert ghosts == 0
 
 
-def test_a_recorded_copy_of_the_file_gives_no_ghosts_after_damage(tmp_path: Path) -> None:
+def test_a_recorded_copy_of_the_file_gives_no_ghosts_after_damage(tmp_path: Path, figure: Figure) -> None:
     """An action that recorded the bytes of its own file, then a flip in each byte of the block around it."""
     path = tmp_path / "own.rpk"
     with replaykit.Recorder(path, redact=()) as recorder:
@@ -239,7 +239,7 @@ def test_a_recorded_copy_of_the_file_gives_no_ghosts_after_damage(tmp_path: Path
             assert set(found) <= {inner.bytes, outer.bytes}
             assert all(actions.items() <= truth.whole[each].items() for each, actions in found.items())
         tried += 1
-    print(f"{tried} flips, 0 ghosts")
+    figure("G19", f"{tried} flips, 0 ghosts")
 
 
 def test_recovery_of_a_forged_file_leaves_it_and_verifies(tmp_path: Path) -> None:
@@ -380,7 +380,7 @@ def recover_log(log: bytes) -> tuple[dict[int, Any], list[Any], Any]:
 
 
 @pytest.mark.parametrize("value", WRONG.values(), ids=WRONG)
-def test_a_log_with_a_wrong_field_is_recovered_around_it(value: Any) -> None:
+def test_a_log_with_a_wrong_field_is_recovered_around_it(value: Any, figure: Figure) -> None:
     """The record stands in a gap where it makes no sense; the entries after it are there."""
     after = records.map_body(records.ENTRY, {"i": 5, "k": "tool", "t": 1, "d": 1})
     opening = records.map_body(records.OPEN, OPENING)
@@ -401,7 +401,7 @@ def test_a_log_with_a_wrong_field_is_recovered_around_it(value: Any) -> None:
         actions, _, found = recover_log(cases[number])
         assert 5 in actions
         assert found.session_id == SESSION
-    print(f"{len(taken)} of {len(cases)} forged logs, 0 left behind")
+    figure("G19", f"{len(taken)} of {len(cases)} forged logs, 0 left behind")
 
 
 @pytest.mark.parametrize(
@@ -458,7 +458,7 @@ LENGTHS = [bytes((major << 5 | 24 + step,)) + (size).to_bytes(1 << step, "big") 
            for step, size in ((1, 2**16 - 1), (2, 2**16), (2, 2**31), (3, 2**62))]  # fmt: skip
 
 
-def test_a_huge_length_in_any_place_of_any_body_costs_nothing(tmp_path: Path) -> None:
+def test_a_huge_length_in_any_place_of_any_body_costs_nothing(tmp_path: Path, figure: Figure) -> None:
     """In front of any byte of what recorders wrote: refused before it is allocated."""
     bodies = []
     for shape in ("checkpoints", "deleted and compacted"):
@@ -477,5 +477,5 @@ def test_a_huge_length_in_any_place_of_any_body_costs_nothing(tmp_path: Path) ->
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    print(f"{cases} bodies, {peak >> 10} KiB at most")
+    figure("G19", f"{cases} bodies, {peak >> 10} KiB at most")
     assert peak < 16 << 20

@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from hostile.effort import sampled
+from effort import Figure, sampled
 from hostile.memory_disk import MemoryDisk
 from hostile.reading import NAME, committed, contents_of, notices, salvaged, salvaged_file
 from hostile.samples import SHAPES, Truth, made, truth_of
@@ -28,7 +28,7 @@ def cuts_of(truth: Truth, *, share: int = 1) -> list[int]:
 
 
 @shapes
-def test_g5_a_reader_has_all_whole_commits_before_any_cut(shape: str, tmp_path: Path) -> None:
+def test_g5_a_reader_has_all_whole_commits_before_any_cut(shape: str, tmp_path: Path, figure: Figure) -> None:
     """By value; nothing is invented, and no error but that there is no head yet."""
     data = made(shape, tmp_path)
     truth = truth_of(data)
@@ -39,11 +39,11 @@ def test_g5_a_reader_has_all_whole_commits_before_any_cut(shape: str, tmp_path: 
                 committed(data[:cut])
             continue
         assert committed(data[:cut]) == truth.committed_before(cut), f"cut at {cut}"
-    print(f"{shape}: {len(cuts)} cuts of {len(data)} bytes read, 0 wrong")
+    figure("G5", f"{shape}: {len(cuts)} cuts of {len(data)} bytes read, 0 wrong")
 
 
 @shapes
-def test_g5_salvage_has_all_whole_blocks_before_any_cut(shape: str, tmp_path: Path) -> None:
+def test_g5_salvage_has_all_whole_blocks_before_any_cut(shape: str, tmp_path: Path, figure: Figure) -> None:
     """Committed or not."""
     data = made(shape, tmp_path)
     truth = truth_of(data)
@@ -56,11 +56,11 @@ def test_g5_salvage_has_all_whole_blocks_before_any_cut(shape: str, tmp_path: Pa
             continue
         found = {session: actions for session, actions in salvaged(data[:cut]).items() if actions}
         assert found == truth.before(cut), f"cut at {cut}"
-    print(f"{shape}: {len(cuts)} cuts of {len(data)} bytes salvaged, 0 wrong")
+    figure("G5", f"{shape}: {len(cuts)} cuts of {len(data)} bytes salvaged, 0 wrong")
 
 
 @shapes
-def test_g5_a_cut_file_is_torn_never_corrupt_and_goes_on(shape: str, tmp_path: Path) -> None:
+def test_g5_a_cut_file_is_torn_never_corrupt_and_goes_on(shape: str, tmp_path: Path, figure: Figure) -> None:
     """A writer takes it, keeps what was whole, publishes behind it, and the file verifies."""
     data = made(shape, tmp_path)
     truth = truth_of(data)
@@ -75,11 +75,11 @@ def test_g5_a_cut_file_is_torn_never_corrupt_and_goes_on(shape: str, tmp_path: P
         assert found == truth.committed_before(cut), f"cut at {cut}"
         store.close()
         assert not notices(bytes(disk.files[NAME])), f"cut at {cut}"
-    print(f"{shape}: {len(cuts)} cut files went on, 0 called corrupt")
+    figure("G5", f"{shape}: {len(cuts)} cut files went on, 0 called corrupt")
 
 
 @shapes
-def test_g5_the_public_door_says_the_same(shape: str, tmp_path: Path) -> None:
+def test_g5_the_public_door_says_the_same(shape: str, tmp_path: Path, figure: Figure) -> None:
     """``load`` in its three modes, on real files, which stay byte for byte."""
     data = made(shape, tmp_path)
     truth = truth_of(data)
@@ -94,4 +94,4 @@ def test_g5_the_public_door_says_the_same(shape: str, tmp_path: Path) -> None:
         found = {session: actions for session, actions in salvaged_file(path).items() if actions}
         assert found == truth.before(cut)
         assert path.read_bytes() == data[:cut]
-    print(f"{shape}: {len(cuts)} cut files loaded")
+    figure("G5", f"{shape}: {len(cuts)} cut files loaded")

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import cbor2
 import pytest
-from hostile.effort import effort
+from effort import Figure, effort
 from hostile.forging import SESSION, SYNC, Forgery, acts_body, at_most_seconds, card, plain_session
 from hostile.memory_disk import MemoryBytes, MemoryDisk
 from hostile.reading import NAME
@@ -142,7 +142,9 @@ def checked(source: MemoryBytes) -> None:
 
 @pytest.mark.parametrize("read", [listed, checked, surveyed], ids=["open and list", "verify", "salvage"])
 @pytest.mark.parametrize("make", FILES.values(), ids=FILES)
-def test_g19_bytes_read_grow_with_the_file(make: Callable[[int], bytes], read: Callable[[MemoryBytes], object]) -> None:
+def test_g19_bytes_read_grow_with_the_file(
+    make: Callable[[int], bytes], read: Callable[[MemoryBytes], object], figure: Figure
+) -> None:
     """Twice the file costs about twice the bytes read, and never more than a few dozen times its size."""
     costs = []
     with at_most_seconds(600):
@@ -153,7 +155,7 @@ def test_g19_bytes_read_grow_with_the_file(make: Callable[[int], bytes], read: C
             except StorageError:
                 pass
             costs.append(source.bytes_read / len(source.data))
-    print(f"bytes read per byte of the file: {', '.join(f'{cost:.1f}' for cost in costs)}")
+    figure("G19", f"bytes read per byte of the file: {', '.join(f'{cost:.1f}' for cost in costs)}")
     assert max(costs) < 100
     assert costs[-1] < 3 * costs[0] + 3
 
@@ -199,7 +201,7 @@ LOGS = [magic_only, records_that_claim_the_rest, records_that_claim_a_gibibyte, 
 
 
 @pytest.mark.parametrize("make", LOGS)
-def test_g19_a_hostile_log_is_read_in_linear_time(make: Callable[[int], bytes]) -> None:
+def test_g19_a_hostile_log_is_read_in_linear_time(make: Callable[[int], bytes], figure: Figure) -> None:
     """What looks like a record and is none is checked for up to twice the log's size."""
     costs = []
     with at_most_seconds(60):
@@ -208,7 +210,7 @@ def test_g19_a_hostile_log_is_read_in_linear_time(make: Callable[[int], bytes]) 
             found = list(records.read_records(source.read, 0, size))
             assert sum(each.end - each.offset for each in found) == size
             costs.append(source.bytes_read / size)
-    print(f"bytes read per byte of the log: {', '.join(f'{cost:.1f}' for cost in costs)}")
+    figure("G19", f"bytes read per byte of the log: {', '.join(f'{cost:.1f}' for cost in costs)}")
     assert max(costs) < 20
 
 
@@ -321,7 +323,7 @@ def test_what_tells_of_sessions_expands_to_little(kind: str) -> None:
     assert refused == [False, True]
 
 
-def test_a_block_of_millions_of_entries_is_refused_before_they_are_cut() -> None:
+def test_a_block_of_millions_of_entries_is_refused_before_they_are_cut(figure: Figure) -> None:
     """A few KiB that expand to 15 MiB of tiny entries."""
     count = 3 << 20
     body = (
@@ -340,7 +342,7 @@ def test_a_block_of_millions_of_entries_is_refused_before_they_are_cut() -> None
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    print(f"{len(source.data)} bytes that expand to {5 * count}: {peak >> 20} MiB")
+    figure("G19", f"{len(source.data)} bytes that expand to {5 * count}: {peak >> 20} MiB")
     assert peak < 3 * 64 << 20
 
 

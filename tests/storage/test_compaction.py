@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterator
@@ -426,3 +427,16 @@ def test_compacting_a_file_changes_nothing_between_it_and_others(parts: int, tmp
     assert [action["i"] for action in second.read(anew).actions()] == [7]
     for store in (first, second, third):
         store.close()
+
+
+def test_a_reader_that_was_there_before_goes_on_with_the_new_file(store: FileStore, path: Path) -> None:
+    """Else it would never see what ends after the compaction, and lose what it saw while that was open."""
+    (before,) = fill(store, sessions=1)
+    with contextlib.closing(FileStore(path, read_only=True)) as reader:
+        held = reader.read(before)
+        store.compact()
+        (later,) = fill(store, sessions=1)
+        assert [card.session_id for card in reader.cards()] == [before, later]
+        assert len(list(reader.read(later).actions())) == len(list(held.actions())) == 200
+        os.remove(path)
+        assert [card.session_id for card in reader.cards()] == [before, later]

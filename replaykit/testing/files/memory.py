@@ -209,7 +209,7 @@ class MemoryFiles:
         """Try to lock the file; False where another handle has a lock that forbids it."""
         with self._lock:
             mine = self._held(handle)
-            others = {other.lock for other in self._handles.values() if other.file is mine.file and other is not mine}
+            others = {each.lock for each in self._open_now() if each.file is mine.file and each is not mine}
             if "exclusive" in others or (not shared and "shared" in others):
                 return False
             mine.lock = "shared" if shared else "exclusive"
@@ -376,8 +376,13 @@ class MemoryFiles:
 
     def _used(self) -> int:
         held = {id(file): file for file in self._names.values()}
-        held |= {id(handle.file): handle.file for handle in self._handles.values()}
+        held |= {id(handle.file): handle.file for handle in self._open_now()}
         return sum(file.room for file in held.values())
+
+    def _open_now(self) -> list[_Handle]:
+        # A copy: a finaliser may close its handle at any step of a loop, in
+        # the thread that holds our lock.
+        return list(self._handles.values())
 
     def _held(self, handle: int) -> _Handle:
         found = self._handles.get(handle)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-__all__ = ["effort", "sampled"]
+__all__ = ["Figure", "effort", "sampled"]
+
+Figure = Callable[[str, str], None]
+"""What the fixture ``figure`` gives: ``figure(guarantee, text)``."""
 
 # Read when the tests are collected: each test runs without such settings.
 _SHARE = 1 if os.environ.get("REPLAYKIT_NIGHTLY") else 10 if os.environ.get("REPLAYKIT_EFFORT") == "ci" else 100
