@@ -11,6 +11,8 @@ import pytest
 from effort import effort as share_of
 from hypothesis import HealthCheck, settings
 
+from replaykit.intercept.scope import CURRENT
+
 settings.register_profile(
     "replaykit",
     deadline=None,
@@ -29,10 +31,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Run in a folder of one's own, so that a default store never lands in the checkout."""
+    """Run in a folder of one's own, so that a default store never lands in the checkout, and in no session yet."""
     for name in [name for name in os.environ if name.startswith("REPLAYKIT_") and name != "REPLAYKIT_NIGHTLY"]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
+    # A test that ended without ending its session leaves it in this context.
+    CURRENT.set(None)
     yield tmp_path
 
 
