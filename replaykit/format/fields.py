@@ -241,7 +241,10 @@ class CardReader:
         filled = {**CARD_DEFAULTS, **body}
         if len(filled) != len(CARD_FIELDS):
             self._demand_keys(body)
-        values = _card_values(filled)
+        try:
+            values = _card_values(filled)
+        except KeyError as error:
+            raise self._malformed() from error
         # A listing makes thousands of cards: the types of all values are
         # looked up at once.
         if tuple(map(type, values)) not in _CARD_SHAPES:

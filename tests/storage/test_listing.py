@@ -238,3 +238,13 @@ def test_a_card_of_a_listing_is_like_any_other() -> None:
     assert listed == whole
     with pytest.raises(AttributeError):
         listed.nothing  # type: ignore[attr-defined]  # there is no such field
+
+
+@pytest.mark.parametrize("lacking", ["s", "st"])
+def test_a_card_with_another_key_in_the_place_of_its_own_is_damage(lacking: str) -> None:
+    """As many keys as there should be, and not those: what a flipped bit makes of a key."""
+    body = map_of_card(Card(session_id=uuid4(), name=None, created_ns=1, ended_ns=2, state="sealed", action_count=0,
+                            checkpoint_count=0))  # fmt: skip
+    body["so"] = body.pop(lacking)
+    with pytest.raises(DamagedError):
+        CardReader().card(body)
