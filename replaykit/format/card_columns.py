@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 from replaykit.errors import DamagedError
 from replaykit.format.entries import Card
 from replaykit.format.fields import CARD_DEFAULTS, CARD_FIELDS, STATES, CardReader
+from replaykit.format.ids import uuid_of
 from replaykit.format.strict import LOWEST_INTEGER
 
 __all__ = ["NO_CARD", "CardColumns", "columns_of_cards"]
@@ -58,7 +58,7 @@ class CardColumns:
                 yield None
                 continue
             yield Card.listed(
-                row, self, UUID(bytes=session_id),
+                row, self, uuid_of(session_id),
                 name, created_ns, ended_ns, state, actions, checkpoints, duration_ns, lost, late,
             )  # fmt: skip
 

@@ -12,6 +12,7 @@ import attrs
 
 from replaykit.errors import DamagedError
 from replaykit.format.entries import Card, Gap, Opening, Sealing
+from replaykit.format.ids import uuid_of
 from replaykit.format.strict import LOWEST_INTEGER, demand_plain
 
 __all__ = [
@@ -267,7 +268,7 @@ class CardReader:
             raise self._malformed()
         if parent is not None and len(parent) != 16:
             raise self._malformed()
-        return Card.listed(body, self, UUID(bytes=session_id), *shown[1:])
+        return Card.listed(body, self, uuid_of(session_id), *shown[1:])
 
     def details(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """
