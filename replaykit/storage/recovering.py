@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from typing import Any
@@ -135,5 +136,10 @@ def _gap_of(segment: SegmentFile, damage: Damage) -> Gap:
 
 
 def _remove(path: str) -> None:
-    with suppress(OSError):
-        os.unlink(path)
+    """Remove what was begun at *path*, where nothing stood before."""
+    if os.path.isdir(path):
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    for made in (path, f"{path}-wal", f"{path}-shm"):
+        with suppress(OSError):
+            os.unlink(made)

@@ -430,6 +430,9 @@ class SqliteStore:
                 # A part leaves its live log once it is published, so it
                 # must be on the device when the transaction ends.
                 connection.execute("PRAGMA synchronous=FULL")
+                # What a killed writer committed may not be on the device yet,
+                # and a recovery relies on it: this syncs SQLite's log.
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
             demand_stored_tables(connection, self._path)
             self._demand_version(connection)
             return connection

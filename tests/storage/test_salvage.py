@@ -11,9 +11,10 @@ from uuid import UUID, uuid4
 import pytest
 
 import replaykit
-from replaykit.errors import DamagedError, NotAStoreError, ReadOnlyError, UsageError
+from replaykit.errors import DamagedError, NotAStoreError, ReadOnlyError, StorageError, UsageError
 from replaykit.format.block import MAGIC
 from replaykit.format.segment import ACTS, BLOB, CATALOG, GAP, OPEN, SEAL
+from replaykit.storage import recovering
 from replaykit.storage.directory_store import DirectoryStore
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.recovering import recover_into
@@ -317,3 +318,20 @@ def test_a_page_that_sqlite_cannot_read_leaves_the_others(tmp_path: Path) -> Non
     assert salvaged.damage
     result = recover_into(path, tmp_path / "new.rpk")
     assert result.whole_sessions >= 30
+
+
+@pytest.mark.parametrize("target", ["new.rpk", "new/", "new.mv"])
+def test_a_recovery_that_fails_leaves_nothing_behind(
+    target: str, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The half of a store would look like one."""
+    recorded(FileStore(path))
+
+    def refuse(_path: str) -> None:
+        raise StorageError("the new store does not verify")
+
+    monkeypatch.setattr(recovering, "_verified", refuse)
+    with pytest.raises(StorageError, match="does not verify"):
+        recover_into(path, f"{tmp_path}/{target}")
+
+    assert os.listdir(tmp_path) == [path.name]
