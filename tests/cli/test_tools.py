@@ -421,16 +421,22 @@ def test_tail_shows_actions_while_the_session_is_open(tmp_path: Path) -> None:
     def look(query: str) -> list[str]:
         return [query]
 
-    words = [sys.executable, "-m", "replaykit", "tail", path, "--json", "--interval", "0.01"]
+    # A shell's background jobs ignore Ctrl-C, and so do their children.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    heeding += "from replaykit.cli import main; main()"
+    words = [sys.executable, "-c", heeding, "tail", path, "--json", "--interval", "0.01"]
     with replaykit.Recorder(path) as recorder, recorder.session("watched"):
         look("before")
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as tail:
-            assert tail.stdout is not None
-            for query in ("before", "after", "last"):
-                assert json.loads(tail.stdout.readline())["arguments"] == {"query": query}
-                look({"before": "after", "after": "last", "last": "unseen"}[query])
-            tail.send_signal(signal.SIGINT)
-            _, said = tail.communicate(timeout=60)
+            try:
+                assert tail.stdout is not None
+                for query in ("before", "after", "last"):
+                    assert json.loads(tail.stdout.readline())["arguments"] == {"query": query}
+                    look({"before": "after", "after": "last", "last": "unseen"}[query])
+                tail.send_signal(signal.SIGINT)
+                _, said = tail.communicate(timeout=60)
+            finally:
+                tail.kill()
 
     assert tail.returncode == 130
     assert "Traceback" not in said
