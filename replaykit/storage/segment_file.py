@@ -340,10 +340,16 @@ class SegmentFile:
                     yield item
             if tear is None:
                 return
-            budget.left -= block_size_or_none(self.read(tear.offset, HEADER_BYTES)) or HEADER_BYTES
+            budget.left -= self._checked_bytes(tear.offset, stop)
             found = next(self.blocks_after(tear.offset + 1, stop, budget), None)
             at = stop if found is None else found.offset
             yield Damage(tear.offset, at, tear.reason)
+
+    def _checked_bytes(self, offset: int, stop: int) -> int:
+        """Return how many bytes were looked at before what begins at *offset* was taken for no block."""
+        claimed = block_size_or_none(self.read(offset, HEADER_BYTES)) or 0
+        # What is not there was not looked at, however much is claimed.
+        return claimed if HEADER_BYTES < claimed <= stop - offset else HEADER_BYTES
 
     def _block_or_none(self, place: Place) -> Block | None:
         try:

@@ -335,3 +335,21 @@ def test_a_recovery_that_fails_leaves_nothing_behind(
         recover_into(path, f"{tmp_path}/{target}")
 
     assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("claimed", [b"\x59\xff\xff", b"\x5a\x03\xff\xff\xff"])
+def test_a_length_that_claims_what_is_not_there_costs_no_search(claimed: bytes, path: Path) -> None:
+    """Only bytes that were looked at count against the search; else one flipped bit of a length would end it."""
+    ids = recorded(FileStore(path))
+    data = bytearray(path.read_bytes())
+    block = places(path, ACTS)[0]
+    at = block.offset + data[block.offset : block.offset + 80].index(b"\x58\x20") + 34
+    # Behind the hash of the block before: the body's head, here with another length.
+    plain = data[at : at + 2] == b"\xd8\x18"
+    at += 2 if plain else 0
+    data[at : at + len(claimed)] = claimed
+    path.write_bytes(data)
+
+    store = SalvagedStore(path)
+
+    assert [sequences(store, each) for each in ids] == [[5, 6], [*range(7)], [*range(7)]]
