@@ -630,3 +630,37 @@ def test_always_syncs_whatever_is_acknowledged(durability: str, each: int, tmp_p
             acknowledged()
             assert files.syncs - before == each
     recorder.close()
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_store_file_that_is_taken_away_costs_no_session(replaced: bool, tmp_path: Path) -> None:
+    """Nothing goes into a file without a name: the session stays in its log, and the next to open the store has it."""
+    path = tmp_path / "runs.rpk"
+    recorder = replaykit.Recorder(path)
+    with recorder.session("before"):
+        look("one")
+    recorder.flush()
+    path.unlink()
+    if replaced:
+        replaykit.Recorder(path).close()
+    with pytest.warns(ReplaykitWarning, match="could not be published"):
+        with recorder.session("after"):
+            look("two")
+        recorder.flush()
+    recorder.close()
+
+    with replaykit.Recorder(path) as again:
+        assert [action.arguments for action in again.get_session("after").actions] == [{"query": "two"}]
+
+
+def test_a_directory_whose_file_is_taken_away_goes_on_in_a_new_one(tmp_path: Path) -> None:
+    with replaykit.Recorder(f"{tmp_path}/runs/") as recorder:
+        with recorder.session("before"):
+            look("one")
+        recorder.flush()
+        [file] = (tmp_path / "runs").glob("*.rpk")
+        file.unlink()
+        with recorder.session("after"):
+            look("two")
+        recorder.flush()
+        assert [summary.name for summary in recorder.list_sessions()] == ["after"]

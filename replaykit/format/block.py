@@ -99,13 +99,6 @@ class Block:
         """Where the next byte after it stands."""
         return self.offset + len(self.raw)
 
-    @property
-    def body_size(self) -> int:
-        """How long the body is when expanded, once `body` has returned."""
-        if self.codec == _PLAIN:
-            return len(self.packed)
-        return _zstd().get_frame_info(self.packed).decompressed_size or 0
-
     def digest(self) -> bytes:
         """Return the BLAKE3 that the next block names as its ``previous``."""
         return block_digest(self.raw)

@@ -165,6 +165,9 @@ class Appender:
             raise
 
     def _demand_healthy(self) -> None:
+        if self._poisoned is None and not self._file.files.leads_to(self._file.path, self._file.handle):
+            # What is written to it now is gone with the last who has it open.
+            self._poisoned = FileNotFoundError("the file was removed or replaced by another")
         if self._poisoned is not None:
             raise StorageError(
                 f"{self._file.path} takes no more writes in this process, since one failed: "

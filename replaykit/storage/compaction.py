@@ -74,7 +74,8 @@ def rewrite(
 
     Raises:
         DamagedError: Something in the file is damaged; nothing was changed.
-        StorageError: There is no room, or the system refuses; nothing was changed.
+        StorageError: There is no room, or the system refuses: nothing was
+            changed, unless it is only the sync of the new file's name that failed.
     """
     path = store.location
     _remove_leftovers(store.files, path)
