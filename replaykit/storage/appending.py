@@ -165,7 +165,7 @@ class Appender:
             raise
 
     def _demand_healthy(self) -> None:
-        if self._poisoned is None and not self._file.files.leads_to(self._file.path, self._file.handle):
+        if self._poisoned is None and not self._has_its_name():
             # What is written to it now is gone with the last who has it open.
             self._poisoned = FileNotFoundError("the file was removed or replaced by another")
         if self._poisoned is not None:
@@ -174,6 +174,12 @@ class Appender:
                 f"{self._poisoned}. Open it again once the disk is well.",
                 path=self._file.path,
             )
+
+    def _has_its_name(self) -> bool:
+        try:
+            return self._file.files.leads_to(self._file.path, self._file.handle)
+        except OSError as error:
+            raise self._translated(error) from error
 
     def _translated(self, error: OSError) -> StorageError:
         path = self._file.path
