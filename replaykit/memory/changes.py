@@ -147,9 +147,9 @@ def _version(row: Any) -> Version:
 
 
 @contextmanager
-def changing(connection: apsw.Connection) -> Iterator[Change]:
-    """Yield the next generation; it is stored at the end of the block if anything was changed."""
-    change = Change(connection)
+def changing(connection: apsw.Connection, *, made_ns: int) -> Iterator[Change]:
+    """Yield the next generation, made at *made_ns*; it is stored at the end of the block if anything was changed."""
+    change = Change(connection, made_ns=made_ns)
     yield change
     change.save()
 
@@ -157,8 +157,9 @@ def changing(connection: apsw.Connection) -> Iterator[Change]:
 class Change:
     """The next generation of a memory."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, *, made_ns: int) -> None:
         self._connection = connection
+        self._made_ns = made_ns
         before = load_state(connection)
         self._generation_before = before.generation
         self._next_id = before.next_id
@@ -172,13 +173,13 @@ class Change:
         """The generation that is made; the one before while nothing is changed."""
         return self._generation_before + (not self._is_empty)
 
-    def add(self, fields: Fields, *, created_ns: int) -> int:
+    def add(self, fields: Fields) -> int:
         """Add a frame and return its id; ids ascend and are never used again."""
         self._is_empty = False
         frame_id = self._next_id
         self._next_id += 1
         self._frame_count += 1
-        self._begin(frame_id, fields, created_ns=created_ns, content_id=None)
+        self._begin(frame_id, fields, created_ns=self._made_ns, content_id=None)
         return frame_id
 
     def replace(self, old: Version, fields: Fields) -> None:
@@ -205,7 +206,7 @@ class Change:
             frames_hash=self._frames_hash,
             index_hash=self._index_hash,
         )
-        save_state(self._connection, state)
+        save_state(self._connection, state, made_ns=self._made_ns)
 
     def _begin(self, frame_id: int, fields: Fields, *, created_ns: int, content_id: int | None) -> None:
         if content_id is None:

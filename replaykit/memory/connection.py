@@ -19,13 +19,14 @@ from replaykit.errors import (
     ClosedError,
     DamagedError,
     LockedError,
+    NotAStoreError,
     ReadOnlyError,
     ReplaykitError,
     StorageError,
     UsageError,
 )
-from replaykit.memory.schema import prepare
-from replaykit.storage.database import MEMORY, open_database
+from replaykit.memory.schema import VERSION, demand_readable, has_tables, prepare, upgrade
+from replaykit.storage.database import MEMORY, open_database, open_ram_copy
 
 if TYPE_CHECKING:
     import apsw
@@ -60,13 +61,7 @@ class Connection:
         self._closed = False
         self._handles: dict[int, _Handle] = {}
         with _translated(path):
-            opened = open_database(self._file, create=create, read_only=read_only)
-            self._handles[os.getpid()] = _Handle(opened)
-            try:
-                prepare(opened, path, read_only=read_only)
-            except BaseException:
-                opened.close()
-                raise
+            self._handles[os.getpid()] = _Handle(self._opened(create=create))
 
     @property
     def path(self) -> str:
@@ -121,8 +116,19 @@ class Connection:
             if self._closed:
                 raise ClosedError(f"The memory {self._path} is closed")
             if handle.connection is None:
-                handle.connection = open_database(self._file, create=False, read_only=self._read_only)
+                handle.connection = self._opened(create=False)
             yield handle.connection
+
+    def _opened(self, *, create: bool) -> apsw.Connection:
+        opened = open_database(self._file, create=create, read_only=self._read_only)
+        try:
+            if self._read_only:
+                return _for_reading(opened, self._path)
+            prepare(opened, self._path)
+            return opened
+        except BaseException:
+            opened.close()
+            raise
 
     def _handle(self) -> _Handle:
         pid = os.getpid()
@@ -144,6 +150,18 @@ class Connection:
                 # SQLite must never close what another process opened: it would
                 # copy and delete a write-ahead log that is not its own.
                 ctypes.pythonapi.Py_IncRef(ctypes.py_object(handle.connection))
+
+
+def _for_reading(opened: apsw.Connection, path: str) -> apsw.Connection:
+    if not has_tables(opened):
+        raise NotAStoreError(path, "it holds no memory")
+    if demand_readable(opened, path) == VERSION:
+        return opened
+    # The file must stay as it is, so the tables that it lacks are made in a copy.
+    copy = open_ram_copy(opened)
+    opened.close()
+    upgrade(copy)
+    return copy
 
 
 def _resolved(path: str) -> str:

@@ -97,7 +97,7 @@ class Engine:
         """
         fields = checked(content, title=title, uri=uri, metadata=metadata)
         with self._writing() as change:
-            return change.add(fields, created_ns=self._time_ns())
+            return change.add(fields)
 
     def put_many(
         self,
@@ -121,7 +121,7 @@ class Engine:
         ids: list[int] = []
         with self._writing() as change:
             for index, item in enumerate(items):
-                ids.append(change.add(_item_fields(item, index), created_ns=self._time_ns()))
+                ids.append(change.add(_item_fields(item, index)))
                 if progress is not None and len(ids) % _PROGRESS_EVERY == 0:
                     progress(len(ids))
             if progress is not None and len(ids) % _PROGRESS_EVERY:
@@ -283,7 +283,7 @@ class Engine:
 
     @contextmanager
     def _writing(self) -> Iterator[Change]:
-        with self._connection.writing() as connection, changing(connection) as change:
+        with self._connection.writing() as connection, changing(connection, made_ns=self._time_ns()) as change:
             yield change
         self._seen.generation = change.generation
 

@@ -1,5 +1,5 @@
 """
-The memory's tables: made in a fresh file, checked in an existing one.
+The memory's tables: made in a fresh file, checked in an existing one, an older file's brought up to date.
 
 A frame is kept as versions.  A version is valid from the generation ``since``
 up to, but not with, the generation ``until``; a live one has `FOREVER` there.
@@ -7,25 +7,44 @@ An update or delete sets ``until`` and changes nothing else, so the memory can
 be read as of any generation.  Contents have a table of their own, which ending
 a version does not rewrite and which versions with equal content share.
 
+Each generation that can be gone back to has a row with its time; a gap
+between two rows is what pruning took.  The identity says which memory this is
+and, of a fork, where it comes from.
+
 Texts are TEXT, but BLOB (UTF-8 with surrogates passed through) where they are
 no valid Unicode.  The full-text index holds live frames only and no content.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import attrs
 
-from replaykit.errors import DamagedError, NotAStoreError, UnsupportedVersionError
+from replaykit.errors import DamagedError, UnsupportedVersionError
 from replaykit.memory import state_hash
 
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["FOREVER", "VERSION", "State", "load_generation", "load_state", "prepare", "save_state"]
+__all__ = [
+    "FOREVER",
+    "VERSION",
+    "State",
+    "create",
+    "demand_readable",
+    "has_tables",
+    "load_generation",
+    "load_state",
+    "prepare",
+    "save_state",
+    "upgrade",
+]
 
-VERSION = 1
+VERSION = 2
 """The version of these tables."""
 
 FOREVER = 2**63 - 1
@@ -69,6 +88,52 @@ _TABLES = (
     """,
 )
 
+# What version 2 has beside the tables of version 1.
+_HISTORY_TABLES = (
+    f"CREATE INDEX memory_ended ON memory_versions (until) WHERE until < {FOREVER}",
+    "CREATE TABLE memory_generations (generation INTEGER PRIMARY KEY, made_ns INTEGER NOT NULL)",
+    """
+    CREATE TABLE memory_identity (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        memory_id BLOB NOT NULL,
+        hash_key BLOB NOT NULL,
+        parent_id BLOB,
+        parent_path TEXT,
+        forked_at INTEGER,
+        forked_ns INTEGER
+    )
+    """,
+    """
+    CREATE TABLE memory_forks (
+        fork_id BLOB PRIMARY KEY,
+        path TEXT NOT NULL,
+        forked_at INTEGER NOT NULL,
+        forked_ns INTEGER NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE memory_erasures (
+        frame_id INTEGER NOT NULL,
+        since INTEGER NOT NULL,
+        until INTEGER NOT NULL,
+        keyed_hash BLOB NOT NULL,
+        erased_ns INTEGER NOT NULL
+    )
+    """,
+)
+
+# Version 1 kept no times of generations: what was put then says when.
+_TIMES_OF_OLD_GENERATIONS = """
+    WITH RECURSIVE counted (generation) AS (
+        SELECT 0 UNION ALL SELECT generation + 1 FROM counted
+        WHERE generation < (SELECT generation FROM memory_state)
+    )
+    INSERT INTO memory_generations
+    SELECT counted.generation, max(coalesce(max(created_ns), 0)) OVER (ORDER BY counted.generation)
+    FROM counted LEFT JOIN memory_versions ON since = counted.generation
+    GROUP BY counted.generation
+"""
+
 
 @attrs.frozen(kw_only=True)
 class State:
@@ -81,40 +146,76 @@ class State:
     index_hash: int = state_hash.EMPTY
 
 
-def prepare(connection: apsw.Connection, path: str, *, read_only: bool) -> None:
+def prepare(connection: apsw.Connection, path: str) -> None:
     """
-    Make the tables where there are none, or check those there are.
+    Make the tables where there are none, or bring those of an older version up to date.
 
     Raises:
         UnsupportedVersionError: A newer replaykit made them; they are left as they are.
-        NotAStoreError: There are none, and *read_only* forbids to make them.
+        DamagedError: They say no version.
     """
-    if not _has_tables(connection):
-        if read_only:
-            raise NotAStoreError(path, "it holds no memory")
-        _create(connection)
+    if not has_tables(connection):
+        create(connection)
+    if demand_readable(connection, path) < VERSION:
+        upgrade(connection)
+
+
+def demand_readable(connection: apsw.Connection, path: str) -> int:
+    """
+    Return the version of the tables.
+
+    Raises:
+        UnsupportedVersionError: A newer replaykit made them.
+        DamagedError: They say no version.
+    """
     found = connection.execute("SELECT version FROM memory_state").get
     if not isinstance(found, int):
         raise DamagedError(path, 0, "the memory's state is missing")
     if found > VERSION:
         raise UnsupportedVersionError(path, found, VERSION)
+    return found
 
 
-def _has_tables(connection: apsw.Connection) -> bool:
+def has_tables(connection: apsw.Connection) -> bool:
+    """Return whether there is a memory of any version."""
     return bool(connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'memory_state'").get)
 
 
-def _create(connection: apsw.Connection) -> None:
+def create(connection: apsw.Connection) -> None:
+    """Make the tables of an empty memory, unless another process has just made them."""
+    with _transaction(connection):
+        if has_tables(connection):
+            return
+        for statement in (*_TABLES, *_HISTORY_TABLES):
+            connection.execute(statement)
+        empty = state_hash.to_bytes(state_hash.EMPTY)
+        connection.execute("INSERT INTO memory_state VALUES (1, ?, 0, ?, 0, ?, ?)", (VERSION, _FIRST_ID, empty, empty))
+        connection.execute("INSERT INTO memory_generations VALUES (0, 0)")
+        _give_identity(connection)
+
+
+def upgrade(connection: apsw.Connection) -> None:
+    """Bring the tables of an older version up to date, unless another process has just done it."""
+    with _transaction(connection):
+        if connection.execute("SELECT version FROM memory_state").get >= VERSION:
+            return
+        for statement in (*_HISTORY_TABLES, _TIMES_OF_OLD_GENERATIONS):
+            connection.execute(statement)
+        _give_identity(connection)
+        connection.execute("UPDATE memory_state SET version = ?", (VERSION,))
+
+
+def _give_identity(connection: apsw.Connection) -> None:
+    connection.execute(
+        "INSERT INTO memory_identity (id, memory_id, hash_key) VALUES (1, ?, ?)", (os.urandom(16), os.urandom(32))
+    )
+
+
+@contextmanager
+def _transaction(connection: apsw.Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Another process may have made them while this one waited for its turn.
-        if not _has_tables(connection):
-            for statement in _TABLES:
-                connection.execute(statement)
-            empty = state_hash.to_bytes(state_hash.EMPTY)
-            connection.execute(
-                "INSERT INTO memory_state VALUES (1, ?, 0, ?, 0, ?, ?)", (VERSION, _FIRST_ID, empty, empty)
-            )
+        yield
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -141,8 +242,15 @@ def load_state(connection: apsw.Connection) -> State:
     )
 
 
-def save_state(connection: apsw.Connection, state: State) -> None:
-    """Replace the stored state; part of the caller's transaction."""
+def save_state(connection: apsw.Connection, state: State, *, made_ns: int) -> None:
+    """
+    Store the sums of a new generation, made at *made_ns*; part of the caller's transaction.
+
+    Where the clock went back the generation counts as made when the one
+    before was: times ascend.
+    """
+    newest = connection.execute("SELECT made_ns FROM memory_generations ORDER BY generation DESC LIMIT 1").get or 0
+    connection.execute("INSERT INTO memory_generations VALUES (?, ?)", (state.generation, max(newest, made_ns)))
     connection.execute(
         "UPDATE memory_state SET generation = ?, next_id = ?, frame_count = ?, frames_hash = ?, index_hash = ?",
         (

@@ -18,7 +18,7 @@ from replaykit.errors import DamagedError, NotAStoreError, ReadOnlyError, Storag
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["APPLICATION_ID", "MEMORY", "demand_stored_tables", "open_database"]
+__all__ = ["APPLICATION_ID", "MEMORY", "demand_stored_tables", "open_database", "open_ram_copy"]
 
 MEMORY = ":memory:"
 """The path of a database that lives in RAM."""
@@ -61,6 +61,16 @@ def open_database(path: str, *, create: bool = True, read_only: bool = False) ->
     except apsw.Error as error:
         connection.close()
         raise StorageError(f"Cannot use {path}: {error}", path=path) from error
+
+
+def open_ram_copy(source: apsw.Connection) -> apsw.Connection:
+    """Return a copy in RAM of all that *source* holds now."""
+    import apsw
+
+    copy = apsw.Connection(MEMORY)
+    with copy.backup("main", source, "main") as backup:
+        backup.step()
+    return _configured(copy, fresh=False, read_only=False)
 
 
 def demand_stored_tables(connection: apsw.Connection, path: str) -> None:

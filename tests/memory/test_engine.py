@@ -6,12 +6,14 @@ import math
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import stat
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import apsw
 import pytest
@@ -226,7 +228,7 @@ def test_fifty_megabytes_are_one_frame(memory):
 
 
 def test_a_frame_says_when_it_came_and_which_write_made_it(path):
-    with Engine(path, time_ns=iter([111, 222]).__next__) as memory:
+    with Engine(path, time_ns=iter([111, 222, 333]).__next__) as memory:
         first = memory.put("one")
         memory.put("two")
         memory.update(first, "three")
@@ -586,22 +588,50 @@ def alter(path, statement):
     connection.close()
 
 
+def drop_memory(path):
+    connection = apsw.Connection(path)
+    tables = connection.execute(
+        "SELECT name FROM pragma_table_list WHERE name LIKE 'memory_%' AND type IN ('table', 'virtual')"
+    ).fetchall()
+    for (table,) in tables:
+        connection.execute(f"DROP TABLE {table}")
+    connection.close()
+
+
+OLD_FILES = sorted((Path(__file__).parents[1] / "golden").glob("1.*.mv"))
+
+
+@pytest.mark.parametrize("old", OLD_FILES, ids=lambda old: old.name)
+def test_an_older_version_is_brought_up_to_date_where_it_may_be_written(path, old):
+    shutil.copy(old, path)
+    with Engine(path, read_only=True) as memory:
+        before = ([user_fields(frame) for frame in memory.frames()], memory.generation, memory.find("a", 3))
+    assert Path(path).read_bytes() == old.read_bytes()
+
+    with Engine(path) as memory:
+        assert ([user_fields(frame) for frame in memory.frames()], memory.generation, memory.find("a", 3)) == before
+        memory.put("one more")
+    with Engine(path, read_only=True) as memory:
+        assert memory.generation == before[1] + 1
+        with memory._reading() as connection:
+            times = connection.execute("SELECT generation, made_ns FROM memory_generations ORDER BY 1").fetchall()
+    assert [generation for generation, _ in times] == list(range(before[1] + 2))
+    assert times == sorted(times, key=lambda row: row[1])
+
+
 def test_a_newer_version_is_refused(path):
     Engine(path).close()
     alter(path, "UPDATE memory_state SET version = 99")
 
     with pytest.raises(UnsupportedVersionError) as caught:
         Engine(path)
-    assert (caught.value.found, caught.value.supported) == (99, 1)
+    assert (caught.value.found, caught.value.supported) == (99, 2)
 
 
 def test_a_file_without_a_memory_gets_one_unless_read_only(path):
     with Engine(path):
         pass
-    alter(
-        path,
-        "".join(f"DROP TABLE memory_{name};" for name in ("state", "contents", "versions", "index")),
-    )
+    drop_memory(path)
 
     with pytest.raises(NotAStoreError):
         Engine(path, read_only=True)
