@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from replaykit.model import Delete as Delete
     from replaykit.model import Divergence as Divergence
     from replaykit.model import DivergenceType as DivergenceType
+    from replaykit.model import Erasure as Erasure
     from replaykit.model import Failure as Failure
     from replaykit.model import Find as Find
     from replaykit.model import Frame as Frame
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
 
 _MODEL = (
     "Answer Ask Checkpoint Checkpointed ComparisonReport ComparisonSummary Delete Divergence "
-    "DivergenceType Failure Find Frame Hit ModelResult Opaque Playable Put PutMany ReplayAction "
+    "DivergenceType Erasure Failure Find Frame Hit ModelResult Opaque Playable Put PutMany ReplayAction "
     "ReplayConfig ReplayManifest ReplayOptions ReplayResult ReplaySession SearchResult "
     "SessionComparison SessionSummary StateSnapshot Structured ToolCall Update Verification"
 )
@@ -91,6 +92,7 @@ __all__ = [
     "Delete",
     "Divergence",
     "DivergenceType",
+    "Erasure",
     "Failure",
     "Find",
     "Frame",

@@ -41,6 +41,7 @@ _EXPECTED = [
     "Frame",
     "SearchResult",
     "Answer",
+    "Erasure",
     "Failure",
     "Put",
     "PutMany",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from replaykit.errors import FrameNotFoundError
+from replaykit.memory import duplicates
 from replaykit.memory.fields import Fields, restored, stored
 from replaykit.memory.schema import FOREVER, State, load_state, save_state
 from replaykit.memory.state_hash import add, element, remove
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Change",
     "Version",
+    "as_id",
     "changing",
     "frame_ids",
     "frame_ids_after",
@@ -71,7 +73,7 @@ def live_version(connection: apsw.Connection, frame_id: object) -> Version:
     Raises:
         FrameNotFoundError: It never existed, was deleted, or is no frame id.
     """
-    wanted = _as_id(frame_id)
+    wanted = as_id(frame_id)
     row = connection.execute(f"{_VERSION_SQL} WHERE frame_id = ? AND until = ?", (wanted, FOREVER)).get
     if row is None:
         raise FrameNotFoundError(frame_id)
@@ -81,7 +83,7 @@ def live_version(connection: apsw.Connection, frame_id: object) -> Version:
 def is_live(connection: apsw.Connection, frame_id: object) -> bool:
     """Return whether *frame_id* names a live frame."""
     found = connection.execute(
-        "SELECT 1 FROM memory_versions WHERE frame_id = ? AND until = ?", (_as_id(frame_id), FOREVER)
+        "SELECT 1 FROM memory_versions WHERE frame_id = ? AND until = ?", (as_id(frame_id), FOREVER)
     ).get
     return found is not None
 
@@ -113,7 +115,8 @@ def frame_ids_after(connection: apsw.Connection, generation: int, after: int, li
     return [frame_id for (frame_id,) in rows]
 
 
-def _as_id(frame_id: object) -> int:
+def as_id(frame_id: object) -> int:
+    """Return *frame_id* as a number, -1 where it cannot be one of a frame."""
     if isinstance(frame_id, bool):
         return -1
     try:
@@ -181,6 +184,15 @@ class Change:
         self._frame_count += 1
         self._begin(frame_id, fields, created_ns=self._made_ns, content_id=None)
         return frame_id
+
+    def prepare_to_add_once(self) -> None:
+        """Make what `add_once` looks equals up in."""
+        duplicates.make_index(self._connection)
+
+    def add_once(self, fields: Fields) -> int:
+        """Return the lowest id of the live frames that equal *fields*, or add them."""
+        twin = duplicates.twin_of(self._connection, fields.fields_hash())
+        return self.add(fields) if twin is None else twin
 
     def replace(self, old: Version, fields: Fields) -> None:
         """Let *fields* stand under the id of the live version *old*."""

@@ -100,6 +100,21 @@ class Connection:
             with _transaction(connection, "BEGIN IMMEDIATE"):
                 yield connection
 
+    def rewrite(self) -> None:
+        """
+        Rewrite the file: nothing of what was deleted stays in it or in its log.
+
+        Needs as much memory as the file is large.
+
+        Raises:
+            LockedError: Another process is using the file; then bytes may be left.
+        """
+        with self._turn() as connection:
+            connection.execute("VACUUM")
+            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
+        if busy:
+            raise LockedError(self._path)
+
     def close(self) -> None:
         """Let go of the file; closing twice is fine."""
         handle = self._handle()

@@ -15,14 +15,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from replaykit.errors import UsageError
-from replaykit.memory import answers, changes, state_hash
+from replaykit.memory import answers, changes, erasing, state_hash
 from replaykit.memory.changes import Change, Version, changing, live_version
 from replaykit.memory.connection import Connection
 from replaykit.memory.fields import Fields, checked
 from replaykit.memory.frame_ids import FrameIds
 from replaykit.memory.schema import load_generation, load_state
 from replaykit.memory.search import Scored, rank, snippet, words
-from replaykit.model import Answer, Frame, Hit, SearchResult, StateSnapshot
+from replaykit.model import Answer, Erasure, Frame, Hit, SearchResult, StateSnapshot
 
 if TYPE_CHECKING:
     import apsw
@@ -69,6 +69,8 @@ class Engine:
         self._connection = Connection(path, create=create, read_only=read_only)
         self._time_ns = time_ns
         self._seen = threading.local()
+        if not read_only:
+            erasing.finish(self._connection, time_ns=time_ns)
 
     @property
     def path(self) -> str:
@@ -84,11 +86,14 @@ class Engine:
         title: str | None = None,
         uri: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        dedupe: bool = False,
     ) -> int:
         """
         Keep a new frame and return its id.
 
-        It survives the end of the process once this returns.
+        It survives the end of the process once this returns.  With *dedupe*
+        nothing is stored where live frames have equal content and fields: the
+        lowest of their ids is returned.
 
         Raises:
             UsageError: A value has the wrong type or cannot be stored.
@@ -96,14 +101,15 @@ class Engine:
             StorageError: It cannot be written; nothing of it is kept.
         """
         fields = checked(content, title=title, uri=uri, metadata=metadata)
-        with self._writing() as change:
-            return change.add(fields)
+        with self._adding(dedupe=dedupe) as add:
+            return add(fields)
 
     def put_many(
         self,
         items: Iterable[str | bytes | Mapping[str, Any]],
         *,
         progress: Callable[[int], None] | None = None,
+        dedupe: bool = False,
     ) -> list[int]:
         """
         Keep all *items* or, when anything raises, none; return their ids in order.
@@ -112,6 +118,8 @@ class Engine:
         names of `put`.  *progress* is called now and then, and at the end,
         with how many are in.  Other calls wait until all are in, so *items*
         should not be slow to come; they may read this memory but not write.
+        With *dedupe* an item that equals a live frame, or an item before it,
+        gives that one's id.
 
         Raises:
             UsageError: An item cannot be stored; the message has its index.
@@ -119,9 +127,9 @@ class Engine:
         if isinstance(items, (str, bytes, Mapping)):
             raise UsageError(f"put_many takes several items, not one {type(items).__name__}: use put")
         ids: list[int] = []
-        with self._writing() as change:
+        with self._adding(dedupe=dedupe) as add:
             for index, item in enumerate(items):
-                ids.append(change.add(_item_fields(item, index)))
+                ids.append(add(_item_fields(item, index)))
                 if progress is not None and len(ids) % _PROGRESS_EVERY == 0:
                     progress(len(ids))
             if progress is not None and len(ids) % _PROGRESS_EVERY:
@@ -158,6 +166,18 @@ class Engine:
         """
         with self._writing() as change:
             change.remove(self._live(frame_id))
+
+    def erase(self, frame_id: int | Iterable[int]) -> Erasure:
+        """
+        Take a frame, or several, out of this memory, its past and its known forks, to the last byte.
+
+        Raises:
+            FrameNotFoundError: The memory never held one of them; nothing is changed.
+            LockedError: A file is in use; call again.
+        """
+        erasure = erasing.erase(self._connection, erasing.named_ids(frame_id), time_ns=self._time_ns)
+        self._seen.generation = erasure.generation
+        return erasure
 
     # -- reading ------------------------------------------------------------------
 
@@ -286,6 +306,13 @@ class Engine:
         with self._connection.writing() as connection, changing(connection, made_ns=self._time_ns()) as change:
             yield change
         self._seen.generation = change.generation
+
+    @contextmanager
+    def _adding(self, *, dedupe: bool) -> Iterator[Callable[[Fields], int]]:
+        with self._writing() as change:
+            if dedupe:
+                change.prepare_to_add_once()
+            yield change.add_once if dedupe else change.add
 
     def _live(self, frame_id: int) -> Version:
         with self._reading() as connection:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
+import attrs
+
+from replaykit.errors import UsageError
 from replaykit.intercept.binding import Binder, binder_of
 from replaykit.intercept.shapes import RUNNERS, Recorded
 from replaykit.memory.engine import UNSET, Engine, Unset
-from replaykit.model import Answer, Frame, ReplayConfig, SearchResult, StateSnapshot
+from replaykit.memory.files import read_file
+from replaykit.memory.holding import sessions_with
+from replaykit.model import Answer, Erasure, Frame, ReplayConfig, SearchResult, StateSnapshot
 from replaykit.operations import Operation
 from replaykit.recording.engine import RecordingEngine
 from replaykit.settings import Settings
@@ -23,10 +28,15 @@ _OPERATIONS = {
     "put_many": Operation(kind="put_many", name="put_many", source=_SOURCE, ignore=("progress",)),
     "update": Operation(kind="update", name="update", source=_SOURCE),
     "delete": Operation(kind="delete", name="delete", source=_SOURCE),
+    "erase": Operation(kind="delete", name="erase", source=_SOURCE),
     "get": Operation(kind="find", name="get", source=_SOURCE, by_id=True),
     "find": Operation(kind="find", name="find", source=_SOURCE),
     "ask": Operation(kind="ask", name="ask", source=_SOURCE),
 }
+
+# A file that can be read is recorded as the put of what is in it, which plays
+# and replays without the file.
+_REFUSED_FILE = Operation(kind="put", name="put_file", source=_SOURCE)
 
 
 def _given(bind: Binder) -> Binder:
@@ -54,6 +64,7 @@ class Memory(SessionSurface):
             name: Recorded(operation, _given(binder_of(getattr(engine, name))), self, engine.last_generation)
             for name, operation in _OPERATIONS.items()
         }
+        self._recorded["put_file"] = Recorded(_REFUSED_FILE, binder_of(self.put_file), self, engine.last_generation)
 
     def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
         return RUNNERS["plain"](self._recorded[name], getattr(self._frames, name), args, kwargs)
@@ -67,36 +78,82 @@ class Memory(SessionSurface):
         title: str | None = None,
         uri: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        dedupe: bool = False,
     ) -> int:
         """
         Store one frame; return its id.
+
+        With *dedupe* nothing is stored where live frames have the same
+        content, title, uri and metadata: the lowest of their ids is returned.
 
         Raises:
             UsageError: The content is neither text nor bytes, or the metadata cannot be stored.
             StorageError: The file refuses (a full disk, a lock).
         """
-        frame_id: int = self._call("put", content, title=title, uri=uri, metadata=metadata)
+        frame_id: int = self._call("put", content, title=title, uri=uri, metadata=metadata, dedupe=dedupe)
         return frame_id
+
+    def put_file(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        title: str | None = None,
+        uri: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        dedupe: bool = False,
+        encoding: str | None = "utf-8",
+    ) -> int:
+        """
+        Store what a file holds as one frame; return its id.
+
+        The content is a text where the file decodes as *encoding* and has no
+        NUL (a byte order mark is left out), else bytes; with *encoding* None
+        always bytes.  The title is the file's name and the uri its ``file://``
+        address unless they are given.  Recorded as the `put` that it makes.
+
+        Raises:
+            UsageError: There is no such file, or it cannot be read, is no regular file or larger than a frame
+                may be.  Nothing is stored; recorded as ``put_file``.
+            StorageError: The memory's own file refuses.
+        """
+        try:
+            found = read_file(path, encoding=encoding)
+        except UsageError as error:
+            self._refuse_file(error, path, title=title, uri=uri, metadata=metadata, dedupe=dedupe, encoding=encoding)
+        title, uri = found.name if title is None else title, found.uri if uri is None else uri
+        return self.put(found.content, title=title, uri=uri, metadata=metadata, dedupe=dedupe)
+
+    def _refuse_file(self, error: UsageError, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise *error*, recorded as the failed call that it is."""
+
+        def refuse(*_args: Any, **_kwargs: Any) -> NoReturn:
+            raise error
+
+        RUNNERS["plain"](self._recorded["put_file"], refuse, args, kwargs)
+        raise error
 
     def put_many(
         self,
         items: Iterable[str | bytes | Mapping[str, Any]],
         *,
         progress: Callable[[int], None] | None = None,
+        dedupe: bool = False,
     ) -> list[int]:
         """
         Store many frames in one transaction; return their ids in order.
 
         An item is a content, or a dict with ``content`` and the keywords of
-        `put`.  *progress* is called with the number stored so far.  Recorded
-        as one action.
+        `put`.  *progress* is called with the number stored so far; what it
+        raises stops the call and nothing is stored.  With *dedupe* an item
+        that equals a live frame or an earlier item gives that one's id.
+        Recorded as one action.
 
         Raises:
             UsageError: An item cannot be stored; then none is.
         """
         # A generator would be used up by the recording, or by the call.
         listed = items if isinstance(items, (list, tuple)) else list(items)
-        frame_ids: list[int] = self._call("put_many", listed, progress=progress)
+        frame_ids: list[int] = self._call("put_many", listed, progress=progress, dedupe=dedupe)
         return frame_ids
 
     def update(
@@ -130,6 +187,33 @@ class Memory(SessionSurface):
             FrameNotFoundError: There is no such live frame.
         """
         self._call("delete", frame_id)
+
+    def erase(self, frame_id: int | Iterable[int]) -> Erasure:
+        """
+        Take a frame, or several, out of this memory, its past and its known forks, to the last byte.
+
+        Also one that was deleted before.  A keyed hash of the content stays,
+        which only this memory's key makes from the same content.  The file is
+        rewritten, once for all frames of a call.  Killed on the way, a frame
+        is whole still, or gone; the next opening for writing then overwrites
+        what is left of its bytes.  Sessions keep what they recorded: the
+        result names them, and ``delete_session(which, erase=True)`` erases one.
+
+        Raises:
+            FrameNotFoundError: The memory never held one of them; nothing is changed.
+            LockedError: Another process is using the file.  Erase again: the frames may be gone, but not
+                their bytes.
+            StorageError: The file cannot be rewritten (a full disk); likewise.
+        """
+        # A generator would be used up by the recording, or by the call.
+        named = list(frame_id) if isinstance(frame_id, Iterable) and not isinstance(frame_id, str) else frame_id
+        erasure: Erasure = RUNNERS["plain"](self._recorded["erase"], self._erase, (named,), {})
+        return erasure
+
+    def _erase(self, frame_id: int | list[int]) -> Erasure:
+        erasure = self._frames.erase(frame_id)
+        sessions = sessions_with(self._engine.catalogue, erasure.frame_ids, source=_SOURCE)
+        return attrs.evolve(erasure, sessions=sessions)
 
     # -- reading ------------------------------------------------------------------
 

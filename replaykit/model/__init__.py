@@ -22,6 +22,7 @@ from replaykit.model.actions import (
 from replaykit.model.integrity import Compaction, Diagnosis, Finding, Recovery, Severity, Usage, Verification
 from replaykit.model.results import (
     Answer,
+    Erasure,
     Frame,
     Hit,
     SearchResult,
@@ -61,6 +62,7 @@ __all__ = [
     "Diagnosis",
     "Divergence",
     "DivergenceType",
+    "Erasure",
     "Failure",
     "Find",
     "Finding",

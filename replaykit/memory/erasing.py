@@ -1,0 +1,254 @@
+"""
+Takes frames out of the past too: every version, the index, the file's free bytes, and all known forks.
+
+The forks go first, the memory itself last.  Whoever is killed on the way
+finds the frames either whole, and erases again, or gone; then the next to
+open the file for writing overwrites what is left of their bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import attrs
+
+from replaykit.errors import FrameNotFoundError, ReplaykitError, StorageError, UsageError
+from replaykit.logs import get_logger
+from replaykit.memory.changes import Change, as_id, changing, is_live, live_version
+from replaykit.memory.connection import Connection
+from replaykit.memory.schema import load_generation
+from replaykit.model import Erasure
+
+if TYPE_CHECKING:
+    import apsw
+
+__all__ = ["erase", "finish", "named_ids"]
+
+log = get_logger("memory.erasing")
+
+_UNFINISHED = 0
+"""Stands for the time of an erasure whose bytes may still be in the file."""
+
+
+def erase(connection: Connection, frame_ids: Sequence[int], *, time_ns: Callable[[], int]) -> Erasure:
+    """
+    Take *frame_ids* out of the memory, its past and its known forks; leave no byte of them in the files.
+
+    Frames that were erased before are erased again: so a fork that could not
+    be reached, or a file that was in use, is done later.
+
+    Raises:
+        FrameNotFoundError: The memory never held one of them, or has pruned it; nothing is changed.
+        LockedError: The file is in use.  The frames are still whole, or gone and only their bytes are left.
+        StorageError: The file cannot be rewritten (a full disk); likewise.
+    """
+    with connection.writing() as database:
+        origins = [_origin(database, frame_id) for frame_id in frame_ids]
+    reached = _Reach(time_ns)
+    reached.forks_of(connection, origins)
+    versions, generation = _erase_here(connection, [origin.frame_id for origin in origins], time_ns)
+    return Erasure(
+        frame_ids=tuple(origin.frame_id for origin in origins),
+        versions=versions,
+        generation=generation,
+        forks=tuple(reached.forks),
+        unreached=reached.unreached,
+    )
+
+
+def finish(connection: Connection, *, time_ns: Callable[[], int]) -> None:
+    """Overwrite what an erasure that was killed left in the file; where it cannot be done now, leave it for later."""
+    try:
+        with connection.reading() as database:
+            rows = database.execute("SELECT DISTINCT frame_id FROM memory_erasures WHERE erased_ns = ?", (_UNFINISHED,))
+            left = [frame_id for (frame_id,) in rows]
+        if left:
+            _overwrite(connection, left, time_ns)
+    except StorageError as error:
+        log.warning("erasure_unfinished", path=connection.path, error=type(error).__name__)
+
+
+def named_ids(frame_id: object) -> tuple[int, ...]:
+    """
+    Return the distinct ids that an argument names: one id, or several.
+
+    Raises:
+        UsageError: It names none.
+        FrameNotFoundError: Something in it is no frame id.
+    """
+    given = [frame_id] if isinstance(frame_id, (str, bytes)) or not isinstance(frame_id, Iterable) else list(frame_id)
+    if not given:
+        raise UsageError("There is no frame to erase: give an id, or several")
+    return tuple(dict.fromkeys(_demand_id(one) for one in given))
+
+
+def _demand_id(frame_id: object) -> int:
+    wanted = as_id(frame_id)
+    if wanted < 0:
+        raise FrameNotFoundError(frame_id)
+    return wanted
+
+
+# -- in one file ----------------------------------------------------------------
+
+
+@attrs.frozen
+class _Origin:
+    """How a frame is known again in a fork: by a generation at which it was there, or by its time."""
+
+    frame_id: int
+    since: int
+    created_ns: int | None
+
+
+def _origin(database: apsw.Connection, frame_id: int) -> _Origin:
+    since, created_ns = database.execute(
+        "SELECT min(since), min(created_ns) FROM memory_versions WHERE frame_id = ?", (frame_id,)
+    ).get
+    erased = database.execute("SELECT min(since) FROM memory_erasures WHERE frame_id = ?", (frame_id,)).get
+    known = [generation for generation in (since, erased) if generation is not None]
+    if not known:
+        raise FrameNotFoundError(frame_id)
+    return _Origin(frame_id, min(known), created_ns)
+
+
+def _erase_here(connection: Connection, frame_ids: Sequence[int], time_ns: Callable[[], int]) -> tuple[int, int]:
+    """Return how many versions went, and the generation after it."""
+    with connection.writing() as database:
+        with changing(database, made_ns=time_ns()) as change:
+            versions = sum(_drop(database, change, frame_id) for frame_id in frame_ids)
+            _clean_index(database)
+        generation = load_generation(database)
+    _overwrite(connection, frame_ids, time_ns)
+    return versions, generation
+
+
+def _drop(database: apsw.Connection, change: Change, frame_id: int) -> int:
+    """Remove all rows of a frame, leaving keyed hashes; return how many versions it had."""
+    if is_live(database, frame_id):
+        change.remove(live_version(database, frame_id))
+    versions = list(
+        database.execute(
+            "SELECT version_id, content_id, since, until, content FROM memory_versions "
+            "JOIN memory_contents USING (content_id) WHERE frame_id = ? ORDER BY since",
+            (frame_id,),
+        )
+    )
+    _drop_vectors(database, [version_id for version_id, *_ in versions])
+    database.execute("DELETE FROM memory_versions WHERE frame_id = ?", (frame_id,))
+    _drop_contents(database, {content_id for _, content_id, *_ in versions})
+    _leave_hashes(database, frame_id, [(since, until, content) for _, _, since, until, content in versions])
+    return len(versions)
+
+
+def _drop_vectors(database: apsw.Connection, version_ids: Sequence[int]) -> None:
+    if not database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'memory_vectors'").get:
+        return
+    database.executemany("DELETE FROM memory_vectors WHERE version_id = ?", [(each,) for each in version_ids])
+
+
+def _drop_contents(database: apsw.Connection, content_ids: set[int]) -> None:
+    # Versions of other frames may share one: then it is theirs too.
+    database.executemany(
+        "DELETE FROM memory_contents WHERE content_id = ?1 "
+        "AND NOT EXISTS (SELECT 1 FROM memory_versions WHERE content_id = ?1)",
+        [(each,) for each in content_ids],
+    )
+
+
+def _leave_hashes(database: apsw.Connection, frame_id: int, versions: Sequence[tuple[int, int, str | bytes]]) -> None:
+    from blake3 import blake3
+
+    key = database.execute("SELECT hash_key FROM memory_identity").get
+    database.execute("UPDATE memory_erasures SET erased_ns = ? WHERE frame_id = ?", (_UNFINISHED, frame_id))
+    for since, until, content in versions:
+        data = content.encode() if isinstance(content, str) else content
+        database.execute(
+            "INSERT INTO memory_erasures VALUES (?, ?, ?, ?, ?)",
+            (frame_id, since, until, blake3(data, key=key).digest(), _UNFINISHED),
+        )
+
+
+def _clean_index(database: apsw.Connection) -> None:
+    """Leave in the full-text index the words of live frames only."""
+    # A removed row's words stay in older segments until these are merged with
+    # what says that they are removed.  One segment alone is not merged, so
+    # there has to be a second: a row that no frame can have.
+    database.execute("INSERT INTO memory_index (rowid, title, body) VALUES (0, '', 'x')")
+    database.execute("INSERT INTO memory_index (memory_index) VALUES ('optimize')")
+    database.execute("INSERT INTO memory_index (memory_index, rowid, title, body) VALUES ('delete', 0, '', 'x')")
+
+
+def _overwrite(connection: Connection, frame_ids: Sequence[int], time_ns: Callable[[], int]) -> None:
+    connection.rewrite()
+    with connection.writing() as database:
+        database.executemany(
+            "UPDATE memory_erasures SET erased_ns = ? WHERE erased_ns = ? AND frame_id = ?",
+            [(time_ns(), _UNFINISHED, frame_id) for frame_id in frame_ids],
+        )
+
+
+# -- in the forks -----------------------------------------------------------------
+
+
+class _Reach:
+    """Goes through forks and their forks, each once."""
+
+    def __init__(self, time_ns: Callable[[], int]) -> None:
+        self._time_ns = time_ns
+        self._seen: set[bytes] = set()
+        self.forks: list[str] = []
+        self.unreached: dict[str, str] = {}
+
+    def forks_of(self, connection: Connection, origins: Sequence[_Origin]) -> None:
+        """Erase in all forks below this memory."""
+        with connection.reading() as database:
+            parent_id = database.execute("SELECT memory_id FROM memory_identity").get
+            forks = list(database.execute("SELECT fork_id, path, forked_at FROM memory_forks ORDER BY forked_ns, path"))
+        self._seen.add(parent_id)
+        for fork_id, path, forked_at in forks:
+            if fork_id in self._seen:
+                continue
+            self._seen.add(fork_id)
+            where = os.path.join(os.path.dirname(os.path.abspath(connection.path)), path)
+            try:
+                _demand_fork(where, fork_id, parent_id)
+                self._fork(where, forked_at, origins)
+            except (ReplaykitError, OSError, ValueError) as error:
+                self.unreached[path] = str(error)
+            else:
+                self.forks.append(path)
+
+    def _fork(self, path: str, forked_at: int, origins: Sequence[_Origin]) -> None:
+        with closing(Connection(path, create=False, read_only=False)) as fork:
+            with fork.reading() as database:
+                shared = list(_shared(database, forked_at, origins))
+            # What stands under the same number in the fork alone is another frame.
+            self.forks_of(fork, shared)
+            if shared:
+                _erase_here(fork, [origin.frame_id for origin in shared], self._time_ns)
+
+
+def _demand_fork(path: str, fork_id: bytes, parent_id: bytes) -> None:
+    """Return if the file is that fork still; read only, since another memory must stay as it is."""
+    with closing(Connection(path, create=False, read_only=True)) as found, found.reading() as database:
+        identity = database.execute("SELECT memory_id, parent_id FROM memory_identity").get
+    if identity != (fork_id, parent_id):
+        raise UsageError(f"{path} is another memory now")
+
+
+def _shared(database: apsw.Connection, forked_at: int, origins: Sequence[_Origin]) -> Iterator[_Origin]:
+    """Yield those of *origins* that the fork has from its parent, as the fork knows them."""
+    for origin in origins:
+        try:
+            here = _origin(database, origin.frame_id)
+        except FrameNotFoundError:
+            continue
+        # Ids ascend: one that was there when the fork was made is the fork's
+        # too.  Where pruning took the versions of that time, the time at
+        # which the frame came, which no update changes, still tells.
+        if min(origin.since, here.since) <= forked_at or here.created_ns == origin.created_ns is not None:
+            yield here
