@@ -172,7 +172,7 @@ class Engine:
         Take a frame, or several, out of this memory, its past and its known forks, to the last byte.
 
         Raises:
-            FrameNotFoundError: The memory never held one of them; nothing is changed.
+            FrameNotFoundError: The memory never gave one of these ids; nothing is changed.
             LockedError: A file is in use; call again.
         """
         erasure = erasing.erase(self._connection, erasing.named_ids(frame_id), time_ns=self._time_ns)

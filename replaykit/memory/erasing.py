@@ -19,7 +19,7 @@ from replaykit.errors import FrameNotFoundError, ReplaykitError, StorageError, U
 from replaykit.logs import get_logger
 from replaykit.memory.changes import Change, as_id, changing, is_live, live_version
 from replaykit.memory.connection import Connection
-from replaykit.memory.schema import load_generation
+from replaykit.memory.schema import FOREVER, load_generation, load_state
 from replaykit.model import Erasure
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def erase(connection: Connection, frame_ids: Sequence[int], *, time_ns: Callable
     be reached, or a file that was in use, is done later.
 
     Raises:
-        FrameNotFoundError: The memory never held one of them, or has pruned it; nothing is changed.
+        FrameNotFoundError: The memory never gave one of these ids; nothing is changed.
         LockedError: The file is in use.  The frames are still whole, or gone and only their bytes are left.
         StorageError: The file cannot be rewritten (a full disk); likewise.
     """
@@ -87,7 +87,7 @@ def named_ids(frame_id: object) -> tuple[int, ...]:
 
 def _demand_id(frame_id: object) -> int:
     wanted = as_id(frame_id)
-    if wanted < 0:
+    if wanted < 1:
         raise FrameNotFoundError(frame_id)
     return wanted
 
@@ -105,14 +105,16 @@ class _Origin:
 
 
 def _origin(database: apsw.Connection, frame_id: int) -> _Origin:
+    if frame_id >= load_state(database).next_id:
+        raise FrameNotFoundError(frame_id)
+    # Nothing is known of a frame whose versions were all pruned; its bytes
+    # may be there all the same.
     since, created_ns = database.execute(
         "SELECT min(since), min(created_ns) FROM memory_versions WHERE frame_id = ?", (frame_id,)
     ).get
     erased = database.execute("SELECT min(since) FROM memory_erasures WHERE frame_id = ?", (frame_id,)).get
     known = [generation for generation in (since, erased) if generation is not None]
-    if not known:
-        raise FrameNotFoundError(frame_id)
-    return _Origin(frame_id, min(known), created_ns)
+    return _Origin(frame_id, min(known, default=FOREVER), created_ns)
 
 
 def _erase_here(connection: Connection, frame_ids: Sequence[int], time_ns: Callable[[], int]) -> tuple[int, int]:
@@ -242,11 +244,11 @@ def _demand_fork(path: str, fork_id: bytes, parent_id: bytes) -> None:
 
 def _shared(database: apsw.Connection, forked_at: int, origins: Sequence[_Origin]) -> Iterator[_Origin]:
     """Yield those of *origins* that the fork has from its parent, as the fork knows them."""
+    next_id = load_state(database).next_id
     for origin in origins:
-        try:
-            here = _origin(database, origin.frame_id)
-        except FrameNotFoundError:
+        if origin.frame_id >= next_id:
             continue
+        here = _origin(database, origin.frame_id)
         # Ids ascend: one that was there when the fork was made is the fork's
         # too.  Where pruning took the versions of that time, the time at
         # which the frame came, which no update changes, still tells.

@@ -200,7 +200,7 @@ class Memory(SessionSurface):
         result names them, and ``delete_session(which, erase=True)`` erases one.
 
         Raises:
-            FrameNotFoundError: The memory never held one of them; nothing is changed.
+            FrameNotFoundError: The memory never gave one of these ids; nothing is changed.
             LockedError: Another process is using the file.  Erase again: the frames may be gone, but not
                 their bytes.
             StorageError: The file cannot be rewritten (a full disk); likewise.

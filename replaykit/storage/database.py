@@ -18,13 +18,16 @@ from replaykit.errors import DamagedError, NotAStoreError, ReadOnlyError, Storag
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["APPLICATION_ID", "MEMORY", "demand_stored_tables", "open_database", "open_ram_copy"]
+__all__ = ["APPLICATION_ID", "BUSY_MS", "MEMORY", "demand_stored_tables", "open_database", "open_ram_copy"]
 
 MEMORY = ":memory:"
 """The path of a database that lives in RAM."""
 
 APPLICATION_ID = 0x72706B6D
 """``rpkm``, in the database header: how one of our files is known from any other."""
+
+BUSY_MS = 10_000
+"""How long to wait for another process that writes."""
 
 _TABLES = ("replaykit_meta", "replaykit_part", "replaykit_session")
 _HEADER = b"SQLite format 3\x00"
@@ -167,7 +170,7 @@ def _configured(connection: apsw.Connection, *, fresh: bool, read_only: bool) ->
     connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_VIEW, 0)
-    connection.set_busy_timeout(10_000)
+    connection.set_busy_timeout(BUSY_MS)
     for pragma in ("cell_size_check=ON", "mmap_size=0", "synchronous=NORMAL", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
     if read_only:

@@ -204,9 +204,26 @@ def tear(request: Request, say: Say) -> None:
     _die()
 
 
+def write(request: Request, say: Say) -> None:
+    """Write into a memory for ever, one frame after another; say each call that has returned."""
+    memory = replaykit.open(request["store"])
+    if request["recorded"]:
+        memory.start_session("writing")
+    calls: dict[str, Callable[[int], Any]] = {
+        "put": lambda number: memory.put(f"qq{number}z put"),
+        "update": lambda number: memory.update(number, f"qq{number}z update"),
+        "delete": memory.delete,
+        "erase": memory.erase,
+    }
+    say({"opened": True})
+    for number in range(request["first"], 1_000_000):
+        calls[request["kind"]](number)
+        say({"done": number})
+
+
 TASKS = {
     "record": record, "hang": hang, "hold": hold, "end": end, "end_only": end_only,
-    "recover": recover_store, "tear": tear,
+    "recover": recover_store, "tear": tear, "write": write,
 }  # fmt: skip
 
 
