@@ -8,12 +8,14 @@ open the file for writing overwrites what is left of their bytes.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
+from blake3 import blake3
 
 from replaykit.errors import FrameNotFoundError, ReplaykitError, StorageError, UsageError
 from replaykit.logs import get_logger
@@ -47,15 +49,14 @@ def erase(connection: Connection, frame_ids: Sequence[int], *, time_ns: Callable
     """
     with connection.writing() as database:
         origins = [_origin(database, frame_id) for frame_id in frame_ids]
-    reached = _Reach(time_ns)
-    reached.forks_of(connection, origins)
+    forks, unreached = _erase_in_forks(connection, origins, time_ns)
     versions, generation = _erase_here(connection, [origin.frame_id for origin in origins], time_ns)
     return Erasure(
         frame_ids=tuple(origin.frame_id for origin in origins),
         versions=versions,
         generation=generation,
-        forks=tuple(reached.forks),
-        unreached=reached.unreached,
+        forks=tuple(forks),
+        unreached=unreached,
     )
 
 
@@ -121,29 +122,43 @@ def _erase_here(connection: Connection, frame_ids: Sequence[int], time_ns: Calla
     """Return how many versions went, and the generation after it."""
     with connection.writing() as database:
         with changing(database, made_ns=time_ns()) as change:
-            versions = sum(_drop(database, change, frame_id) for frame_id in frame_ids)
+            versions = _drop(database, change, frame_ids)
             _clean_index(database)
         generation = load_generation(database)
     _overwrite(connection, frame_ids, time_ns)
     return versions, generation
 
 
-def _drop(database: apsw.Connection, change: Change, frame_id: int) -> int:
-    """Remove all rows of a frame, leaving keyed hashes; return how many versions it had."""
+def _drop(database: apsw.Connection, change: Change, frame_ids: Sequence[int]) -> int:
+    """Remove all rows of frames, leaving keyed hashes; return how many versions they had."""
+    versions = [version for frame_id in frame_ids for version in _ended(database, change, frame_id)]
+    _leave_hashes(database, frame_ids, versions)
+    _drop_vectors(database, [version.version_id for version in versions])
+    database.executemany("DELETE FROM memory_versions WHERE frame_id = ?", [(each,) for each in frame_ids])
+    _drop_contents(database, {version.content_id for version in versions})
+    return len(versions)
+
+
+def _ended(database: apsw.Connection, change: Change, frame_id: int) -> Iterator[_Row]:
+    """Yield all versions of a frame, which is live no more."""
     if is_live(database, frame_id):
         change.remove(live_version(database, frame_id))
-    versions = list(
-        database.execute(
-            "SELECT version_id, content_id, since, until, content FROM memory_versions "
-            "JOIN memory_contents USING (content_id) WHERE frame_id = ? ORDER BY since",
-            (frame_id,),
-        )
+    rows: Iterable[Any] = database.execute(
+        "SELECT version_id, content_id, frame_id, since, until FROM memory_versions WHERE frame_id = ? ORDER BY since",
+        (frame_id,),
     )
-    _drop_vectors(database, [version_id for version_id, *_ in versions])
-    database.execute("DELETE FROM memory_versions WHERE frame_id = ?", (frame_id,))
-    _drop_contents(database, {content_id for _, content_id, *_ in versions})
-    _leave_hashes(database, frame_id, [(since, until, content) for _, _, since, until, content in versions])
-    return len(versions)
+    yield from (_Row(*row) for row in list(rows))
+
+
+@attrs.frozen
+class _Row:
+    """One version; its content is read when it is its turn."""
+
+    version_id: int
+    content_id: int
+    frame_id: int
+    since: int
+    until: int
 
 
 def _drop_vectors(database: apsw.Connection, version_ids: Sequence[int]) -> None:
@@ -154,23 +169,26 @@ def _drop_vectors(database: apsw.Connection, version_ids: Sequence[int]) -> None
 
 def _drop_contents(database: apsw.Connection, content_ids: set[int]) -> None:
     # Versions of other frames may share one: then it is theirs too.
-    database.executemany(
-        "DELETE FROM memory_contents WHERE content_id = ?1 "
-        "AND NOT EXISTS (SELECT 1 FROM memory_versions WHERE content_id = ?1)",
-        [(each,) for each in content_ids],
+    database.execute(
+        "DELETE FROM memory_contents WHERE content_id IN (SELECT value FROM json_each(?1)) AND content_id NOT IN "
+        "(SELECT content_id FROM memory_versions WHERE content_id IN (SELECT value FROM json_each(?1)))",
+        (json.dumps(list(content_ids)),),
     )
 
 
-def _leave_hashes(database: apsw.Connection, frame_id: int, versions: Sequence[tuple[int, int, str | bytes]]) -> None:
-    from blake3 import blake3
-
+def _leave_hashes(database: apsw.Connection, frame_ids: Sequence[int], versions: Sequence[_Row]) -> None:
+    # Those of an earlier erasure count as unfinished again: a fork or a file
+    # in use may be why it is done once more.
+    database.executemany(
+        "UPDATE memory_erasures SET erased_ns = ? WHERE frame_id = ?", [(_UNFINISHED, each) for each in frame_ids]
+    )
     key = database.execute("SELECT hash_key FROM memory_identity").get
-    database.execute("UPDATE memory_erasures SET erased_ns = ? WHERE frame_id = ?", (_UNFINISHED, frame_id))
-    for since, until, content in versions:
+    for row in versions:
+        content = database.execute("SELECT content FROM memory_contents WHERE content_id = ?", (row.content_id,)).get
         data = content.encode() if isinstance(content, str) else content
         database.execute(
             "INSERT INTO memory_erasures VALUES (?, ?, ?, ?, ?)",
-            (frame_id, since, until, blake3(data, key=key).digest(), _UNFINISHED),
+            (row.frame_id, row.since, row.until, blake3(data, key=key).digest(), _UNFINISHED),
         )
 
 
@@ -196,50 +214,73 @@ def _overwrite(connection: Connection, frame_ids: Sequence[int], time_ns: Callab
 # -- in the forks -----------------------------------------------------------------
 
 
-class _Reach:
-    """Goes through forks and their forks, each once."""
+@attrs.frozen
+class _Fork:
+    """A fork as its parent knows it, with the frames that are to go from the parent."""
 
-    def __init__(self, time_ns: Callable[[], int]) -> None:
-        self._time_ns = time_ns
-        self._seen: set[bytes] = set()
-        self.forks: list[str] = []
-        self.unreached: dict[str, str] = {}
+    fork_id: bytes
+    path: str
+    parent_id: bytes
+    parent_path: str
+    forked_at: int
+    origins: Sequence[_Origin]
 
-    def forks_of(self, connection: Connection, origins: Sequence[_Origin]) -> None:
-        """Erase in all forks below this memory."""
+    @property
+    def file(self) -> str:
+        """Where it is: a path that is not absolute begins beside the parent."""
+        return os.path.join(os.path.dirname(os.path.abspath(self.parent_path)), self.path)
+
+
+def _erase_in_forks(
+    connection: Connection, origins: Sequence[_Origin], time_ns: Callable[[], int]
+) -> tuple[list[str], dict[str, str]]:
+    """Return the forks of any depth in which the frames are gone, and the others with the reason."""
+    erased: list[str] = []
+    unreached: dict[str, str] = {}
+    seen: set[bytes] = set()
+    waiting = list(_forks_of(connection, origins))
+    while waiting:
+        fork = waiting.pop()
+        if fork.fork_id in seen:
+            continue
+        seen.add(fork.fork_id)
+        try:
+            _erase_in(fork, waiting, time_ns)
+        except (ReplaykitError, OSError, ValueError, TypeError) as error:
+            # A hostile file names anything as a fork: TypeError is what a
+            # path that is no text gives.
+            unreached[str(fork.path)] = str(error)
+        else:
+            erased.append(fork.path)
+    return erased, unreached
+
+
+def _erase_in(fork: _Fork, waiting: list[_Fork], time_ns: Callable[[], int]) -> None:
+    _demand_same(fork)
+    with closing(Connection(fork.file, create=False, read_only=False)) as connection:
         with connection.reading() as database:
-            parent_id = database.execute("SELECT memory_id FROM memory_identity").get
-            forks = list(database.execute("SELECT fork_id, path, forked_at FROM memory_forks ORDER BY forked_ns, path"))
-        self._seen.add(parent_id)
-        for fork_id, path, forked_at in forks:
-            if fork_id in self._seen:
-                continue
-            self._seen.add(fork_id)
-            where = os.path.join(os.path.dirname(os.path.abspath(connection.path)), path)
-            try:
-                _demand_fork(where, fork_id, parent_id)
-                self._fork(where, forked_at, origins)
-            except (ReplaykitError, OSError, ValueError) as error:
-                self.unreached[path] = str(error)
-            else:
-                self.forks.append(path)
-
-    def _fork(self, path: str, forked_at: int, origins: Sequence[_Origin]) -> None:
-        with closing(Connection(path, create=False, read_only=False)) as fork:
-            with fork.reading() as database:
-                shared = list(_shared(database, forked_at, origins))
             # What stands under the same number in the fork alone is another frame.
-            self.forks_of(fork, shared)
-            if shared:
-                _erase_here(fork, [origin.frame_id for origin in shared], self._time_ns)
+            shared = list(_shared(database, fork.forked_at, fork.origins))
+        # Its own forks are told first: it may be in use, and they not.
+        waiting += _forks_of(connection, shared)
+        if shared:
+            _erase_here(connection, [origin.frame_id for origin in shared], time_ns)
 
 
-def _demand_fork(path: str, fork_id: bytes, parent_id: bytes) -> None:
+def _forks_of(connection: Connection, origins: Sequence[_Origin]) -> Iterator[_Fork]:
+    with connection.reading() as database:
+        memory_id: Any = database.execute("SELECT memory_id FROM memory_identity").get
+        rows: list[Any] = database.execute("SELECT fork_id, path, forked_at FROM memory_forks").fetchall()
+    for fork_id, path, forked_at in rows:
+        yield _Fork(fork_id, path, memory_id, connection.path, forked_at, origins)
+
+
+def _demand_same(fork: _Fork) -> None:
     """Return if the file is that fork still; read only, since another memory must stay as it is."""
-    with closing(Connection(path, create=False, read_only=True)) as found, found.reading() as database:
+    with closing(Connection(fork.file, create=False, read_only=True)) as found, found.reading() as database:
         identity = database.execute("SELECT memory_id, parent_id FROM memory_identity").get
-    if identity != (fork_id, parent_id):
-        raise UsageError(f"{path} is another memory now")
+    if identity != (fork.fork_id, fork.parent_id):
+        raise UsageError(f"{fork.file} is another memory now")
 
 
 def _shared(database: apsw.Connection, forked_at: int, origins: Sequence[_Origin]) -> Iterator[_Origin]:

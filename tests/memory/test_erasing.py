@@ -474,6 +474,27 @@ def test_forks_that_name_each_other_end(family: list[str]) -> None:
         assert set(engine.erase(1).forks) == set(family[1:])
 
 
+def test_a_note_of_a_fork_that_makes_no_sense_is_named(path: str, engine: Engine) -> None:
+    engine.put("a")
+    with engine._connection.writing() as database:
+        database.execute("INSERT INTO memory_forks VALUES (x'01', x'ff00', 'when', 0), (x'02', 'a' || char(0), 0, 0)")
+
+    assert len(engine.erase(1).unreached) == 2
+    assert len(engine) == 0
+
+
+def test_a_long_line_of_forks_is_gone_through(tmp_path: Path, path: str) -> None:
+    with Engine(path) as engine:
+        engine.put_many([secret(1, "root"), "x"])
+    line = [path]
+    for number in range(30):
+        line.append(fork(line[-1], str(tmp_path / f"{number}.mv")))
+
+    with Engine(path) as engine:
+        assert engine.erase(1).forks == tuple(line[1:])
+    assert [traces(each, 1) for each in line] == [0] * len(line)
+
+
 # -- what goes wrong on the way ---------------------------------------------------------
 
 
