@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from replaykit.errors import UsageError
+from replaykit.errors import FrameNotFoundError, UsageError
 from replaykit.memory import answers, changes, erasing, state_hash
 from replaykit.memory.changes import Change, Version, changing, live_version
 from replaykit.memory.connection import Connection
@@ -204,7 +204,7 @@ class Engine:
         return True
 
     def frames(self) -> Iterator[Frame]:
-        """Return all frames as they are now, by ascending id; later writes do not show."""
+        """Return all frames as they are now, by ascending id; later writes do not show, but for erasures."""
         return self._frames_at(self.generation)
 
     def find(self, query: str, k: int = 10, *, mode: str = "auto") -> SearchResult:
@@ -325,11 +325,19 @@ class Engine:
                 page = changes.frame_ids_after(connection, generation, after, _PAGE)
             for frame_id in page:
                 with self._connection.reading() as connection:
-                    frame = changes.version_at(connection, frame_id, generation).frame()
-                yield frame
+                    frame = self._frame_at(connection, frame_id, generation)
+                if frame is not None:
+                    yield frame
             if len(page) < _PAGE:
                 return
             after = page[-1]
+
+    def _frame_at(self, connection: apsw.Connection, frame_id: int, generation: int) -> Frame | None:
+        try:
+            return changes.version_at(connection, frame_id, generation).frame()
+        except FrameNotFoundError:
+            # Erased since its page was read: of all writes this one shows.
+            return None
 
 
 def _item_fields(item: str | bytes | Mapping[str, Any], index: int) -> Fields:

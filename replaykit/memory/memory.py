@@ -35,8 +35,8 @@ _OPERATIONS = {
 }
 
 # A file that can be read is recorded as the put of what is in it, which plays
-# and replays without the file.
-_REFUSED_FILE = Operation(kind="put", name="put_file", source=_SOURCE)
+# and replays without the file.  Of another there is no content to hash.
+_REFUSED_FILE = Operation(kind="put", name="put_file", source=_SOURCE, content="arguments.content")
 
 
 def _given(bind: Binder) -> Binder:

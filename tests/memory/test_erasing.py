@@ -237,6 +237,15 @@ def test_erasing_again_is_fine(engine: Engine) -> None:
     assert len(rows(engine, "SELECT * FROM memory_erasures")) == 1
 
 
+def test_frames_that_are_being_read_go_on_without_it(engine: Engine) -> None:
+    engine.put_many(["a", "b", "c"])
+    frames = engine.frames()
+    assert next(frames).content == "a"
+    engine.erase(2)
+
+    assert [frame.content for frame in frames] == ["c"]
+
+
 def test_a_memory_in_ram_erases_too() -> None:
     with Engine(":memory:") as engine:
         engine.put_many(["red fox", "fox"])
@@ -520,6 +529,15 @@ def test_who_is_killed_before_the_file_is_rewritten_has_it_done_by_the_next_open
         assert traces(path, 1) == 0
         assert 1 not in engine
         assert all(time for (time,) in rows(engine, "SELECT erased_ns FROM memory_erasures"))
+
+
+def test_who_is_killed_in_a_fork_finds_the_frame_whole_and_erases_again(family: list[str]) -> None:
+    killed_at_the_rewriting(family[0], 1)
+    with Engine(family[0]) as engine:
+        assert engine.get(1).content == secret(1, "root")["content"]
+
+        assert set(engine.erase(1).forks) == set(family[1:])
+    assert [traces(path, 1) for path in family] == [0, 0, 0]
 
 
 def test_a_reader_that_does_not_end_is_told_and_the_bytes_go_later(path: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 
 import blake3
+import cbor2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -269,6 +270,7 @@ def test_a_file_that_is_refused_is_a_failed_action(memory):
     (action,) = memory.get_session("last").actions
     assert (action.kind, action.name, action.arguments["path"]) == ("put", "put_file", "nowhere")
     assert action.error.type == "replaykit.errors.UsageError"
+    assert action.input_hash == blake3.blake3(cbor2.dumps(action.arguments)).digest()
 
 
 def test_a_played_session_answers_for_files_too(memory, tmp_path):

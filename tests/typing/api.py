@@ -9,6 +9,7 @@ from uuid import UUID
 import replaykit
 from replaykit import (
     Answer,
+    Erasure,
     Memory,
     Player,
     Recorder,
@@ -137,7 +138,11 @@ async def sessions_are_async_too(recorder: Recorder) -> None:
 def a_memory_is_typed() -> None:
     with replaykit.open("notes.mv") as mv:
         assert_type(mv, Memory)
-        assert_type(mv.put("x"), int)
+        assert_type(mv.put("x", dedupe=True), int)
+        assert_type(mv.put_file("x.txt", encoding=None), int)
+        assert_type(mv.put_many(["x", {"content": b"x"}], progress=print), list[int])
+        assert_type(mv.erase([1, 2]), Erasure)
+        assert_type(mv.get(1).content_hash, bytes)
         assert_type(mv.find("x"), SearchResult)
         assert_type(mv.ask("x"), Answer)
         assert_type(mv.get_session("last"), ReplaySession)
