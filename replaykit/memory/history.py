@@ -185,8 +185,8 @@ def first_version_after(connection: apsw.Connection, generation: int, *, schema:
     """Return the lowest id that a version newer than *generation* has, or could have."""
     # Ids of versions ascend with their generations.
     sql = f"SELECT version_id, since FROM {schema}.memory_versions WHERE version_id >= ? "  # noqa: S608 - our own word
-    low, high = 0, connection.execute(f"SELECT max(version_id) FROM {schema}.memory_versions").get or 0  # noqa: S608
-    high += 1
+    low = 0
+    high = 1 + (connection.execute(f"SELECT max(version_id) FROM {schema}.memory_versions").get or -1)  # noqa: S608
     while low < high:
         middle = (low + high) // 2
         version_id, since = connection.execute(f"{sql} ORDER BY version_id LIMIT 1", (middle,)).get
