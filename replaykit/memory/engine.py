@@ -21,7 +21,7 @@ from replaykit.memory.connection import Connection
 from replaykit.memory.fields import Fields, checked
 from replaykit.memory.forking import fork, past
 from replaykit.memory.frame_ids import FrameIds
-from replaykit.memory.history import Moment, demand_kept, generation_of
+from replaykit.memory.history import Moment, demand_kept, generation_of, limit_of
 from replaykit.memory.lineage import lineage_of
 from replaykit.memory.pruning import give_back, prune
 from replaykit.memory.restoring import restore
@@ -314,6 +314,11 @@ class Engine:
                 restore(connection, change, generation_of(connection, moment))
             return change.generation
 
+    def limit_of(self, moment: Moment) -> int:
+        """Return the generation from which on all is as new as *moment*, as `history.limit_of` says."""
+        with self._reading() as connection:
+            return limit_of(connection, moment)
+
     def prune(self, keep: Iterable[int], before: int) -> Pruning:
         """Forget the generations below *before* that are not in *keep*, and what only they need."""
         with self._connection.writing() as connection:
@@ -326,7 +331,7 @@ class Engine:
     def lineage(self) -> Lineage:
         """Where it comes from and which forks of it are known."""
         with self._reading() as connection:
-            return lineage_of(connection)
+            return lineage_of(connection, self.path)
 
     # -- closing ------------------------------------------------------------------
 

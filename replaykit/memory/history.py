@@ -24,6 +24,7 @@ __all__ = [
     "generation_of",
     "has_table",
     "hash_at",
+    "limit_of",
     "live_ids",
     "next_id_at",
     "versions_of",
@@ -55,6 +56,21 @@ def generation_of(connection: apsw.Connection, moment: Moment) -> int:
     if isinstance(moment, int) and not isinstance(moment, bool):
         return demand_kept(connection, moment)
     raise UsageError(f"give a checkpoint, an action, a datetime or a generation, not {type(moment).__name__}")
+
+
+def limit_of(connection: apsw.Connection, moment: Moment) -> int:
+    """
+    Return the generation from which on all is as new as *moment*; a time or number may lie where all was pruned.
+
+    Raises:
+        CheckpointNotFoundError, UsageError: As for `generation_of`.
+    """
+    if isinstance(moment, datetime):
+        return _made_by(connection, "memory_generations", _end_of(moment)) or 0
+    is_number = isinstance(moment, int) and not isinstance(moment, bool)
+    if is_number and 0 <= moment <= load_generation(connection):  # type: ignore[operator]  # a number
+        return int(moment)  # type: ignore[arg-type]  # a number
+    return generation_of(connection, moment)
 
 
 def demand_kept(connection: apsw.Connection, generation: int, *, schema: str = "main") -> int:
@@ -119,10 +135,7 @@ def _of_action(connection: apsw.Connection, action: ReplayAction) -> int:
 
 
 def _of_time(connection: apsw.Connection, moment: datetime) -> int:
-    try:
-        at_ns = (moment.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1) * 1_000 + 999
-    except (OverflowError, ValueError, OSError) as error:
-        raise UsageError(f"{moment} is no time that this system knows") from error
+    at_ns = _end_of(moment)
     found = _made_by(connection, "memory_generations", at_ns)
     pruned = _made_by(connection, "memory_pruned", at_ns) if has_table(connection, "memory_pruned") else None
     if pruned is not None and (found is None or pruned > found):
@@ -130,6 +143,14 @@ def _of_time(connection: apsw.Connection, moment: datetime) -> int:
     if found is None:
         raise CheckpointNotFoundError(moment, f"There was no memory at {moment}")
     return found
+
+
+def _end_of(moment: datetime) -> int:
+    """Return the last nanosecond of *moment*, since 1970 UTC."""
+    try:
+        return (moment.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1) * 1_000 + 999
+    except (OverflowError, ValueError, OSError) as error:
+        raise UsageError(f"{moment} is no time that this system knows") from error
 
 
 def _made_by(connection: apsw.Connection, table: str, at_ns: int) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from replaykit.errors import DamagedError
 from replaykit.model import KnownFork, Lineage
 
 if TYPE_CHECKING:
@@ -13,8 +14,20 @@ if TYPE_CHECKING:
 __all__ = ["lineage_of"]
 
 
-def lineage_of(connection: apsw.Connection) -> Lineage:
-    """Return the lineage of the memory that *connection* has open; forks by the time at which they were made."""
+def lineage_of(connection: apsw.Connection, path: str) -> Lineage:
+    """
+    Return the lineage of the memory that *connection* has open; forks by the time at which they were made.
+
+    Raises:
+        DamagedError: What *path* says of it makes no sense.
+    """
+    try:
+        return _lineage(connection)
+    except (TypeError, ValueError) as error:
+        raise DamagedError(path, 0, "what it says of its parent and its forks makes no sense") from error
+
+
+def _lineage(connection: apsw.Connection) -> Lineage:
     memory_id, parent_id, parent_path, forked_at, forked_ns = connection.execute(
         "SELECT memory_id, parent_id, parent_path, forked_at, forked_ns FROM memory_identity"
     ).get

@@ -288,7 +288,7 @@ class Memory(SessionSurface):
             UsageError: *keep_checkpoints* is none of these.
         """
         # Asked for first: a checkpoint that is made meanwhile is not older.
-        limit = self.generation if before is None else self._frames.generation_of(before)
+        limit = self.generation if before is None else self._frames.limit_of(before)
         keep = generations_to_keep(self._engine.catalogue, keep_checkpoints, self._frames.generation_of)
         return self._frames.prune(keep, limit)
 

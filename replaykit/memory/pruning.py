@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from replaykit.memory.history import has_table
 from replaykit.memory.schema import FOREVER, load_generation
 from replaykit.model import Pruning
+from replaykit.storage.database import BUSY_TIMEOUT_MS
 
 if TYPE_CHECKING:
     import apsw
@@ -88,5 +89,9 @@ def _free_bytes(connection: apsw.Connection) -> int:
 
 
 def give_back(connection: apsw.Connection) -> None:
-    """Have the log beside the file emptied, as far as nobody reads it; outside of a transaction."""
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    """Have the log beside the file emptied, unless somebody reads it now; outside of a transaction."""
+    connection.set_busy_timeout(0)
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)

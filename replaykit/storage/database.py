@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "APPLICATION_ID",
+    "BUSY_TIMEOUT_MS",
     "MEMORY",
     "attach_file",
     "demand_stored_tables",
@@ -34,6 +35,9 @@ MEMORY = ":memory:"
 
 APPLICATION_ID = 0x72706B6D
 """``rpkm``, in the database header: how one of our files is known from any other."""
+
+BUSY_TIMEOUT_MS = 10_000
+"""How long a connection waits for others."""
 
 _TABLES = ("replaykit_meta", "replaykit_part", "replaykit_session")
 _HEADER = b"SQLite format 3\x00"
@@ -216,7 +220,7 @@ def _configured(connection: apsw.Connection, *, fresh: bool, read_only: bool) ->
     connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_VIEW, 0)
-    connection.set_busy_timeout(10_000)
+    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
     for pragma in ("cell_size_check=ON", "mmap_size=0", "synchronous=NORMAL", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
     if read_only:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import shutil
+import signal
 import stat
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +20,7 @@ import replaykit
 from replaykit.errors import (
     CheckpointNotFoundError,
     ClosedError,
+    DamagedError,
     FrameNotFoundError,
     ReadOnlyError,
     StorageError,
@@ -249,6 +253,23 @@ def test_writers_go_on_while_a_view_is_made(tmp_path):
         assert {memory.at(1).snapshot().lex_index_hash} == {view.snapshot().lex_index_hash for view in views}
 
 
+def test_a_forked_child_can_use_the_view_too(memory):
+    memory.put_many(f"fox {number} " + "word " * 50 for number in range(500))
+    view = memory.at(1)
+    expected = answers(view, "fox 7 word", "13")
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writer, b"same" if answers(view, "fox 7 word", "13") == expected else b"else")
+        os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+
+    assert os.read(reader, 4) == b"same"
+    os.close(reader)
+    assert answers(view, "fox 7 word", "13") == expected
+
+
 # -- what cannot be gone back to ----------------------------------------------------
 
 
@@ -421,6 +442,27 @@ def test_a_fork_in_the_making_is_left_alone_by_another(tmp_path):
         first.place()
         with pytest.raises(UsageError):
             second.place()
+
+
+def test_a_fork_that_the_disk_refuses_leaves_nothing(tmp_path):
+    with replaykit.open("notes.mv") as memory:
+        memory.put_many("x" * 10_000 for _ in range(100))
+        child = os.fork()
+        if not child:
+            os._exit(refused_fork(memory))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert sorted(os.listdir(tmp_path)) == ["notes.mv"]
+
+
+def refused_fork(memory):
+    # As a full disk, for this process only.
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+    try:
+        memory.fork("branch.mv")
+    except StorageError:
+        return 0
+    return 1
 
 
 def test_a_fork_without_a_folder_says_so(memory):
@@ -638,6 +680,50 @@ def test_pruned_room_is_used_again(tmp_path):
         memory.put_many(["z" * 5_000] * 150)
         memory.prune()
         assert os.path.getsize("notes.mv") == size
+
+
+def test_a_limit_may_lie_where_everything_was_pruned(tmp_path):
+    """A job that prunes what is older than a month meets gaps that it made itself."""
+    times = iter(range(10**18, 2 * 10**18, 10**9))
+    engine = Engine(":memory:", time_ns=lambda: next(times))
+    for number in range(8):
+        engine.put(f"{number}")
+    limits = [3, 3, datetime.fromtimestamp(10**9 + 1, UTC), datetime.fromtimestamp(10**9 + 5, UTC)]
+    found = []
+    for limit in limits:
+        engine.prune([], engine.limit_of(limit))
+        found.append([generation for generation in range(9) if can_go_back(engine, generation)])
+
+    assert found == [[3, 4, 5, 6, 7, 8], [3, 4, 5, 6, 7, 8], [3, 4, 5, 6, 7, 8], [6, 7, 8]]
+    with pytest.raises(CheckpointNotFoundError):
+        engine.limit_of(9)
+
+
+def can_go_back(engine, generation):
+    try:
+        return engine.at(generation) is not None
+    except CheckpointNotFoundError:
+        return False
+
+
+def test_pruning_does_not_wait_for_a_reader(tmp_path):
+    with replaykit.open("notes.mv") as memory:
+        memory.put("one")
+        memory.update(1, "two")
+        with Engine("notes.mv", read_only=True) as other, other._connection.reading() as reader:
+            assert reader.execute("SELECT count(*) FROM memory_versions").get == 2
+            begun = time.monotonic()
+            assert memory.prune().versions == 1
+            assert time.monotonic() - begun < 5
+            assert reader.execute("SELECT count(*) FROM memory_versions").get == 2
+
+
+def test_a_lineage_that_makes_no_sense_is_damage(tmp_path):
+    with Engine("notes.mv") as engine:
+        with engine._connection.writing() as connection:
+            connection.execute("INSERT INTO memory_forks VALUES ('no id', 'x', 0, 0)")
+        with pytest.raises(DamagedError, match="makes no sense"):
+            _ = engine.lineage
 
 
 @pytest.mark.parametrize("nonsense", [-1, True, "all", object()])
