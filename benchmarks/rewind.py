@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import glob
+import itertools
 import os
 import random
 import shutil
@@ -31,8 +32,8 @@ WIDEST_RATIO = 200
 def texts(count: int, chance: random.Random) -> list[str]:
     """Return *count* texts of about 300 characters; few words are frequent, many are rare."""
     vocabulary = [f"{chance.randrange(10**6):x}" for _ in range(20_000)]
-    weights = [1 / (rank + 1) for rank in range(len(vocabulary))]
-    return [" ".join(chance.choices(vocabulary, weights, k=50)) for _ in range(count)]
+    weights = list(itertools.accumulate(1 / (rank + 1) for rank in range(len(vocabulary))))
+    return [" ".join(chance.choices(vocabulary, cum_weights=weights, k=50)) for _ in range(count)]
 
 
 def change(memory: replaykit.Memory, count: int, chance: random.Random) -> None:

@@ -32,8 +32,6 @@ _INDEX_TABLES = {
     "memory_index_docsize": "id, sz",
     "memory_index_config": "k, v",
 }
-_VERSION_COLUMNS = "version_id, frame_id, since, created_ns, fields_hash, is_text, content_id, title, uri, metadata"
-
 # Made anew once the rows are in: filled row by row they cost twice as much.
 _LATE_INDEXES = {
     "memory_by_frame": "CREATE UNIQUE INDEX memory_by_frame ON memory_versions (frame_id, until, since)",
@@ -41,6 +39,11 @@ _LATE_INDEXES = {
 }
 
 _VECTORS = "CREATE TABLE IF NOT EXISTS memory_vectors (version_id INTEGER PRIMARY KEY, vector BLOB NOT NULL)"
+_EMBEDDER = """
+    CREATE TABLE IF NOT EXISTS memory_embedder (
+        id INTEGER PRIMARY KEY CHECK (id = 1), name TEXT NOT NULL, dimension INTEGER NOT NULL
+    )
+"""
 _PRUNED = "CREATE TABLE IF NOT EXISTS memory_pruned (generation INTEGER PRIMARY KEY, made_ns INTEGER NOT NULL)"
 
 
@@ -69,7 +72,7 @@ def _attach(target: apsw.Connection, source: apsw.Connection) -> None:
             attach_file(target, source.filename, _ORIGIN)
             if target.execute(f"SELECT memory_id FROM {_ORIGIN}.memory_identity").get == mine:  # noqa: S608 - ours
                 return
-        except (apsw.CantOpenError, apsw.SQLError, apsw.NotADBError):
+        except (apsw.CantOpenError, apsw.ReadOnlyError, apsw.SQLError, apsw.NotADBError):
             # The file lost its name, or another one has it now.
             pass
         if any(name == _ORIGIN for _, name, _ in target.execute("PRAGMA database_list")):
@@ -115,17 +118,34 @@ def _filling(target: apsw.Connection) -> Iterator[None]:
 
 
 def _copy_versions(target: apsw.Connection, generation: int, *, with_history: bool) -> None:
+    columns = ", ".join(_columns(target, "memory_versions", without="until"))
     live = f"CASE WHEN until > {generation} THEN {FOREVER} ELSE until END"
     ended = "" if with_history else f"AND until > {generation}"
     target.execute(
-        f"INSERT INTO main.memory_versions ({_VERSION_COLUMNS}, until) "  # noqa: S608 - a number and our own words
-        f"SELECT {_VERSION_COLUMNS}, {live} FROM {_ORIGIN}.memory_versions WHERE since <= {generation} {ended}"
+        f"INSERT INTO main.memory_versions ({columns}, until) "  # noqa: S608 - a number and our own words
+        f"SELECT {columns}, {live} FROM {_ORIGIN}.memory_versions WHERE since <= {generation} {ended}"
     )
     target.execute(
         "INSERT INTO main.memory_contents (content_id, content) "  # noqa: S608 - our own words
         f"SELECT content_id, content FROM {_ORIGIN}.memory_contents "
         "WHERE content_id IN (SELECT content_id FROM main.memory_versions)"
     )
+    _copy_vectors(target)
+
+
+def _columns(target: apsw.Connection, table: str, *, without: str) -> list[str]:
+    # As `create` made it: nothing that is read from a file becomes SQL.
+    rows = target.execute(f"PRAGMA main.table_info({table})")
+    return [name for _, name, *_ in rows if name != without]
+
+
+def _copy_vectors(target: apsw.Connection) -> None:
+    if has_table(target, "memory_embedder", schema=_ORIGIN):
+        target.execute(_EMBEDDER)
+        target.execute(
+            "INSERT INTO main.memory_embedder (id, name, dimension) "  # noqa: S608 - our own words
+            f"SELECT id, name, dimension FROM {_ORIGIN}.memory_embedder"
+        )
     if has_table(target, "memory_vectors", schema=_ORIGIN):
         target.execute(_VECTORS)
         target.execute(

@@ -760,10 +760,14 @@ def test_vectors_go_where_their_versions_go(memory):
     with memory._frames._connection.writing() as connection:
         connection.execute("CREATE TABLE memory_vectors (version_id INTEGER PRIMARY KEY, vector BLOB NOT NULL)")
         connection.execute("INSERT INTO memory_vectors VALUES (1, x'01'), (2, x'02'), (3, x'03')")
+        connection.execute("CREATE TABLE memory_embedder (id INTEGER PRIMARY KEY, name TEXT, dimension INTEGER)")
+        connection.execute("INSERT INTO memory_embedder VALUES (1, 'small', 1)")
     memory.put("one")
     memory.update(1, "two")
     memory.put("three")
 
+    with memory.at(1)._frames._connection.reading() as connection:
+        assert connection.execute("SELECT name, dimension FROM memory_embedder").get == ("small", 1)
     assert vectors(memory.at(1)) == {1: b"\x01"}
     with memory.fork("branch.mv", at=2) as branch:
         assert vectors(branch) == {1: b"\x01", 2: b"\x02"}
