@@ -31,9 +31,12 @@ if TYPE_CHECKING:
     from replaykit.model import Find as Find
     from replaykit.model import Frame as Frame
     from replaykit.model import Hit as Hit
+    from replaykit.model import KnownFork as KnownFork
+    from replaykit.model import Lineage as Lineage
     from replaykit.model import ModelResult as ModelResult
     from replaykit.model import Opaque as Opaque
     from replaykit.model import Playable as Playable
+    from replaykit.model import Pruning as Pruning
     from replaykit.model import Put as Put
     from replaykit.model import PutMany as PutMany
     from replaykit.model import ReplayAction as ReplayAction
@@ -66,8 +69,8 @@ if TYPE_CHECKING:
 
 _MODEL = (
     "Answer Ask Checkpoint Checkpointed ComparisonReport ComparisonSummary Delete Divergence "
-    "DivergenceType Erasure Failure Find Frame Hit ModelResult Opaque Playable Put PutMany ReplayAction "
-    "ReplayConfig ReplayManifest ReplayOptions ReplayResult ReplaySession SearchResult "
+    "DivergenceType Erasure Failure Find Frame Hit KnownFork Lineage ModelResult Opaque Playable Pruning Put PutMany "
+    "ReplayAction ReplayConfig ReplayManifest ReplayOptions ReplayResult ReplaySession SearchResult "
     "SessionComparison SessionSummary StateSnapshot Structured ToolCall Update Verification"
 )
 _HOMES = {
@@ -97,12 +100,15 @@ __all__ = [
     "Find",
     "Frame",
     "Hit",
+    "KnownFork",
+    "Lineage",
     "Memory",
     "ModelResult",
     "Opaque",
     "Operation",
     "Playable",
     "Player",
+    "Pruning",
     "Put",
     "PutMany",
     "Recorder",

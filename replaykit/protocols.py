@@ -24,6 +24,7 @@ __all__ = [
     "PendingCall",
     "Progress",
     "Redactor",
+    "Rewindable",
     "StateSource",
     "Store",
     "StoredSession",
@@ -86,6 +87,16 @@ class StateSource(Protocol):
         With *with_ids* the frame ids are read now and complete; else
         ``frame_ids`` may be read from the memory when looked at.
         """
+
+
+class Rewindable(Protocol):
+    """A memory that can be gone back to: *at* is a checkpoint, an action, a datetime or a generation of it."""
+
+    def at(self, moment: Any) -> Any:
+        """Return it as it was, for reading only; later changes do not show."""
+
+    def fork(self, path: Any, *, at: Any = None) -> Any:
+        """Make a branch at *path*, as it was at *at* (by default: as it is), and return it; nothing is overwritten."""
 
 
 # -- storage --------------------------------------------------------------------

@@ -29,6 +29,7 @@ __all__ = [
     "is_live",
     "live_version",
     "version_at",
+    "versions",
 ]
 
 
@@ -96,6 +97,15 @@ def version_at(connection: apsw.Connection, frame_id: int, generation: int) -> V
     if row is None:
         raise FrameNotFoundError(frame_id)
     return _version(row)
+
+
+def versions(
+    connection: apsw.Connection, condition: str, bindings: tuple[Any, ...], *, schema: str = "main"
+) -> Iterator[Version]:
+    """Yield the versions in *schema* that meet *condition*, which is SQL of ours, while they are read."""
+    tables = f"FROM {schema}.memory_versions JOIN {schema}.memory_contents"
+    sql = _VERSION_SQL.replace("FROM memory_versions JOIN memory_contents", tables)
+    return map(_version, connection.execute(f"{sql} WHERE {condition}", bindings))
 
 
 _IDS_SQL = "SELECT frame_id FROM memory_versions WHERE until > ? AND since <= ?"
@@ -200,6 +210,15 @@ class Change:
         self._end(old)
         content_id = old.content_id if fields.content == old.fields.content else None
         self._begin(old.frame_id, fields, created_ns=old.created_ns, content_id=content_id)
+
+    def put_back(self, then: Version, now: Version | None) -> None:
+        """Let the ended version *then* stand again in place of *now*, or where its frame has no live version."""
+        self._is_empty = False
+        if now is None:
+            self._frame_count += 1
+        else:
+            self._end(now)
+        self._begin(then.frame_id, then.fields, created_ns=then.created_ns, content_id=then.content_id)
 
     def remove(self, old: Version) -> None:
         """Remove the frame whose live version is *old*."""

@@ -19,10 +19,15 @@ from replaykit.memory import answers, changes, erasing, state_hash
 from replaykit.memory.changes import Change, Version, changing, live_version
 from replaykit.memory.connection import Connection
 from replaykit.memory.fields import Fields, checked
+from replaykit.memory.forking import fork, past
 from replaykit.memory.frame_ids import FrameIds
+from replaykit.memory.history import Moment, demand_kept, generation_of, limit_of
+from replaykit.memory.lineage import lineage_of
+from replaykit.memory.pruning import give_back, prune
+from replaykit.memory.restoring import restore
 from replaykit.memory.schema import load_generation, load_state
 from replaykit.memory.search import Scored, rank, snippet, words
-from replaykit.model import Answer, Erasure, Frame, Hit, SearchResult, StateSnapshot
+from replaykit.model import Answer, Erasure, Frame, Hit, Lineage, Pruning, SearchResult, StateSnapshot
 
 if TYPE_CHECKING:
     import apsw
@@ -65,11 +70,13 @@ class Engine:
         create: bool = True,
         read_only: bool = False,
         time_ns: Callable[[], int] = time.time_ns,
+        connection: Connection | None = None,
     ) -> None:
-        self._connection = Connection(path, create=create, read_only=read_only)
+        # One that is given is used as it is: a copy of another memory.
+        self._connection = connection or Connection(path, create=create, read_only=read_only)
         self._time_ns = time_ns
         self._seen = threading.local()
-        if not read_only:
+        if connection is None and not read_only:
             erasing.finish(self._connection, time_ns=time_ns)
 
     @property
@@ -252,8 +259,14 @@ class Engine:
         return self.generation if seen is None else seen
 
     def frame_ids_at(self, generation: int) -> list[int]:
-        """Return the ids of the frames that were live at *generation*, ascending."""
+        """
+        Return the ids of the frames that were live at *generation*, ascending.
+
+        Raises:
+            CheckpointNotFoundError: It was pruned.
+        """
         with self._reading() as connection:
+            demand_kept(connection, generation)
             return changes.frame_ids(connection, generation)
 
     def snapshot(self, *, with_ids: bool) -> tuple[StateSnapshot, bytes]:
@@ -275,6 +288,70 @@ class Engine:
                 generation=state.generation,
             )
             return snapshot, state_hash.digest(state.frames_hash)
+
+    # -- going back ---------------------------------------------------------------
+
+    def generation_of(self, moment: Moment) -> int:
+        """
+        Return the generation that *moment* means.
+
+        Raises:
+            CheckpointNotFoundError: It cannot be gone back to: pruned, unknown, of another memory.
+        """
+        with self._reading() as connection:
+            return generation_of(connection, moment)
+
+    def at(self, moment: Moment) -> Engine:
+        """
+        Return the memory as it was, for reading: a private copy, whatever becomes of this one.
+
+        Raises:
+            CheckpointNotFoundError: As `generation_of` says.
+        """
+        return Engine(self.path, time_ns=self._time_ns, connection=past(self._connection, moment))
+
+    def fork(self, path: str, *, at: Moment | None = None) -> Engine:
+        """
+        Make a branch in a new file with what is kept up to *at* (by default: all); return it, open for writing.
+
+        Raises:
+            UsageError: There is something at *path*.
+            CheckpointNotFoundError: As `generation_of` says.
+            StorageError: The file cannot be made; then there is none.
+        """
+        made = fork(self._connection, path, at, now_ns=self._time_ns())
+        return Engine(path, time_ns=self._time_ns, connection=made)
+
+    def restore(self, moment: Moment) -> int:
+        """
+        Make a generation that holds what *moment* held; return it, or the present one if nothing differs.
+
+        Raises:
+            CheckpointNotFoundError: As `generation_of` says.
+        """
+        with self._writing() as change:
+            with self._reading() as connection:
+                restore(connection, change, generation_of(connection, moment))
+            return change.generation
+
+    def limit_of(self, moment: Moment) -> int:
+        """Return the generation from which on all is as new as *moment*, as `history.limit_of` says."""
+        with self._reading() as connection:
+            return limit_of(connection, moment)
+
+    def prune(self, keep: Iterable[int], before: int) -> Pruning:
+        """Forget the generations below *before* that are not in *keep*, and what only they need."""
+        with self._connection.writing() as connection:
+            pruning = prune(connection, keep, before)
+        with self._connection.lending() as connection:
+            give_back(connection)
+        return pruning
+
+    @property
+    def lineage(self) -> Lineage:
+        """Where it comes from and which forks of it are known."""
+        with self._reading() as connection:
+            return lineage_of(connection, self.path)
 
     # -- closing ------------------------------------------------------------------
 
@@ -322,6 +399,7 @@ class Engine:
         after = -1
         while True:
             with self._connection.reading() as connection:
+                demand_kept(connection, generation)
                 page = changes.frame_ids_after(connection, generation, after, _PAGE)
             for frame_id in page:
                 with self._connection.reading() as connection:

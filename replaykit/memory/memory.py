@@ -13,8 +13,21 @@ from replaykit.intercept.binding import Binder, binder_of
 from replaykit.intercept.shapes import RUNNERS, Recorded
 from replaykit.memory.engine import UNSET, Engine, Unset
 from replaykit.memory.files import read_file
+from replaykit.memory.history import Moment
 from replaykit.memory.holding import sessions_with
-from replaykit.model import Answer, Erasure, Frame, ReplayConfig, SearchResult, StateSnapshot
+from replaykit.memory.keeping import generations_to_keep
+from replaykit.model import (
+    Answer,
+    Checkpoint,
+    Erasure,
+    Frame,
+    Lineage,
+    Pruning,
+    ReplayAction,
+    ReplayConfig,
+    SearchResult,
+    StateSnapshot,
+)
 from replaykit.operations import Operation
 from replaykit.recording.engine import RecordingEngine
 from replaykit.settings import Settings
@@ -32,6 +45,8 @@ _OPERATIONS = {
     "get": Operation(kind="find", name="get", source=_SOURCE, by_id=True),
     "find": Operation(kind="find", name="find", source=_SOURCE),
     "ask": Operation(kind="ask", name="ask", source=_SOURCE),
+    # It returns a generation, which is no frame's id.
+    "restore": Operation(kind="update", name="restore", source=_SOURCE, ids="result.frame_ids"),
 }
 
 # A file that can be read is recorded as the put of what is in it, which plays
@@ -48,6 +63,21 @@ def _given(bind: Binder) -> Binder:
     return bind_given
 
 
+def _by_generation(bind: Binder) -> Binder:
+    """Say a moment by its generation, which a replay on a fork understands."""
+
+    def bind_plain(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        return {name: _generation(value) for name, value in bind(*args, **kwargs).items()}
+
+    return bind_plain
+
+
+def _generation(moment: Any) -> Any:
+    if isinstance(moment, Checkpoint):
+        return moment.snapshot.generation
+    return moment.generation if isinstance(moment, ReplayAction) else moment
+
+
 class Memory(SessionSurface):
     """
     A memory in one file: no server, no key.
@@ -56,13 +86,17 @@ class Memory(SessionSurface):
     from any thread.  A closed memory raises `ClosedError`.
     """
 
-    def __init__(self, engine: Engine, recording: RecordingEngine) -> None:
+    def __init__(self, engine: Engine, recording: RecordingEngine, *, present: Memory | None = None) -> None:
         self._frames = engine
         self._engine = recording
-        recording.identity = self
+        self._present = present
+        if present is None:
+            recording.identity = self
+        identity = present or self
         self._recorded = {
-            name: Recorded(operation, _given(binder_of(getattr(engine, name))), self, engine.last_generation)
+            name: Recorded(operation, bind(binder_of(getattr(engine, name))), identity, engine.last_generation)
             for name, operation in _OPERATIONS.items()
+            for bind in (_by_generation if name == "restore" else _given,)
         }
         self._recorded["put_file"] = Recorded(_REFUSED_FILE, binder_of(self.put_file), self, engine.last_generation)
 
@@ -271,11 +305,89 @@ class Memory(SessionSurface):
         """Return what the memory holds now; its ids are read when they are looked at."""
         return self._frames.snapshot(with_ids=False)[0]
 
+    # -- going back ---------------------------------------------------------------
+
+    def at(self, moment: Moment) -> Memory:
+        """
+        Return this memory as it was, for reading: the hits, the order and the scores of then.
+
+        *moment* is a checkpoint, a recorded action, a datetime (without a
+        zone: local time) or a generation.  It is a private copy that later
+        writes, pruning and closing leave alone; it goes when it is closed or
+        not referred to any more.  Its calls are recorded like this memory's.
+
+        Raises:
+            CheckpointNotFoundError: That state was pruned, never was, or is of another memory.
+            UsageError: *moment* is none of these.
+        """
+        present = self._present or self
+        return Memory(present._frames.at(moment), self._engine, present=present)
+
+    def fork(self, path: str | os.PathLike[str], *, at: Moment | None = None) -> Memory:
+        """
+        Make a branch in a new file and return it, open for writing.
+
+        It has the frames, under their ids, and the history up to *at* (by
+        default the present; see `at`), and no sessions.  It knows this memory
+        as its parent, and unless this one is open for reading only, this one
+        knows it: see `lineage`.  Killed at any moment, the file is whole or
+        not there.
+
+        Raises:
+            UsageError: There is something at *path*; it is left as it is.
+            CheckpointNotFoundError: As for `at`.
+            StorageError: The file cannot be made; then there is none.
+        """
+        if self._present is not None:
+            return self._present.fork(path, at=self.generation if at is None else at)
+        location = os.fspath(path)
+        return _recorded_memory(self._frames.fork(location, at=at), self._engine.settings)
+
+    def restore(self, moment: Moment) -> int:
+        """
+        Go back: make a new generation that holds what *moment* held (see `at`); return its number.
+
+        What came later stays in the history, so that this can be undone.
+        Without a difference there is no new generation.  Recorded as an
+        update.
+
+        Raises:
+            CheckpointNotFoundError: As for `at`.
+        """
+        generation: int = self._call("restore", moment)
+        return generation
+
+    def prune(
+        self, *, keep_checkpoints: int | Iterable[Checkpoint] | None = None, before: Moment | None = None
+    ) -> Pruning:
+        """
+        Forget old versions of frames that nothing kept needs.
+
+        Kept are the present, everything from *before* on (by default only
+        the present), and checkpoints: all that are recorded here, with a
+        number so many of the newest, or those that are given.  The room can
+        be used by new frames; ``replaykit compact`` gives it to the system.
+
+        Raises:
+            CheckpointNotFoundError: A given checkpoint or *before* is none of this memory's, or was pruned.
+            UsageError: *keep_checkpoints* is none of these.
+        """
+        # Asked for first: a checkpoint that is made meanwhile is not older.
+        limit = self.generation if before is None else self._frames.limit_of(before)
+        keep = generations_to_keep(self._engine.catalogue, keep_checkpoints, self._frames.generation_of)
+        return self._frames.prune(keep, limit)
+
+    @property
+    def lineage(self) -> Lineage:
+        """Which memory this is, which one it was forked from and which forks of it are known."""
+        return self._frames.lineage
+
     # -- the end ------------------------------------------------------------------
 
     def close(self) -> None:
         """End open sessions, publish them and close the file; closing twice is fine."""
-        self._engine.close()
+        if self._present is None:
+            self._engine.close()
         self._frames.close()
 
     def __enter__(self) -> Memory:
@@ -285,7 +397,25 @@ class Memory(SessionSurface):
         self.close()
 
     def __repr__(self) -> str:
+        if self._present is not None:
+            return f"<Memory {self.path} as it was at generation {self.generation}>"
         return f"<Memory {self.path}>"
+
+
+def _recorded_memory(
+    engine: Engine, settings: Settings, *, store: str | None = None, read_only: bool = False
+) -> Memory:
+    recording = RecordingEngine(
+        engine.path if store is None else store,
+        settings,
+        state_source=engine,
+        frames_at=engine.frame_ids_at,
+        # A store elsewhere must be readable without this memory.
+        stores_ids=store is not None,
+        # With a store elsewhere the sessions of a read-only memory are kept there.
+        read_only=read_only and store is None,
+    )
+    return Memory(engine, recording)
 
 
 def open_memory(
@@ -312,16 +442,7 @@ def open_memory(
     """
     settings = Settings.of({"config": config, **options})
     engine = Engine(os.fspath(path), create=create, read_only=read_only)
-    recording = RecordingEngine(
-        os.fspath(path) if store is None else store,
-        settings,
-        state_source=engine,
-        frames_at=engine.frame_ids_at,
-        # A store elsewhere must be readable without this memory.
-        stores_ids=store is not None,
-        # With a store elsewhere the sessions of a read-only memory are kept there.
-        read_only=read_only and store is None,
-    )
-    memory = Memory(engine, recording)
-    recording.start_if_asked()
+    elsewhere = None if store is None else os.fspath(store)
+    memory = _recorded_memory(engine, settings, store=elsewhere, read_only=read_only)
+    memory._engine.start_if_asked()
     return memory

@@ -27,6 +27,7 @@ from replaykit.model.results import (
     Hit,
     SearchResult,
 )
+from replaykit.model.rewinding import KnownFork, Lineage, Pruning
 from replaykit.model.sessions import (
     Checkpoint,
     Playable,
@@ -70,12 +71,15 @@ __all__ = [
     "FrameId",
     "Hit",
     "KINDS",
+    "KnownFork",
+    "Lineage",
     "MAX_BODY_BYTES",
     "MAX_PREVIEW",
     "ModelResult",
     "OVERSIZE_HASH",
     "Opaque",
     "Playable",
+    "Pruning",
     "Put",
     "PutMany",
     "Recovery",

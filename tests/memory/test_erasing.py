@@ -459,7 +459,7 @@ def test_a_fork_that_is_in_use_is_named_and_its_parent_erased(
 ) -> None:
     """The wait for it is bounded."""
     root, child, grandchild = family
-    monkeypatch.setattr("replaykit.storage.database.BUSY_MS", 50)
+    monkeypatch.setattr("replaykit.storage.database.BUSY_TIMEOUT_MS", 50)
     other = apsw.Connection(child)
     other.execute("BEGIN IMMEDIATE")
     with Engine(root) as engine:
@@ -541,7 +541,7 @@ def test_who_is_killed_in_a_fork_finds_the_frame_whole_and_erases_again(family: 
 
 
 def test_a_reader_that_does_not_end_is_told_and_the_bytes_go_later(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("replaykit.storage.database.BUSY_MS", 50)
+    monkeypatch.setattr("replaykit.storage.database.BUSY_TIMEOUT_MS", 50)
     with Engine(path) as engine:
         filled(engine)
         reader = apsw.Connection(path)

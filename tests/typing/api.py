@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import datetime
 from typing import assert_type
 from uuid import UUID
 
 import replaykit
 from replaykit import (
     Answer,
+    Checkpoint,
     Erasure,
+    Lineage,
     Memory,
     Player,
+    Pruning,
     Recorder,
     Recording,
     ReplayAction,
@@ -19,6 +23,7 @@ from replaykit import (
     SearchResult,
     SessionSummary,
 )
+from replaykit.protocols import Rewindable
 
 
 class Client:
@@ -146,6 +151,20 @@ def a_memory_is_typed() -> None:
         assert_type(mv.find("x"), SearchResult)
         assert_type(mv.ask("x"), Answer)
         assert_type(mv.get_session("last"), ReplaySession)
+
+
+def a_memory_can_be_gone_back_in(mv: Memory, checkpoint: Checkpoint, action: ReplayAction, when: datetime) -> None:
+    for moment in (checkpoint, action, when, 3):
+        assert_type(mv.at(moment), Memory)
+        assert_type(mv.restore(moment), int)
+        with mv.fork("branch.mv", at=moment) as branch:
+            assert_type(branch, Memory)
+    assert_type(mv.prune(keep_checkpoints=[checkpoint], before=when), Pruning)
+    assert_type(mv.prune(keep_checkpoints=5).bytes, int)
+    assert_type(mv.lineage, Lineage)
+    rewindable: Rewindable = mv
+    rewindable.fork("branch.mv", at=checkpoint)
+    mv.at("yesterday")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def recordings_are_typed() -> None:
