@@ -414,6 +414,9 @@ def _recorded_memory(
         stores_ids=store is not None,
         # With a store elsewhere the sessions of a read-only memory are kept there.
         read_only=read_only and store is None,
+        # Many a memory is opened to be asked and never records: compiling the
+        # rules takes longer than opening a million frames.
+        loads_rules=False,
     )
     return Memory(engine, recording)
 

@@ -65,7 +65,8 @@ class RecordingEngine:
     Opens, ends and finds the sessions of one recorder.
 
     The store is opened when the first session starts or the first listing is
-    asked for.  *identity* is what calls are bound to: the user's object.
+    asked for.  *identity* is what calls are bound to: the user's object.  Without
+    *loads_rules* the rules of redaction, too, are loaded with the first session.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class RecordingEngine:
         frames_at: Callable[[int], Sequence[FrameId]] | None = None,
         stores_ids: bool = True,
         read_only: bool = False,
+        loads_rules: bool = True,
         clock: Clock = time,
     ) -> None:
         self.location = os.fspath(location)
@@ -86,8 +88,9 @@ class RecordingEngine:
         self.stores_ids = stores_ids
         self.is_read_only = read_only
         self.redactor = make_redactor(settings.redact)
-        # Now rather than in the first call, which may stand on an event loop.
-        self.redactor.prepare()
+        if loads_rules:
+            # Now rather than in the first call, which may stand on an event loop.
+            self.redactor.prepare()
         self.identity: Any = self
         self.unscoped = 0
         self.forked_calls = 0
@@ -260,6 +263,7 @@ class RecordingEngine:
             for asked in (auto_checkpoint, config, self.settings.auto_checkpoint)
             if (policy := policy_of(asked)) is not None
         ]
+        self.redactor.prepare()
         is_silent = scope.is_playing() or is_disabled()
         live = MemoryLog(opening.session_id) if is_silent else self.store.create_log(opening.session_id)
         policy = None if not policies else policies[0] if len(policies) == 1 else any_of(*policies)
@@ -308,6 +312,7 @@ class RecordingEngine:
             start_generation=stored.start_generation,
             resumed=True,
         )
+        self.redactor.prepare()
         live = self.store.create_log(opening.session_id)
         last = stored.actions[-1].sequence + 1 if len(stored.actions) else 0
         policy = self.settings.auto_checkpoint
