@@ -200,7 +200,10 @@ class FileLog:
         """
         try:
             with _told("create", self.path):
-                self._become_writer(self._files.open(self.path, write=True, create=True))
+                # Until it is locked it looks like a dead writer's, and a
+                # recovery elsewhere may remove it.
+                while not self._become_writer(self._files.open(self.path, write=True, create=True)):
+                    continue
         except FileExistsError as error:
             if self.has_writer():
                 raise LockedError(self.path) from error
@@ -241,12 +244,15 @@ class FileLog:
         """Close this process's descriptors only: for a forked child; the parent keeps its lock."""
         self.close()
 
-    def _become_writer(self, handle: int) -> None:
+    def _become_writer(self, handle: int) -> bool:
+        """Lock the file that was just made and hold it; False when it lost its name meanwhile."""
         with self._closing_unless_held(handle):
             for _ in range(_LOCK_ATTEMPTS):
                 if self._files.lock(handle):
+                    if not self._files.leads_to(self.path, handle):
+                        return False
                     self._hold(handle)
-                    return
+                    return True
                 # Another process is just asking whether the log has a writer.
                 time.sleep(_LOCK_PAUSE_S)
         raise LockedError(self.path)

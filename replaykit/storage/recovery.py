@@ -47,6 +47,10 @@ def _recover_one(store: Store, live: Log) -> int:
         if live.has_writer() or not live.claim():
             live.close()
             return 0
+        if live.size == 0:
+            # Whoever is just making it waits for it to go.
+            live.remove()
+            return 0
         stored = _published(store, live)
         if stored is None or not is_published(stored, live):
             Publisher(store, live, card=None if stored is None else stored.card).publish(final=True)
