@@ -280,14 +280,15 @@ class RecordingEngine:
         return session
 
     def _new_log(self, session_id: UUID) -> Log:
+        store, is_recovered = self.store, self.background.is_recovered
         try:
-            return self.store.create_log(session_id)
+            return store.create_log(session_id)
         except StorageError:
-            # What a crash left takes less room once it is published.
-            if self.background.is_recovered:
+            if is_recovered:
                 raise
+            # What a crash left takes less room once it is published.
             self.background.drain()
-            return self.store.create_log(session_id)
+            return store.create_log(session_id)
 
     def resume(self, which: Which) -> ActiveSession:
         """
