@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 
 import replaykit
-from replaykit.errors import UsageError
+from replaykit.errors import StorageError, UsageError
 from replaykit.format.entries import Part
 from replaykit.recording.leftovers import Leftovers
+from replaykit.storage.directory_store import DirectoryStore
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.files import SystemFiles
+from replaykit.storage.recovery import recover
 
 CALLS = 300
 STORES = ["runs.rpk", "runs/", "notes.mv"]
@@ -234,9 +236,10 @@ def test_a_forked_child_leaves_the_recovery_to_its_parent(crashed: Callable[[str
         os.read(over, 1)
         os._exit(0)
     assert os.read(told, 9) == b"abandoned"
-    assert log.has_writer()
+    assert not log.claim()
     mine.close()
-    assert not log.has_writer()
+    assert log.claim()
+    log.close()
     os.close(end)
     os.waitpid(child, 0)
     for handle in (told, tell, over):
@@ -264,6 +267,23 @@ def test_after_a_fork_the_parent_recovers_and_the_child_goes_on(crashed: Callabl
     demand_recovered(recorder.get_session("crashed"))
     assert {summary.name for summary in recorder.list_sessions()} == {"crashed", "parent", "child"}
     recorder.close()
+
+
+def test_a_session_that_another_process_recovers_is_interrupted_and_not_resumed(crashed: Callable[[str], str]) -> None:
+    """Nobody takes the recovery for the session's writer, and nobody goes on with what it is just publishing."""
+    store = crashed("runs/")
+    with closing(DirectoryStore(store)) as elsewhere:
+        (log,) = elsewhere.logs()
+        assert log.claim()
+        with replaykit.Recorder(store) as recorder, replaykit.load(store) as recording:
+            demand_recovered(recorder.get_session("crashed"))
+            demand_recovered(recording.get_session("crashed"))
+            with pytest.raises(StorageError, match="not recovered yet"):
+                recorder.resume_session("crashed")
+            log.close()
+            assert recover(elsewhere) == 1
+            recorder.resume_session("crashed")
+            assert len(recorder.end_session().actions) == CALLS
 
 
 # -- what stands in the way ---------------------------------------------------------
@@ -335,7 +355,8 @@ def test_a_recovery_that_is_interrupted_is_done_by_the_next_reader(crashed: Call
         assert leftovers.find()
         with pytest.raises(KeyboardInterrupt):
             leftovers.recover(lambda: None)
-        assert not log.has_writer()
+        assert log.claim()
+        log.close()
         assert leftovers
         leftovers.recover(lambda: None)
         assert not leftovers

@@ -298,6 +298,7 @@ class RecordingEngine:
             SessionNotFoundError: There is none.
             SessionActiveError: A session of this recorder is open.
             UsageError: It was ended properly, or another process writes it.
+            StorageError: What is in its live log is not published yet.
         """
         if self._enclosing() is not None or (self._started is not None and self._started.is_open):
             raise SessionActiveError
@@ -306,6 +307,9 @@ class RecordingEngine:
             raise UsageError(f"session {stored.session_id} was ended; only an interrupted one can be resumed")
         if stored.state == "open":
             raise UsageError(f"session {stored.session_id} is being recorded by another process")
+        for log in self.store.logs():
+            if log.session_id == stored.session_id:
+                raise StorageError(f"{log.path} is not recovered yet: try again once it is gone", path=log.path)
         card = self.store.read(stored.session_id).card
         opening = Opening(
             session_id=stored.session_id,

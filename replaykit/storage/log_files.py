@@ -210,14 +210,21 @@ class FileLog:
             raise StorageError(f"{self.path} exists: recover it first", path=self.path) from error
 
     def claim(self) -> bool:
-        """Become its writer if nobody is; True when it is ours now."""
+        """
+        Become its writer if nobody is; True when it is ours now.
+
+        To others it is still a log without a writer, which they can read and
+        not claim.
+        """
         if self.descriptor != _CLOSED:
             return True
         with suppress(FileNotFoundError), _told("claim", self.path):
             handle = self._files.open(self.path, write=True, create=False)
             with self._closing_unless_held(handle):
                 # Somebody may have published and removed it between the two steps.
-                if self._files.lock(handle) and self._files.leads_to(self.path, handle):
+                is_free = self._files.lock(handle) and self._files.leads_to(self.path, handle)
+                # A shared lock keeps other recoveries away all the same.
+                if is_free and self._files.lock(handle, shared=True):
                     self._hold(handle)
         return self.descriptor != _CLOSED
 

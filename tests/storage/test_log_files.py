@@ -76,6 +76,8 @@ def test_what_was_appended_survives_kill_9(tmp_path: Path) -> None:
     assert log.claim()
     (other,) = logs_beside(SystemFiles(), str(tmp_path / "a.rpk"))
     assert not other.claim()
+    # What is being recovered is nobody's recording.
+    assert not other.has_writer()
     assert b"".join(b"%06d" % n for n in range(1000)) == log.read(0, log.size)
     log.remove()
     assert not other.claim()
