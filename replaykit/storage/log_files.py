@@ -25,7 +25,7 @@ __all__ = ["FileLog", "MemoryLog", "log_path", "logs_beside", "session_of_log"]
 
 _NAME = re.compile(r"\.([0-9a-f]{32})\.live\Z")
 _CLOSED = -1
-_LOCK_ATTEMPTS = 50
+_LOCK_ATTEMPTS = 1000
 _LOCK_PAUSE_S = 0.001
 _AHEAD_BYTES = 1 << 20
 _LONG_BYTES = 64 << 10
@@ -260,7 +260,8 @@ class FileLog:
                         return False
                     self._hold(handle)
                     return True
-                # Another process is just asking whether the log has a writer.
+                # Another process is just asking whether the log has a writer, or
+                # removes it as a dead one's; on a busy machine that takes a while.
                 time.sleep(_LOCK_PAUSE_S)
         raise LockedError(self.path)
 
