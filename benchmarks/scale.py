@@ -1,5 +1,5 @@
 """
-How the cost of a store grows: listing, one action of many, saving one more session, bytes per action, a torn tail.
+How the cost of a store grows: listing, one action of many, saving one more session, bytes per action.
 
     python benchmarks/scale.py [--quick]
 
@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +29,7 @@ import apsw
 import attrs
 import cbor2
 from actions import Agent, make_actions
-from stores import CONTENDERS, Replaykit, acknowledged_before_kill, folder_bytes
+from stores import CONTENDERS, Replaykit, folder_bytes
 
 import replaykit
 from replaykit.format.entries import Opening, Part, Sealing
@@ -47,7 +46,6 @@ SESSION_ACTIONS = 3
 WINDOW = 64
 CYCLE = 512
 """Catalogs of a file repeat their sizes after so many commits."""
-TORN_BYTES = 4 << 20
 
 
 @attrs.frozen(kw_only=True)
@@ -61,7 +59,6 @@ class Sizes:
     accesses: int
     saved: tuple[int, ...]
     kept: int
-    openings: int
 
 
 FULL = Sizes(
@@ -72,7 +69,6 @@ FULL = Sizes(
     accesses=10_000,
     saved=(10, 100, 1_000, 10_000),
     kept=10_000,
-    openings=5,
 )
 QUICK = Sizes(
     sessions=500,
@@ -82,7 +78,6 @@ QUICK = Sizes(
     accesses=200,
     saved=(10, 100, 500),
     kept=1_000,
-    openings=2,
 )
 
 
@@ -375,56 +370,6 @@ def compacted(path: Path, actions: int) -> str:
     return f"{path.stat().st_size / actions:11,.0f}{350:8}"
 
 
-# -- (e) after a crash -----------------------------------------------------------------------------------
-
-
-def with_torn_tail(path: Path, source: Path, pool: Sequence[Entry]) -> Path:
-    """Copy the store *source* to *path* and begin a large part in it that was cut off after 4 MiB."""
-    shutil.copy(source, path)
-    whole = path.stat().st_size
-    now = time.time_ns()
-    part = Part(
-        number=0,
-        opening=Opening(session_id=uuid4(), name="torn", created_ns=now),
-        actions=numbered(pool, 0, 4 * PART_ACTIONS),
-        sealing=Sealing(state="sealed", ended_ns=now),
-    )
-    with contextlib.closing(FileStore(path, files=CountedFiles())) as store:
-        store.publish(part)
-    assert path.stat().st_size > whole + TORN_BYTES
-    with open(path, "r+b") as file:
-        file.truncate(whole + TORN_BYTES)
-    return path
-
-
-def with_dead_log(folder: Path) -> tuple[Path, int]:
-    """Kill a recorder that has about 4 MiB in its live log; return its store and what it acknowledged."""
-    contender = Replaykit("os")
-    folder.mkdir()
-    heard = acknowledged_before_kill(contender, folder, 2_900)
-    return folder / contender.store, heard
-
-
-def measure_crashes(folder: Path, pool: Sequence[Entry], sizes: Sizes) -> list[str]:
-    """Print how long opening and listing take after a crash; return what is wrong."""
-    torn = with_torn_tail(folder / "torn.rpk", folder / "runs.rpk", pool)
-    dead, heard = with_dead_log(folder / "dead")
-    log_bytes = sum(path.stat().st_size for path in dead.parent.glob("*.live"))
-    print(f"\n{'open and list after a crash':46}{'median ms':>11}{'worst ms':>10}")
-    found = milliseconds(lambda: listed(torn), sizes.openings)
-    title = f"{sizes.sessions:,} sessions, 4 MiB torn tail"
-    print(f"{title:46}{at_share(found, 0.5):11.1f}{found[-1]:10.1f}")
-    found = milliseconds(lambda: listed(dead), sizes.openings)
-    title = f"live log of a dead writer, {log_bytes / 2**20:.1f} MiB"
-    print(f"{title:46}{at_share(found, 0.5):11.1f}{found[-1]:10.1f}")
-    begun = time.perf_counter()
-    with replaykit.Recorder(dead) as recorder:
-        (summary,) = recorder.list_sessions()
-        print(f"{'the same, recovered into the store':46}{(time.perf_counter() - begun) * 1e3:11.1f}")
-    problems = [] if listed(torn) == sizes.sessions else ["a torn tail hides sessions"]
-    return problems if summary.action_count >= heard else [*problems, f"{heard - summary.action_count} actions lost"]
-
-
 def main() -> int:
     """Print all tables; 1 if something was lost or grows as it must not."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -441,7 +386,6 @@ def main() -> int:
             *measure_access(folder, pool, sizes),
             *measure_saving(folder, pool, sizes),
             *measure_bytes(folder, sizes),
-            *measure_crashes(folder, pool, sizes),
         ]
     print("\n" + ("\n".join(problems) or "everything was read back, and nothing grows that must not"))
     return 1 if problems else 0

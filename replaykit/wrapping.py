@@ -62,7 +62,8 @@ class Recorder(SessionSurface):
 
     @property
     def store(self) -> Store:
-        """The open store."""
+        """The open store, with what a crash left behind recovered and ended sessions published."""
+        self._engine.background.drain()
         return self._engine.store
 
     def wrap(self, target: T, operations: Operations | None = None) -> T:

@@ -1,5 +1,5 @@
 """
-One thread per store: syncs live logs, publishes parts and ended sessions.
+One thread per store: recovers what a crash left, syncs live logs, publishes parts and ended sessions.
 
 `Background.drain` does the publishing in the calling thread, so that readers
 and the interpreter's exit need no thread at all.
@@ -24,6 +24,7 @@ from replaykit.format.entries import Card
 from replaykit.intercept import scope
 from replaykit.logs import get_logger
 from replaykit.protocols import Store
+from replaykit.recording.leftovers import Leftovers
 from replaykit.storage.publish import MAX_PART_ACTIONS, MAX_PART_BYTES, Publisher
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ class Background:
         self._ended: deque[_Watched] = deque()
         self._failed: list[_Watched] = []
         self._amended: dict[int, _Watched] = {}
+        self._left = Leftovers(store)
         # Putting into it is safe in signal handlers and finalisers, unlike
         # setting a threading.Event.
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -170,6 +172,22 @@ class Background:
         if watched is not None:
             self._wake.put(None)
 
+    def recover_soon(self) -> None:
+        """
+        Recover what a crash left in the store, before it is read or anything else is published.
+
+        Raises:
+            StorageError: Its live logs cannot be listed.
+        """
+        if self._left.find():
+            self._start()
+            self._wake.put(None)
+
+    @property
+    def is_recovered(self) -> bool:
+        """Whether nothing that a crash left is still to be recovered."""
+        return not self._left
+
     @property
     def failures(self) -> int:
         """How many ended sessions could not be published so far; their live logs stay."""
@@ -178,12 +196,15 @@ class Background:
     # -- publishing -----------------------------------------------------------
 
     def drain(self) -> None:
-        """Publish all ended sessions now, in the calling thread; a call from within a drain does nothing."""
+        """
+        Recover and publish all ended sessions now, in the calling thread; a call from within a drain does nothing.
+        """
         with self._hurry(), self._publishing:
             if self._is_draining:
                 return
             self._is_draining = True
             try:
+                self._left.recover(self._pause)
                 self._publish_ended()
                 self._publish_amended()
             finally:
@@ -319,7 +340,8 @@ class Background:
 
     def _stop_where_full(self) -> None:
         """Seal open sessions once the store holds as much as it may; their agents go on unrecorded."""
-        if not self._open or time.monotonic() < self._check_from:
+        # What is being recovered is in the store twice for a while.
+        if not self._open or self._left or time.monotonic() < self._check_from:
             return
         self._check_from = time.monotonic() + _CHECK_SECONDS
         if self._store.is_full():
@@ -372,12 +394,12 @@ class Background:
                 self.drain()
             except Exception as error:
                 log.error("background_failed", error=f"{type(error).__name__}: {error}")
-            if self._open or self._ended or self._failed:
+            if self._open or self._ended or self._failed or self._left:
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since >= _IDLE_SECONDS:
                 self._say_idle()
                 self._thread = None
-                if self._open or self._ended:
+                if self._open or self._ended or self._left:
                     # A session came in between: it saw a living thread.
                     self._start()
                 return
@@ -395,7 +417,8 @@ class Background:
                 self._wake.get_nowait()
 
     def forked(self) -> None:
-        """Forget the parent's sessions: this is its child."""
+        """Forget the parent's sessions and its recovery: this is its child."""
+        self._left.abandon()
         self.__init__(self._store)  # type: ignore[misc]  # locks and thread of the parent are void here
 
     def end_all(self) -> None:

@@ -38,7 +38,7 @@ from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.logs import get_logger
 from replaykit.model import FrameId, ReplayConfig, ReplaySession
 from replaykit.policies import any_of
-from replaykit.protocols import Clock, StateSource, Store
+from replaykit.protocols import Clock, Log, StateSource, Store
 from replaykit.recording.background import Background, background_of
 from replaykit.recording.metadata import clean_metadata, clean_name
 from replaykit.recording.session import ActiveSession, Unrecorded
@@ -49,7 +49,6 @@ from replaykit.storage.database import MEMORY
 from replaykit.storage.log_files import MemoryLog
 from replaykit.storage.opening import open_store
 from replaykit.storage.options import StoreOptions
-from replaykit.storage.recovery import recover
 from replaykit.storage.secret_key import keyed_hasher
 
 __all__ = ["RecordingEngine"]
@@ -111,7 +110,7 @@ class RecordingEngine:
     @property
     def store(self) -> Store:
         """
-        The open store; opened, and what a crash left behind recovered, on first use.
+        The open store; opened on first use, and what a crash left behind is recovered soon.
 
         Raises:
             StorageError: It cannot be opened.
@@ -124,7 +123,7 @@ class RecordingEngine:
                 if self._store is None:
                     store = open_store(self.location, read_only=self.is_read_only, options=_options_of(self.settings))
                     if not self.is_read_only:
-                        recover(store)
+                        background_of(store).recover_soon()
                     self._store = store
         return self._store
 
@@ -135,7 +134,7 @@ class RecordingEngine:
 
     @property
     def catalogue(self) -> Catalogue:
-        """The store's sessions; reading waits for ended ones to be published."""
+        """The store's sessions; reading waits for what a crash left, and for ended ones, to be published."""
         return Catalogue(self.store, settle=self.background.drain, frames_at=self._frames_at)
 
     @property
@@ -265,7 +264,7 @@ class RecordingEngine:
         ]
         self.redactor.prepare()
         is_silent = scope.is_playing() or is_disabled()
-        live = MemoryLog(opening.session_id) if is_silent else self.store.create_log(opening.session_id)
+        live = MemoryLog(opening.session_id) if is_silent else self._new_log(opening.session_id)
         policy = None if not policies else policies[0] if len(policies) == 1 else any_of(*policies)
         try:
             session = ActiveSession(
@@ -284,6 +283,17 @@ class RecordingEngine:
         scope.opened(session)
         return session
 
+    def _new_log(self, session_id: UUID) -> Log:
+        store, is_recovered = self.store, self.background.is_recovered
+        try:
+            return store.create_log(session_id)
+        except StorageError:
+            if is_recovered:
+                raise
+            # What a crash left takes less room once it is published.
+            self.background.drain()
+            return store.create_log(session_id)
+
     def resume(self, which: Which) -> ActiveSession:
         """
         Open a session again that was interrupted; its sequences go on.
@@ -292,6 +302,7 @@ class RecordingEngine:
             SessionNotFoundError: There is none.
             SessionActiveError: A session of this recorder is open.
             UsageError: It was ended properly, or another process writes it.
+            StorageError: What is in its live log is not published yet.
         """
         if self._enclosing() is not None or (self._started is not None and self._started.is_open):
             raise SessionActiveError
@@ -300,6 +311,9 @@ class RecordingEngine:
             raise UsageError(f"session {stored.session_id} was ended; only an interrupted one can be resumed")
         if stored.state == "open":
             raise UsageError(f"session {stored.session_id} is being recorded by another process")
+        for log in self.store.logs():
+            if log.session_id == stored.session_id:
+                raise StorageError(f"{log.path} is not recovered yet: try again once it is gone", path=log.path)
         card = self.store.read(stored.session_id).card
         opening = Opening(
             session_id=stored.session_id,
@@ -313,7 +327,7 @@ class RecordingEngine:
             resumed=True,
         )
         self.redactor.prepare()
-        live = self.store.create_log(opening.session_id)
+        live = self._new_log(opening.session_id)
         last = stored.actions[-1].sequence + 1 if len(stored.actions) else 0
         policy = self.settings.auto_checkpoint
         session = ActiveSession(

@@ -162,6 +162,8 @@ class DirectoryStore:
 
     def logs(self) -> Sequence[FileLog]:
         """Return the live logs in this directory, whoever writes them; each knows its store file."""
+        # A recovery asks once it is done: what it removed makes room.
+        self._measured_at = -math.inf
         logs = []
         for name in sorted(self._names()):
             parsed = session_of_log(name)

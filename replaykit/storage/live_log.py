@@ -8,7 +8,7 @@ recovery of a log whose writer is gone, and a listing by another process.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -241,11 +241,11 @@ def _in_range(record: ActionRecord) -> ActionRecord:
     return record
 
 
-def sequences_in(reader: LogReader) -> set[int]:
-    """Return the sequences of all calls that *reader* has yet to tell of, whether they ended or not."""
-    found = {
-        item.sequence if what is Item.CALL else item["i"]
-        for what, item in reader.items()
-        if what in (Item.CALL, Item.ENTRY)
-    }
+def sequences_in(reader: LogReader, *, pause: Callable[[], None] = lambda: None) -> set[int]:
+    """Return the sequences of all calls that *reader* has yet to tell of; *pause* is called after each."""
+    found = set()
+    for what, item in reader.items():
+        if what in (Item.CALL, Item.ENTRY):
+            found.add(item.sequence if what is Item.CALL else item["i"])
+        pause()
     return found | set(reader.announced)

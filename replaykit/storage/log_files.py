@@ -25,7 +25,7 @@ __all__ = ["FileLog", "MemoryLog", "log_path", "logs_beside", "session_of_log"]
 
 _NAME = re.compile(r"\.([0-9a-f]{32})\.live\Z")
 _CLOSED = -1
-_LOCK_ATTEMPTS = 50
+_LOCK_ATTEMPTS = 1000
 _LOCK_PAUSE_S = 0.001
 _AHEAD_BYTES = 1 << 20
 _LONG_BYTES = 64 << 10
@@ -200,21 +200,31 @@ class FileLog:
         """
         try:
             with _told("create", self.path):
-                self._become_writer(self._files.open(self.path, write=True, create=True))
+                # Until it is locked it looks like a dead writer's, and a
+                # recovery elsewhere may remove it.
+                while not self._become_writer(self._files.open(self.path, write=True, create=True)):
+                    continue
         except FileExistsError as error:
             if self.has_writer():
                 raise LockedError(self.path) from error
             raise StorageError(f"{self.path} exists: recover it first", path=self.path) from error
 
     def claim(self) -> bool:
-        """Become its writer if nobody is; True when it is ours now."""
+        """
+        Become its writer if nobody is; True when it is ours now.
+
+        To others it is still a log without a writer, which they can read and
+        not claim.
+        """
         if self.descriptor != _CLOSED:
             return True
         with suppress(FileNotFoundError), _told("claim", self.path):
             handle = self._files.open(self.path, write=True, create=False)
             with self._closing_unless_held(handle):
                 # Somebody may have published and removed it between the two steps.
-                if self._files.lock(handle) and self._files.leads_to(self.path, handle):
+                is_free = self._files.lock(handle) and self._files.leads_to(self.path, handle)
+                # A shared lock keeps other recoveries away all the same.
+                if is_free and self._files.lock(handle, shared=True):
                     self._hold(handle)
         return self.descriptor != _CLOSED
 
@@ -241,13 +251,17 @@ class FileLog:
         """Close this process's descriptors only: for a forked child; the parent keeps its lock."""
         self.close()
 
-    def _become_writer(self, handle: int) -> None:
+    def _become_writer(self, handle: int) -> bool:
+        """Lock the file that was just made and hold it; False when it lost its name meanwhile."""
         with self._closing_unless_held(handle):
             for _ in range(_LOCK_ATTEMPTS):
                 if self._files.lock(handle):
+                    if not self._files.leads_to(self.path, handle):
+                        return False
                     self._hold(handle)
-                    return
-                # Another process is just asking whether the log has a writer.
+                    return True
+                # Another process is just asking whether the log has a writer, or
+                # removes it as a dead one's; on a busy machine that takes a while.
                 time.sleep(_LOCK_PAUSE_S)
         raise LockedError(self.path)
 

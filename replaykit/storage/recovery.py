@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import attrs
@@ -18,15 +19,16 @@ __all__ = ["is_published", "recover"]
 log = get_logger("storage")
 
 
-def recover(store: Store) -> int:
+def recover(store: Store, logs: Sequence[Log] | None = None, *, pause: Callable[[], None] = lambda: None) -> int:
     """
     Publish every live log of *store* whose writer is gone, as interrupted; return how many.
 
-    A log that cannot be published stays where it is and is tried again next
-    time.  A session that has parts and no log any more, since a power loss
-    took its name, is interrupted too.
+    *logs* are those that are looked at, all by default; *pause* is called
+    between slices of work.  A log that cannot be published stays where it is
+    and is tried again next time.  A session that has parts and no log any
+    more, since a power loss took its name, is interrupted too.
     """
-    recovered = sum(_recover_one(store, live) for live in store.logs())
+    recovered = sum(_recover_one(store, live, pause) for live in (store.logs() if logs is None else logs))
     # Cards first: a session that is open in them had its log then.
     for session_id in _open_sessions(store) - {live.session_id for live in store.logs()}:
         _interrupt(store, session_id)
@@ -42,20 +44,29 @@ def _open_sessions(store: Store) -> set[UUID]:
         return set()
 
 
-def _recover_one(store: Store, live: Log) -> int:
+def _recover_one(store: Store, live: Log, pause: Callable[[], None]) -> int:
     try:
         if live.has_writer() or not live.claim():
             live.close()
             return 0
+        if live.size == 0:
+            # Whoever is just making it waits for it to go.
+            live.remove()
+            return 0
         stored = _published(store, live)
-        if stored is None or not is_published(stored, live):
-            Publisher(store, live, card=None if stored is None else stored.card).publish(final=True)
+        if stored is None or not is_published(stored, live, pause=pause):
+            card = None if stored is None else stored.card
+            Publisher(store, live, card=card, pause=pause).publish(final=True)
         live.remove()
     except (OSError, UsageError) as error:
         # One log that cannot be read keeps nobody from the rest.
         log.error("recovery_failed", session=str(live.session_id), error=str(error))
         live.close()
         return 0
+    except BaseException:
+        # Nobody shall take a log for a living writer's because of an interrupt.
+        live.close()
+        raise
     log.info("session_recovered", session=str(live.session_id))
     return 1
 
@@ -101,9 +112,9 @@ def _interruption(stored: StoredSession) -> Sealing:
     )
 
 
-def is_published(stored: StoredSession, live: Log) -> bool:
+def is_published(stored: StoredSession, live: Log, *, pause: Callable[[], None] = lambda: None) -> bool:
     """
-    Return whether the parts hold all of this very log.
+    Return whether the parts hold all of this very log; *pause* is called between slices of work.
 
     Its writer died between publishing and removing it, or a power loss has
     undone the removal and perhaps taken the end of it.
@@ -114,7 +125,7 @@ def is_published(stored: StoredSession, live: Log) -> bool:
     # A resumed session has a second log, which may well be as long as the
     # first one was: only what is in it tells them apart.
     reader = LogReader(live)
-    found = sequences_in(reader)
+    found = sequences_in(reader, pause=pause)
     if reader.sealing is not None or not all(sequence in stored.sequences for sequence in found):
         return False
     is_resumed = reader.opening is not None and reader.opening.resumed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -14,6 +15,7 @@ from replaykit.storage.directory_store import DirectoryStore
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.opening import open_store
 from replaykit.storage.options import StoreOptions
+from replaykit.storage.recovery import recover
 from replaykit.testing.contracts import make_part
 
 
@@ -94,6 +96,31 @@ def test_a_dead_writers_session_goes_on_in_its_file(tmp_path: Path) -> None:
     (card,) = store.cards()
     assert (card.state, card.action_count, card.parts) == ("interrupted", 2, 2)
     store.close()
+
+
+def test_no_recovery_takes_a_log_that_is_being_made(tmp_path: Path) -> None:
+    """One process starts sessions while another one recovers the same directory, again and again."""
+    store, other = DirectoryStore(tmp_path), DirectoryStore(tmp_path)
+    barrier, is_over = threading.Barrier(2), threading.Event()
+
+    def recover_all() -> None:
+        barrier.wait()
+        while not is_over.is_set():
+            recover(other)
+
+    thread = threading.Thread(target=recover_all)
+    thread.start()
+    barrier.wait()
+    try:
+        for _ in range(500):
+            log = store.create_log(uuid4())
+            assert os.path.exists(log.path)
+            log.remove()
+    finally:
+        is_over.set()
+        thread.join()
+    store.close()
+    other.close()
 
 
 def test_a_session_in_two_files_is_one_session(tmp_path: Path) -> None:

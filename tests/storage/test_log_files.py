@@ -76,6 +76,8 @@ def test_what_was_appended_survives_kill_9(tmp_path: Path) -> None:
     assert log.claim()
     (other,) = logs_beside(SystemFiles(), str(tmp_path / "a.rpk"))
     assert not other.claim()
+    # What is being recovered is nobody's recording.
+    assert not other.has_writer()
     assert b"".join(b"%06d" % n for n in range(1000)) == log.read(0, log.size)
     log.remove()
     assert not other.claim()
@@ -95,6 +97,27 @@ def test_a_session_has_one_log(tmp_path: Path) -> None:
     again.remove()
     again.create()
     again.remove()
+
+
+def test_a_log_that_a_recovery_takes_for_a_dead_one_is_made_again(tmp_path: Path) -> None:
+    """Between its creation and its lock it looks like a dead writer's; what is appended must not go to a lost file."""
+
+    class Recovered(SystemFiles):
+        left = 2
+
+        def lock(self, handle: int, *, shared: bool = False) -> bool:
+            if self.left:
+                self.left -= 1
+                (other,) = logs_beside(SystemFiles(), str(tmp_path / "a.rpk"))
+                assert other.claim()
+                other.remove()
+            return super().lock(handle, shared=shared)
+
+    log = created(tmp_path / "a.rpk", Recovered())
+    log.append(b"kept")
+    (found,) = logs_beside(SystemFiles(), str(tmp_path / "a.rpk"))
+    assert (found.has_writer(), found.read(0, 9)) == (True, b"kept")
+    log.remove()
 
 
 def test_logs_of_other_stores_are_not_ours(tmp_path: Path) -> None:
