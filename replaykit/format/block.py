@@ -347,7 +347,10 @@ class HeadReader:
         return self._shortest(2)
 
     def _shortest(self, major: int) -> int:
-        first = self.take(1)[0]
+        if self.at >= len(self._data):
+            raise EndsInside
+        first = self._data[self.at]
+        self.at += 1
         info = first & 31
         if first >> 5 != major or info > 27:
             raise DamagedError(self._path, self._where, "the block has another shape")

@@ -7,11 +7,14 @@ unknown key is ignored, so that an older reader opens a newer recording.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 import attrs
+
+from replaykit.format.bulk import make_many
 
 __all__ = ["Card", "DetailsReader", "Entry", "Gap", "Opening", "Part", "Sealing"]
 
@@ -119,38 +122,11 @@ class Card:
     _reader: DetailsReader | None = attrs.field(default=None, init=False, eq=False, repr=False)
 
     @classmethod
-    def listed(
-        cls,
-        body: Any,
-        reader: DetailsReader,
-        session_id: UUID,
-        name: str | None,
-        created_ns: int,
-        ended_ns: int | None,
-        state: str,
-        action_count: int,
-        checkpoint_count: int,
-        duration_ns: int,
-        lost: int,
-        late: int,
-    ) -> Card:
-        """Return a card with what a listing shows; *reader* gives the other fields of *body* when one is looked at."""
+    def listed(cls, reader: DetailsReader, bodies: Sequence[Any], **columns: Iterable[Any]) -> list[Card]:
+        """Return cards with what a listing shows; *reader* gives the other fields of one of *bodies* when asked for."""
         # A store has thousands of cards and of most of them nothing else is
         # ever asked for.
-        card = _new(cls)
-        _set(card, "session_id", session_id)
-        _set(card, "name", name)
-        _set(card, "created_ns", created_ns)
-        _set(card, "ended_ns", ended_ns)
-        _set(card, "state", state)
-        _set(card, "action_count", action_count)
-        _set(card, "checkpoint_count", checkpoint_count)
-        _set(card, "duration_ns", duration_ns)
-        _set(card, "lost", lost)
-        _set(card, "late", late)
-        _set(card, "_body", body)
-        _set(card, "_reader", reader)
-        return card
+        return make_many(cls, len(bodies), _body=bodies, _reader=repeat(reader), **columns)
 
     if not TYPE_CHECKING:  # a name that no field has stays an error to the type checker
 
@@ -163,7 +139,7 @@ class Card:
             return _get(self, name)
 
 
-_new, _set, _get = object.__new__, object.__setattr__, object.__getattribute__
+_set, _get = object.__setattr__, object.__getattribute__
 _DETAILS = frozenset(
     ("ended_by", "metadata", "parent_session", "parts", "log_through", "by_kind", "capture", "redaction",
      "start_generation")

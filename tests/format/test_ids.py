@@ -9,13 +9,13 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replaykit.format.ids import uuid_of
+from replaykit.format.ids import uuids_of
 
 
 @given(st.binary(min_size=16, max_size=16))
 def test_it_is_what_the_constructor_makes(octets: bytes) -> None:
     """Equal, of equal hash, and whole when copied or pickled."""
-    short, long = uuid_of(octets), UUID(bytes=octets)
+    (short, other), long = uuids_of([octets, bytes(16)]), UUID(bytes=octets)
     assert (short, hash(short), str(short), repr(short), short.bytes) == (
         long,
         hash(long),
@@ -23,5 +23,6 @@ def test_it_is_what_the_constructor_makes(octets: bytes) -> None:
         repr(long),
         octets,
     )
+    assert other == UUID(int=0)
     assert short.is_safe is long.is_safe
     assert pickle.loads(pickle.dumps(short)) == copy.deepcopy(short) == long

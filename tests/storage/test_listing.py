@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,11 +14,13 @@ import pytest
 
 from replaykit.errors import DamagedError
 from replaykit.format.block import Block, read_block
+from replaykit.format.card_columns import cards_of_maps
 from replaykit.format.catalog import catalog_of
 from replaykit.format.entries import Card
-from replaykit.format.fields import CardReader, map_of_card
+from replaykit.format.fields import map_of_card
 from replaykit.format.segment import ACTS, CATALOG, start_segment
-from replaykit.storage.catalogue import Catalogue
+from replaykit.model import SessionSummary
+from replaykit.storage.catalogue import Catalogue, summaries_of
 from replaykit.storage.directory_store import DirectoryStore
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.files import SystemFiles
@@ -231,13 +234,28 @@ def test_a_card_of_a_listing_is_like_any_other() -> None:
         session_id=ID, name=None, created_ns=1, ended_ns=None, state="open", action_count=1, checkpoint_count=0,
         parts=3, start_generation=4,
     )  # fmt: skip
-    listed = CardReader().card(map_of_card(whole))
+    (listed,) = cards_of_maps([map_of_card(whole)])
 
-    assert attrs.evolve(CardReader().card(map_of_card(whole)), parts=5) == attrs.evolve(whole, parts=5)
-    assert repr(CardReader().card(map_of_card(whole))) == repr(whole)
+    assert attrs.evolve(cards_of_maps([map_of_card(whole)])[0], parts=5) == attrs.evolve(whole, parts=5)
+    assert repr(cards_of_maps([map_of_card(whole)])[0]) == repr(whole)
     assert listed == whole
     with pytest.raises(AttributeError):
         listed.nothing  # type: ignore[attr-defined]  # there is no such field
+
+
+def test_a_summary_of_a_listing_is_like_any_other() -> None:
+    """Equal to one that its constructor made, which sets every field."""
+    card = Card(
+        session_id=ID, name="a", created_ns=1_999_999_999, ended_ns=5_000_000_000, state="interrupted", action_count=1,
+        checkpoint_count=2, duration_ns=3_000_000_001, lost=4,
+    )  # fmt: skip
+    whole = SessionSummary(
+        session_id=ID, name="a", created_secs=1, ended_secs=5, action_count=1, checkpoint_count=2, duration_secs=3,
+        state="interrupted", lost=4,
+    )  # fmt: skip
+
+    assert [whole, attrs.evolve(whole, ended_secs=None)] == summaries_of([card, attrs.evolve(card, ended_ns=None)])
+    assert pickle.loads(pickle.dumps(summaries_of([card]))) == [whole]
 
 
 @pytest.mark.parametrize("lacking", ["s", "st"])
@@ -247,4 +265,4 @@ def test_a_card_with_another_key_in_the_place_of_its_own_is_damage(lacking: str)
                             checkpoint_count=0))  # fmt: skip
     body["so"] = body.pop(lacking)
     with pytest.raises(DamagedError):
-        CardReader().card(body)
+        cards_of_maps([body])
