@@ -8,15 +8,14 @@ stored one by one are read the same way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import repeat
 from operator import itemgetter
 from typing import Any
-from uuid import UUID
 
 from replaykit.errors import DamagedError
 from replaykit.format.entries import Card
-from replaykit.format.fields import CARD_DEFAULTS, CARD_FIELDS, STATES, Fields
+from replaykit.format.fields import CARD_DEFAULTS, CARD_FIELDS, STATES, CardReader
 from replaykit.format.ids import uuids_of
 from replaykit.format.strict import LOWEST_INTEGER, demand_plain
 
@@ -24,6 +23,7 @@ __all__ = ["NO_CARD", "CardColumns", "cards_of_maps", "columns_of_cards"]
 
 _KEYS = tuple(key for key in CARD_FIELDS if key != "s")
 _DEFAULTS = {**CARD_DEFAULTS, "st": ""}
+_LACKING = {**_DEFAULTS, "s": None}
 _SHOWN = {
     "name": "name",
     "t0": "created_ns",
@@ -36,7 +36,6 @@ _SHOWN = {
     "late": "late",
 }
 """The keys that a listing shows, and where a `Card` has their values."""
-_values_of: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*CARD_FIELDS)
 NO_CARD = ""
 """The state that stands in the place of a card for a deletion."""
 
@@ -62,6 +61,7 @@ class CardColumns:
     """
 
     def __init__(self, columns: Mapping[str, Any], sessions: Sequence[bytes], path: str = "", offset: int = 0) -> None:
+        self._reader = CardReader(path, offset)
         self._path = path
         self._offset = offset
         self._sessions = sessions
@@ -70,7 +70,7 @@ class CardColumns:
     def cards(self) -> Sequence[Card | None]:
         """Return the cards, None for a deletion."""
         shown = {name: self._columns.get(key) or repeat(_DEFAULTS[key]) for key, name in _SHOWN.items()}
-        cards = Card.listed(self, range(len(self._sessions)), session_id=uuids_of(self._sessions), **shown)
+        cards = Card.listed_together(self, range(len(self._sessions)), session_id=uuids_of(self._sessions), **shown)
         states = self._columns["st"]
         if NO_CARD not in states:
             return cards
@@ -78,25 +78,7 @@ class CardColumns:
 
     def details(self, row: int) -> Mapping[str, Any]:
         """Return the fields of the card in *row* that no listing shows; DamagedError when they are malformed."""
-        body = {key: column[row] for key, column in self._columns.items()}
-        fields = Fields({**CARD_DEFAULTS, **body}, self._path, self._offset)
-        metadata, kinds = fields.mapping("meta"), fields.mapping("kinds")
-        demand_plain([metadata, kinds], path=self._path, offset=self._offset)
-        if set(map(type, kinds.values())) - {int}:
-            raise fields.malformed("kinds")
-        parent = fields.get("par")
-        return {
-            "ended_by": fields.text("by"),
-            # The default is one object for all cards: each gets its own.
-            "metadata": metadata or {},
-            "parent_session": None if parent is None else UUID(bytes=parent),
-            "parts": fields.integer("parts"),
-            "log_through": fields.integer("log"),
-            "by_kind": kinds or {},
-            "capture": fields.text("cap") or "full",
-            "redaction": fields.text("red"),
-            "start_generation": fields.optional_integer("gen"),
-        }
+        return self._reader.details({key: column[row] for key, column in self._columns.items()})
 
     def _checked(self, key: str, column: Any) -> Sequence[Any]:
         kinds = CARD_FIELDS[key]
@@ -114,31 +96,32 @@ class CardColumns:
         return DamagedError(self._path, self._offset, f"the field {key!r} of a card is malformed")
 
 
-def cards_of_maps(bodies: Iterable[Mapping[str, Any]], *, path: str = "", offset: int = 0) -> list[Card]:
+def cards_of_maps(bodies: Sequence[Mapping[str, Any]], *, path: str = "", offset: int = 0) -> list[Card]:
     """
-    Return the cards in *bodies*, maps from `decode_map` in which nothing is trusted.
-
-    What is in metadata and counts is checked when they are looked at; *path*
-    and *offset* only say in errors where the maps were.
+    Return what `CardReader` makes of each of *bodies*: cheaper where there are many.
 
     Raises:
-        DamagedError: A field is missing or has another type than it should.
+        DamagedError: In one of them a field is missing or has another type than it should.
     """
-    rows = [_row(body, path, offset) for body in bodies]
-    if not rows:
+    if not bodies:
         return []
-    columns = dict(zip(CARD_FIELDS, map(list, zip(*rows, strict=True)), strict=True))
+    present = set[str]().union(*bodies)
+    keys = [key for key in CARD_FIELDS if key in present]
+    if len(keys) < len(present):
+        _demand_plain_news(bodies, path, offset)
+    if not {"s", "st"} <= present:
+        raise DamagedError(path, offset, "a card is malformed")
+    values_of = itemgetter(*keys)
+    rows = [values_of(body if len(body) == len(present) else {**_LACKING, **body}) for body in bodies]
+    columns = dict(zip(keys, map(list, zip(*rows, strict=True)), strict=True))
     sessions = columns.pop("s")
-    if set(map(type, sessions)) - {bytes} or set(map(len, sessions)) - {16} or NO_CARD in columns["st"]:
+    if set(map(type, sessions)) != {bytes} or set(map(len, sessions)) != {16} or NO_CARD in columns["st"]:
         raise DamagedError(path, offset, "a card is malformed")
     return CardColumns(columns, sessions, path, offset).cards()  # type: ignore[return-value]  # none is NO_CARD
 
 
-def _row(body: Mapping[str, Any], path: str, offset: int) -> tuple[Any, ...]:
-    filled = {**CARD_DEFAULTS, **body}
-    if "s" not in body or "st" not in body:
-        raise DamagedError(path, offset, "a card is malformed")
-    if len(filled) != len(CARD_FIELDS):
-        # What a newer release adds is ignored, but must be plain.
-        demand_plain(body, path=path, offset=offset)
-    return _values_of(filled)
+def _demand_plain_news(bodies: Sequence[Mapping[str, Any]], path: str, offset: int) -> None:
+    """Return if all is plain in cards with keys that a newer release has added, which are ignored."""
+    for body in bodies:
+        if not body.keys() <= CARD_FIELDS.keys():
+            demand_plain(body, path=path, offset=offset)

@@ -10,7 +10,7 @@ are stored as columns.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from operator import add
 from typing import Any, NamedTuple
@@ -19,9 +19,9 @@ import attrs
 
 from replaykit.errors import DamagedError
 from replaykit.format.block import Block
-from replaykit.format.card_columns import NO_CARD, CardColumns, cards_of_maps, columns_of_cards
+from replaykit.format.card_columns import NO_CARD, CardColumns, columns_of_cards
 from replaykit.format.entries import Card
-from replaykit.format.fields import Fields, map_of_card
+from replaykit.format.fields import CardReader, Fields, map_of_card
 from replaykit.format.index import Place
 from replaykit.format.segment import CATALOG, body_of
 from replaykit.format.strict import LOWEST_INTEGER, decode_map, demand_plain, encode_body, encode_value
@@ -131,7 +131,9 @@ def catalog_of(block: Block, *, path: str = "") -> Catalog:
         raise DamagedError(path, block.offset, "the catalog contradicts itself")
     if "cols" in body:
         return Catalog(number=number, base=base, records=_records_of_columns(fields, first, block))
-    return Catalog(number=number, base=base, records=_records_of_maps(stored, first, block, path))
+    reader = CardReader(path, block.offset)
+    records = [_record(item, first + at, reader, block, path) for at, item in enumerate(stored)]
+    return Catalog(number=number, base=base, records=records)
 
 
 def _records_of_columns(fields: Fields, first: int, block: Block) -> list[Record]:
@@ -154,15 +156,9 @@ def _records_of_columns(fields: Fields, first: int, block: Block) -> list[Record
     return list(map(partial(tuple.__new__, Record), rows))
 
 
-def _records_of_maps(stored: Sequence[Any], first: int, block: Block, path: str) -> list[Record]:
-    if set(map(type, stored)) != {dict}:
+def _record(stored: Any, number: int, reader: CardReader, block: Block, path: str) -> Record:
+    if type(stored) is not dict:
         raise DamagedError(path, block.offset, "the catalog holds something else than cards")
-    bodies = [each["card"] for each in stored if type(each.get("card")) is dict]
-    cards = iter(cards_of_maps(bodies, path=path, offset=block.offset))
-    return [_record(each, first + at, cards, block, path) for at, each in enumerate(stored)]
-
-
-def _record(stored: dict[str, Any], number: int, cards: Iterator[Card], block: Block, path: str) -> Record:
     published_ns, body = stored.get("pt"), stored.get("card")
     if type(published_ns) is not int or published_ns < LOWEST_INTEGER:
         raise DamagedError(path, block.offset, "a commit has no time")
@@ -171,8 +167,9 @@ def _record(stored: dict[str, Any], number: int, cards: Iterator[Card], block: B
     if len(stored) > len(("pt", "at", "card")):
         # What a newer release adds is ignored, but must be plain.
         demand_plain(stored, path=path, offset=block.offset)
+    card = reader.card(body)
     index = _index(stored.get("at"), block, path)
-    return Record(number=number, session_id=body["s"], published_ns=published_ns, card=next(cards), at=index)
+    return Record(number=number, session_id=body["s"], published_ns=published_ns, card=card, at=index)
 
 
 def _deletion(stored: dict[str, Any], number: int, published_ns: int, block: Block, path: str) -> Record:

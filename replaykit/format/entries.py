@@ -122,10 +122,42 @@ class Card:
     _reader: DetailsReader | None = attrs.field(default=None, init=False, eq=False, repr=False)
 
     @classmethod
-    def listed(cls, reader: DetailsReader, bodies: Sequence[Any], **columns: Iterable[Any]) -> list[Card]:
-        """Return cards with what a listing shows; *reader* gives the other fields of one of *bodies* when asked for."""
+    def listed(
+        cls,
+        body: Any,
+        reader: DetailsReader,
+        session_id: UUID,
+        name: str | None,
+        created_ns: int,
+        ended_ns: int | None,
+        state: str,
+        action_count: int,
+        checkpoint_count: int,
+        duration_ns: int,
+        lost: int,
+        late: int,
+    ) -> Card:
+        """Return a card with what a listing shows; *reader* gives the other fields of *body* when one is looked at."""
         # A store has thousands of cards and of most of them nothing else is
         # ever asked for.
+        card = _new(cls)
+        _set(card, "session_id", session_id)
+        _set(card, "name", name)
+        _set(card, "created_ns", created_ns)
+        _set(card, "ended_ns", ended_ns)
+        _set(card, "state", state)
+        _set(card, "action_count", action_count)
+        _set(card, "checkpoint_count", checkpoint_count)
+        _set(card, "duration_ns", duration_ns)
+        _set(card, "lost", lost)
+        _set(card, "late", late)
+        _set(card, "_body", body)
+        _set(card, "_reader", reader)
+        return card
+
+    @classmethod
+    def listed_together(cls, reader: DetailsReader, bodies: Sequence[Any], **columns: Iterable[Any]) -> list[Card]:
+        """Return a card like those of `listed` for each of *bodies*; *columns* are named like the fields."""
         return make_many(cls, len(bodies), _body=bodies, _reader=repeat(reader), **columns)
 
     if not TYPE_CHECKING:  # a name that no field has stays an error to the type checker
@@ -139,7 +171,7 @@ class Card:
             return _get(self, name)
 
 
-_set, _get = object.__setattr__, object.__getattribute__
+_new, _set, _get = object.__new__, object.__setattr__, object.__getattribute__
 _DETAILS = frozenset(
     ("ended_by", "metadata", "parent_session", "parts", "log_through", "by_kind", "capture", "redaction",
      "start_generation")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -10,11 +12,14 @@ import attrs
 
 from replaykit.errors import DamagedError
 from replaykit.format.entries import Card, Gap, Opening, Sealing
+from replaykit.format.ids import uuid_of
+from replaykit.format.strict import LOWEST_INTEGER, demand_plain
 
 __all__ = [
     "CARD_DEFAULTS",
     "CARD_FIELDS",
     "STATES",
+    "CardReader",
     "Fields",
     "map_of_card",
     "map_of_gap",
@@ -53,6 +58,8 @@ CARD_FIELDS: dict[str, tuple[type, ...]] = {
 CARD_DEFAULTS: dict[str, object] = {
     key: None if _NONE in kinds else kinds[0]() for key, kinds in CARD_FIELDS.items() if key not in ("s", "st")
 }
+_card_values = itemgetter(*CARD_FIELDS)
+_CARD_SHAPES = frozenset(product(*CARD_FIELDS.values()))
 STATES = ("open", "sealed", "interrupted")
 """What a session may be in."""
 
@@ -212,6 +219,90 @@ def map_of_card(card: Card) -> dict[str, Any]:
             "gen": card.start_generation,
         }
     )
+
+
+class CardReader:
+    """
+    Makes cards of maps from `decode_map`, in which nothing is trusted.
+
+    *path* and *offset* only say in errors where the maps were.
+    """
+
+    def __init__(self, path: str = "", offset: int = 0) -> None:
+        self._path = path
+        self._offset = offset
+
+    def card(self, body: Mapping[str, Any]) -> Card:
+        """
+        Return the card in *body*; what is in its metadata and counts is checked when they are looked at.
+
+        Raises:
+            DamagedError: A field is missing or has another type than it should.
+        """
+        filled = {**CARD_DEFAULTS, **body}
+        if len(filled) != len(CARD_FIELDS):
+            self._demand_keys(body)
+        try:
+            values = _card_values(filled)
+        except KeyError as error:
+            raise self._malformed() from error
+        # A listing makes thousands of cards: the types of all values are
+        # looked up at once.
+        if tuple(map(type, values)) not in _CARD_SHAPES:
+            raise self._malformed()
+        session_id, _, created_ns, ended_ns, state, actions, checkpoints, duration_ns, lost, late = shown = values[:10]
+        parent, parts, log_through, generation = values[10:14]
+        least = min(
+            created_ns,
+            ended_ns or 0,
+            actions,
+            checkpoints,
+            duration_ns,
+            lost,
+            late,
+            parts,
+            log_through,
+            generation or 0,
+        )
+        if state not in STATES or len(session_id) != 16 or least < LOWEST_INTEGER:
+            raise self._malformed()
+        if parent is not None and len(parent) != 16:
+            raise self._malformed()
+        return Card.listed(body, self, uuid_of(session_id), *shown[1:])
+
+    def details(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Return the other fields of the card in *body*, which `card` has seen.
+
+        Raises:
+            DamagedError: Metadata or counts are malformed.
+        """
+        fields = Fields({**CARD_DEFAULTS, **body}, self._path, self._offset)
+        metadata, kinds = fields.mapping("meta"), fields.mapping("kinds")
+        demand_plain([metadata, kinds], path=self._path, offset=self._offset)
+        if set(map(type, kinds.values())) - {int}:
+            raise fields.malformed("kinds")
+        return {
+            "ended_by": fields.text("by"),
+            # The default is one object for all cards: each gets its own.
+            "metadata": metadata or {},
+            "parent_session": _parent(fields),
+            "parts": fields.integer("parts"),
+            "log_through": fields.integer("log"),
+            "by_kind": kinds or {},
+            "capture": fields.text("cap") or "full",
+            "redaction": fields.text("red"),
+            "start_generation": fields.optional_integer("gen"),
+        }
+
+    def _demand_keys(self, body: Mapping[str, Any]) -> None:
+        if "s" not in body or "st" not in body:
+            raise self._malformed()
+        # What a newer release adds is ignored, but must be plain.
+        demand_plain(body, path=self._path, offset=self._offset)
+
+    def _malformed(self) -> DamagedError:
+        return DamagedError(self._path, self._offset, "a card is malformed")
 
 
 def _without_defaults(body: dict[str, Any]) -> dict[str, Any]:
