@@ -302,7 +302,7 @@ def _header(data: bytes, at: int, path: str, where: int) -> _Header:
     if data[at : at + 2] != BLOCK_START[: max(len(data) - at, 0)]:
         raise DamagedError(path, where, "no block begins here")
     reader = HeadReader(data, at + 2 + SYNC_BYTES, path, where)
-    kind, codec, offset, watermark = (reader.number() for _ in range(4))
+    kind, codec, offset, watermark = reader.numbers(4)
     reader.expect(_PREVIOUS)
     previous = reader.take(32)
     if codec == _PLAIN:
@@ -340,14 +340,17 @@ class HeadReader:
         if self.take(len(literal)) != literal:
             raise DamagedError(self._path, self._where, "the block has another shape")
 
-    def number(self) -> int:
-        return self._shortest(0)
+    def numbers(self, count: int) -> list[int]:
+        return [self._shortest(0) for _ in range(count)]
 
     def length(self) -> int:
         return self._shortest(2)
 
     def _shortest(self, major: int) -> int:
-        first = self.take(1)[0]
+        if self.at >= len(self._data):
+            raise EndsInside
+        first = self._data[self.at]
+        self.at += 1
         info = first & 31
         if first >> 5 != major or info > 27:
             raise DamagedError(self._path, self._where, "the block has another shape")

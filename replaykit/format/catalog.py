@@ -11,6 +11,7 @@ are stored as columns.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from operator import add
 from typing import Any, NamedTuple
 
@@ -45,7 +46,13 @@ class Record(NamedTuple):
     session_id: bytes
     published_ns: int
     card: Card | None = None
-    place: Place | None = None
+    at: tuple[int, int] = (0, 0)
+
+    @property
+    def place(self) -> Place | None:
+        """Where its index is."""
+        # Made when it is asked for: what the collector has to walk through costs a listing more than its making.
+        return Place(*self.at) if self.card is not None else None
 
 
 @attrs.frozen(kw_only=True)
@@ -77,14 +84,13 @@ def encode_catalog(number: int, base: int, records: Sequence[Record]) -> bytes:
     head = {"n": number, "base": base}
     if len(records) < _COLUMNS_FROM:
         return encode_body({**head, "add": [_map_of_record(record) for record in records]})
-    places = [(0, 0) if each.place is None else (each.place.offset, each.place.size) for each in records]
     return encode_body(
         {
             **head,
             "s": b"".join(record.session_id for record in records),
             "pt": [record.published_ns for record in records],
-            "o": [offset for offset, _ in places],
-            "z": [size for _, size in places],
+            "o": [record.at[0] for record in records],
+            "z": [record.at[1] for record in records],
             "cols": columns_of_cards([None if each.card is None else map_of_card(each.card) for each in records]),
         }
     )
@@ -96,10 +102,9 @@ def size_of_record(record: Record) -> int:
 
 
 def _map_of_record(record: Record) -> dict[str, Any]:
-    if record.card is None or record.place is None:
+    if record.card is None:
         return {"pt": record.published_ns, "s": record.session_id}
-    place = [record.place.offset, record.place.size]
-    return {"pt": record.published_ns, "at": place, "card": map_of_card(record.card)}
+    return {"pt": record.published_ns, "at": list(record.at), "card": map_of_card(record.card)}
 
 
 def catalog_of(block: Block, *, path: str = "") -> Catalog:
@@ -144,9 +149,11 @@ def _records_of_columns(fields: Fields, first: int, block: Block) -> list[Record
         raise fields.malformed("o")
     if [size == 0 for size in sizes] != [state == NO_CARD for state in fields.mapping("cols").get("st", ())]:
         raise fields.malformed("z")
-    cards = CardColumns(fields.mapping("cols"), count, fields.path, fields.offset).cards(sessions)
-    indexes = (Place(offset, size) if size else None for offset, size in zip(offsets, sizes, strict=True))
-    return list(map(Record, range(first, first + count), sessions, times, cards, indexes))
+    cards = CardColumns(fields.mapping("cols"), sessions, fields.path, fields.offset).cards()
+    places = zip(offsets, sizes, strict=True)
+    rows = zip(range(first, first + count), sessions, times, cards, places, strict=True)
+    # What `Record._make` does, without a call in Python for each.
+    return list(map(partial(tuple.__new__, Record), rows))
 
 
 def _record(stored: Any, number: int, reader: CardReader, block: Block, path: str) -> Record:
@@ -162,7 +169,7 @@ def _record(stored: Any, number: int, reader: CardReader, block: Block, path: st
         demand_plain(stored, path=path, offset=block.offset)
     card = reader.card(body)
     index = _index(stored.get("at"), block, path)
-    return Record(number=number, session_id=body["s"], published_ns=published_ns, card=card, place=index)
+    return Record(number=number, session_id=body["s"], published_ns=published_ns, card=card, at=index)
 
 
 def _deletion(stored: dict[str, Any], number: int, published_ns: int, block: Block, path: str) -> Record:

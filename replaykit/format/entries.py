@@ -7,11 +7,14 @@ unknown key is ignored, so that an older reader opens a newer recording.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 import attrs
+
+from replaykit.format.bulk import make_many
 
 __all__ = ["Card", "DetailsReader", "Entry", "Gap", "Opening", "Part", "Sealing"]
 
@@ -151,6 +154,11 @@ class Card:
         _set(card, "_body", body)
         _set(card, "_reader", reader)
         return card
+
+    @classmethod
+    def listed_together(cls, reader: DetailsReader, bodies: Sequence[Any], **columns: Iterable[Any]) -> list[Card]:
+        """Return a card like those of `listed` for each of *bodies*; *columns* are named like the fields."""
+        return make_many(cls, len(bodies), _body=bodies, _reader=repeat(reader), **columns)
 
     if not TYPE_CHECKING:  # a name that no field has stays an error to the type checker
 

@@ -14,6 +14,7 @@ import attrs
 from replaykit.digests import completed
 from replaykit.errors import AmbiguousSessionError, SessionNotFoundError, StorageError, UsageError
 from replaykit.format.actions import action_from_entry, checkpoint_from_entry
+from replaykit.format.bulk import make_many
 from replaykit.format.entries import Card, Entry
 from replaykit.format.index import Sequences
 from replaykit.format.names import safe_name
@@ -100,19 +101,21 @@ class Catalogue:
         if state not in (None, "open", "sealed", "interrupted"):
             raise UsageError(f"unknown state {state!r}: give open, sealed or interrupted")
         if all(asked is None for asked in (name, state, since, until, where)):
-            return [summary_of(card) for card in self.cards()]
+            return summaries_of(self.cards())
         matches = _metadata_test(where)
         names = _spellings(name)
         earliest, latest = _seconds(since), _seconds(until)
-        return [
-            summary_of(card)
-            for card in self.cards()
-            if (name is None or card.name in names)
-            and (state is None or card.state == state)
-            and (earliest is None or card.created_ns / 1e9 >= earliest)
-            and (latest is None or card.created_ns / 1e9 <= latest)
-            and (matches is None or matches(card))
-        ]
+        return summaries_of(
+            [
+                card
+                for card in self.cards()
+                if (name is None or card.name in names)
+                and (state is None or card.state == state)
+                and (earliest is None or card.created_ns / 1e9 >= earliest)
+                and (latest is None or card.created_ns / 1e9 <= latest)
+                and (matches is None or matches(card))
+            ]
+        )
 
     def resolve(self, which: Which, *, unique: bool = False) -> UUID:
         """
@@ -353,18 +356,20 @@ def _seconds(moment: datetime | float | None) -> float | None:
     return moment.timestamp() if isinstance(moment, datetime) else moment
 
 
-def summary_of(card: Card) -> SessionSummary:
-    """Return the summary of a card."""
-    return SessionSummary(
-        session_id=card.session_id,
-        name=card.name,
-        created_secs=card.created_ns // 1_000_000_000,
-        ended_secs=None if card.ended_ns is None else card.ended_ns // 1_000_000_000,
-        action_count=card.action_count,
-        checkpoint_count=card.checkpoint_count,
-        duration_secs=card.duration_ns // 1_000_000_000,
-        state=card.state,  # type: ignore[arg-type]  # written by us as one of the three
-        lost=card.lost,
+def summaries_of(cards: Sequence[Card]) -> list[SessionSummary]:
+    """Return the summaries of *cards*."""
+    return make_many(
+        SessionSummary,
+        len(cards),
+        session_id=[card.session_id for card in cards],
+        name=[card.name for card in cards],
+        created_secs=[card.created_ns // 1_000_000_000 for card in cards],
+        ended_secs=[None if card.ended_ns is None else card.ended_ns // 1_000_000_000 for card in cards],
+        action_count=[card.action_count for card in cards],
+        checkpoint_count=[card.checkpoint_count for card in cards],
+        duration_secs=[card.duration_ns // 1_000_000_000 for card in cards],
+        state=[card.state for card in cards],
+        lost=[card.lost for card in cards],
     )
 
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from operator import itemgetter
 from uuid import UUID, uuid4
 
 import attrs
@@ -318,7 +319,7 @@ class DirectoryStore:
         """Return one card per published session, in order of publishing; reads no action."""
         with self._guard.lock:
             self._demand_open()
-            found = sorted(self._found().values(), key=lambda each: each[-1].order)
+            found = sorted(self._found().values(), key=itemgetter(-1))
             return [self._card(each) for each in found]
 
     def read(self, session_id: UUID) -> SegmentSession:

@@ -342,7 +342,7 @@ class FileStore:
             # what a deletion hides.
             published_ns=published_ns or max(self._clock(), listing.published_ns + 1, after_ns + 1),
             card=card,
-            place=index,
+            at=index or (0, 0),
         )
         base, stored = listing.next_catalog(record)
         place = writer.add(CATALOG, encode_catalog(record.number, base, stored))

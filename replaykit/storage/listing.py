@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 
 from replaykit.errors import DamagedError
 from replaykit.format.block import Block
@@ -13,6 +14,7 @@ from replaykit.storage.segment_file import SegmentFile
 
 __all__ = ["Listing"]
 
+_published_ns = attrgetter("published_ns")
 _KEPT = 512
 _SUMMED_UP_PER_COMMIT = 8
 
@@ -94,7 +96,7 @@ class Listing:
         if records:
             self._recent.extend(records)
             self.number = records[-1].number
-            self.published_ns = max(self.published_ns, *(record.published_ns for record in records))
+            self.published_ns = max(self.published_ns, *map(_published_ns, records))
 
     def _chain(self, segment: SegmentFile, newest: Block | None) -> Iterator[tuple[Catalog, int]]:
         block = newest

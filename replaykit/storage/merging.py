@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import attrs
 
@@ -14,11 +15,12 @@ from replaykit.storage.stored_session import Piece, SegmentSession
 __all__ = ["Found", "card_of_pieces", "merged"]
 
 
-@attrs.frozen
-class Found:
-    """A session's newest record in one file."""
+class Found(NamedTuple):
+    """A session's newest record in one file; those of all files sort as they were published."""
 
+    published_ns: int
     path: str
+    number: int
     record: Record
 
     @property
@@ -27,25 +29,21 @@ class Found:
         assert self.record.card is not None
         return self.record.card
 
-    @property
-    def order(self) -> tuple[int, str, int]:
-        """Where it stands among the records of all files."""
-        return self.record.published_ns, self.path, self.record.number
-
 
 def merged(listed: Iterable[tuple[str, Sequence[Record]]]) -> dict[bytes, list[Found]]:
     """Return, for each session that is not deleted, its records in order; a deletion hides all before it."""
     found: dict[bytes, list[Found]] = {}
     for path, records in listed:
         for record in records:
-            found.setdefault(record.session_id, []).append(Found(path, record))
+            number, session_id, published_ns, _, _ = record
+            found.setdefault(session_id, []).append(Found(published_ns, path, number, record))
     return {session_id: alive for session_id, everywhere in found.items() if (alive := _alive(everywhere))}
 
 
 def _alive(everywhere: list[Found]) -> list[Found]:
     if len(everywhere) == 1:
         return everywhere if everywhere[0].record.card is not None else []
-    everywhere.sort(key=lambda each: each.order)
+    everywhere.sort()
     since = max((at + 1 for at, each in enumerate(everywhere) if each.record.card is None), default=0)
     return everywhere[since:]
 

@@ -24,9 +24,10 @@ from replaykit.errors import (
     UnsupportedVersionError,
 )
 from replaykit.format.block import LIVE_LEVEL
+from replaykit.format.card_columns import cards_of_maps
 from replaykit.format.catalog import Record, encode_catalog
 from replaykit.format.entries import Card, Part
-from replaykit.format.fields import CardReader, map_of_card
+from replaykit.format.fields import map_of_card
 from replaykit.format.merkle import Trees
 from replaykit.format.parts import LIVE_BLOCK_BYTES, encode_part, trees_after
 from replaykit.format.segment import CATALOG, start_segment
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SqliteStore"]
 
+_CARDS_AT_ONCE = 512
 _SCHEMA_VERSION = 1
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS replaykit_meta(key TEXT PRIMARY KEY, value);
@@ -313,7 +315,7 @@ class SqliteStore:
             sync=os.urandom(8), file_id=uuid4().bytes, created_ns=now, writer="replaykit", level=level
         )
         _, place = encode_part(writer, part, trees=trees, block_bytes=block_bytes)
-        record = Record(number=1, session_id=card.session_id.bytes, published_ns=now, card=card, place=place)
+        record = Record(number=1, session_id=card.session_id.bytes, published_ns=now, card=card, at=place)
         catalog = writer.add(CATALOG, encode_catalog(1, 0, [record]))
         writer.add_tail(catalog.offset, writer.previous)
         return writer.take()
@@ -410,14 +412,19 @@ class SqliteStore:
         ]
 
     def _cards(self, stored: Sequence[tuple[Any, Any]]) -> list[Card]:
+        cards: list[Card] = []
+        for at in range(0, len(stored), _CARDS_AT_ONCE):
+            cards += self._some_cards(stored[at : at + _CARDS_AT_ONCE])
+        return cards
+
+    def _some_cards(self, stored: Sequence[tuple[Any, Any]]) -> list[Card]:
         if not all(type(body) is bytes for _, body in stored):
             raise DamagedError(self._path, 0, "a card is no CBOR")
-        reader = CardReader(self._path)
-        cards = [reader.card(body) for body in decode_maps((body for _, body in stored), path=self._path)]
+        bodies = list(decode_maps([body for _, body in stored], mark=os.urandom(8), path=self._path))
         # Else thousands of cards could each have one large session read.
-        if any(card.session_id.bytes != session_id for card, (session_id, _) in zip(cards, stored, strict=True)):
+        if [body.get("s") for body in bodies] != [session_id for session_id, _ in stored]:
             raise DamagedError(self._path, 0, "a card is of another session")
-        return cards
+        return cards_of_maps(bodies, path=self._path)
 
     # -- the connection -------------------------------------------------------------
 

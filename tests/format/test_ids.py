@@ -9,7 +9,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replaykit.format.ids import uuid_of
+from replaykit.format.ids import uuid_of, uuids_of
 
 
 @given(st.binary(min_size=16, max_size=16))
@@ -23,5 +23,6 @@ def test_it_is_what_the_constructor_makes(octets: bytes) -> None:
         repr(long),
         octets,
     )
-    assert short.is_safe is long.is_safe
+    assert [short, UUID(int=0)] == uuids_of([octets, bytes(16)])
+    assert {short.is_safe, uuids_of([octets])[0].is_safe} == {long.is_safe}
     assert pickle.loads(pickle.dumps(short)) == copy.deepcopy(short) == long

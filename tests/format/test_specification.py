@@ -68,7 +68,7 @@ def every_block() -> dict[int, list[Block]]:
         duration_ns=1, ended_by="exit", lost=1, late=1, metadata={"m": 1}, parent_session=session_id, parts=2,
         log_through=3, by_kind={"find": 1}, redaction="r", start_generation=1,
     )  # fmt: skip
-    record = Record(number=1, session_id=session_id.bytes, published_ns=1, card=card, place=place)
+    record = Record(number=1, session_id=session_id.bytes, published_ns=1, card=card, at=place)
     deletion = Record(number=2, session_id=session_id.bytes, published_ns=2)
     writer.add(kinds.CATALOG, encode_catalog(2, 0, [record, deletion]))
     writer.add(kinds.CATALOG, encode_catalog(9, 0, [record, *[deletion] * 8]))

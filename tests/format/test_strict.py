@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tracemalloc
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import cbor2
@@ -12,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replaykit.errors import DamagedError, UsageError
-from replaykit.format.strict import decode_body, encode_body
+from replaykit.format.strict import decode_body, decode_map, decode_maps, encode_body
 
 LEAVES = (
     st.none()
@@ -85,6 +87,52 @@ def test_hostile_bodies_are_refused_at_once(data: bytes) -> None:
         assert tracemalloc.get_traced_memory()[1] < 64 << 20
     finally:
         tracemalloc.stop()
+
+
+def _all_or_nothing(maps: Iterable[dict[str, Any]]) -> str | None:
+    try:
+        return repr(list(maps))
+    except DamagedError:
+        return None
+
+
+def _demand_the_same(bodies: Sequence[bytes]) -> None:
+    expected = _all_or_nothing(decode_map(body) for body in bodies)
+    assert expected == _all_or_nothing(decode_maps(bodies, mark=os.urandom(8)))
+
+
+@pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
+def test_among_many_a_hostile_body_is_refused_as_it_is_alone(data: bytes) -> None:
+    """Wherever it stands."""
+    good = [encode_body({"a": number}) for number in range(150)]
+    _demand_the_same([*good, data, *good])
+
+
+@given(st.lists(st.dictionaries(st.text("abcé"), VALUES), min_size=1), st.data())
+def test_bodies_that_end_in_another_place_are_refused(bodies: list[dict[str, Any]], data: st.DataObject) -> None:
+    """Though together they are the same bytes: a body is one map, exactly."""
+    encoded = [encode_body(body) for body in bodies]
+    assert repr(bodies) == _all_or_nothing(decode_maps(encoded, mark=os.urandom(8)))
+    whole = b"".join(encoded)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), min_size=len(bodies) - 1, max_size=len(bodies) - 1)))
+    edges = [0, *cuts, len(whole)]
+    _demand_the_same([whole[start:stop] for start, stop in zip(edges, edges[1:], strict=False)])
+
+
+def test_a_body_that_swallows_what_parts_it_from_the_next_is_refused() -> None:
+    """It makes up for that with a mark of its own, which is another one."""
+    mark = b"\x48" + bytes(8)
+    inner = b"\xa1\x61x\x58" + bytes((len(mark) + 1,))
+    _demand_the_same([b"\xa0" + mark + inner, b"x"])
+    _demand_the_same([b"\xa0" + mark + b"\xa0", b""])
+
+
+def test_many_large_and_deep_bodies_are_read_like_small_ones() -> None:
+    """Whatever cannot be decoded together is decoded alone."""
+    deep: Any = 1
+    for _ in range(65):
+        deep = [deep]
+    _demand_the_same([encode_body({"x": value}) for value in (1, deep, "x" * 5000, bytes(70_000), 2)])
 
 
 @pytest.mark.parametrize("value", [object(), 2**64, -(2**63) - 1, {1: 2}, {b"x": 1}, {1, 2}, 1j, "\ud800"])

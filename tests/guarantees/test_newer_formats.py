@@ -40,7 +40,7 @@ def newer_file(path: Path, **head: Any) -> None:
     part = attrs.evolve(make_part(ID), actions=actions)
     _, newest = encode_part(writer, part, trees=trees_after(None))
     card = card_after(part, None, checkpoint_count=0)
-    record = Record(number=1, session_id=ID.bytes, published_ns=5, card=card, place=newest)
+    record = Record(number=1, session_id=ID.bytes, published_ns=5, card=card, at=newest)
     base, stored = Listing().next_catalog(record)
     place = writer.add(CATALOG, encode_catalog(record.number, base, stored))
     writer.add_tail(place.offset, writer.previous)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,11 +14,13 @@ import pytest
 
 from replaykit.errors import DamagedError
 from replaykit.format.block import Block, read_block
+from replaykit.format.card_columns import cards_of_maps
 from replaykit.format.catalog import catalog_of
 from replaykit.format.entries import Card
 from replaykit.format.fields import CardReader, map_of_card
 from replaykit.format.segment import ACTS, CATALOG, start_segment
-from replaykit.storage.catalogue import Catalogue
+from replaykit.model import SessionSummary
+from replaykit.storage.catalogue import Catalogue, summaries_of
 from replaykit.storage.directory_store import DirectoryStore
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.files import SystemFiles
@@ -205,6 +208,22 @@ def test_a_catalog_like_those_below_is_read_where_nothing_is_wrong() -> None:
     assert (record.card.name, record.card.metadata, record.card.by_kind) == ("a", {"user": "u"}, {"find": 1})
 
 
+@pytest.mark.parametrize(
+    "card",
+    [{"s": ID.bytes}, *({**CARD, **changes} for changes in (
+        {"st": "gone"}, {"st": ""}, {"s": b"short"}, {"s": None}, {"name": 1}, {"n": 1.5}, {"n": True},
+        {"t0": -(2**63) - 1}, {"t1": -(2**63) - 1}, {"par": b"short"}, {"new": SIMPLE}, {b"x": 1}, {"kinds": []},
+    ))],
+)  # fmt: skip
+def test_a_hostile_card_is_damage_alone_and_among_others(card: dict[str, Any]) -> None:
+    """By either reader."""
+    with pytest.raises(DamagedError):
+        CardReader().card(card)
+    for bodies in ([card], [CARD, card], [card, CARD]):
+        with pytest.raises(DamagedError):
+            cards_of_maps(bodies)
+
+
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_catalog_is_damage(body: dict[str, Any]) -> None:
     """Whatever is wrong in it, the error is the one for damage."""
@@ -231,13 +250,30 @@ def test_a_card_of_a_listing_is_like_any_other() -> None:
         session_id=ID, name=None, created_ns=1, ended_ns=None, state="open", action_count=1, checkpoint_count=0,
         parts=3, start_generation=4,
     )  # fmt: skip
-    listed = CardReader().card(map_of_card(whole))
+    other, listed = cards_of_maps([{**CARD, "new": 1}, map_of_card(whole)])
+    alone = CardReader().card(map_of_card(whole))
 
-    assert attrs.evolve(CardReader().card(map_of_card(whole)), parts=5) == attrs.evolve(whole, parts=5)
-    assert repr(CardReader().card(map_of_card(whole))) == repr(whole)
+    assert [CardReader().card(CARD), whole] == [other, alone]
+    assert attrs.evolve(alone, parts=5) == attrs.evolve(whole, parts=5)
+    assert repr(cards_of_maps([map_of_card(whole)])[0]) == repr(whole)
     assert listed == whole
     with pytest.raises(AttributeError):
         listed.nothing  # type: ignore[attr-defined]  # there is no such field
+
+
+def test_a_summary_of_a_listing_is_like_any_other() -> None:
+    """Equal to one that its constructor made, which sets every field."""
+    card = Card(
+        session_id=ID, name="a", created_ns=1_999_999_999, ended_ns=5_000_000_000, state="interrupted", action_count=1,
+        checkpoint_count=2, duration_ns=3_000_000_001, lost=4,
+    )  # fmt: skip
+    whole = SessionSummary(
+        session_id=ID, name="a", created_secs=1, ended_secs=5, action_count=1, checkpoint_count=2, duration_secs=3,
+        state="interrupted", lost=4,
+    )  # fmt: skip
+
+    assert [whole, attrs.evolve(whole, ended_secs=None)] == summaries_of([card, attrs.evolve(card, ended_ns=None)])
+    assert pickle.loads(pickle.dumps(summaries_of([card]))) == [whole]
 
 
 @pytest.mark.parametrize("lacking", ["s", "st"])
@@ -248,3 +284,5 @@ def test_a_card_with_another_key_in_the_place_of_its_own_is_damage(lacking: str)
     body["so"] = body.pop(lacking)
     with pytest.raises(DamagedError):
         CardReader().card(body)
+    with pytest.raises(DamagedError):
+        cards_of_maps([CARD, body])
