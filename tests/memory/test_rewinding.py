@@ -137,6 +137,7 @@ def test_a_view_is_gone_when_nobody_refers_to_it():
     memory.put("x" * 1_000_000)
     # SQLite keeps one descriptor of a file that is locked, and uses it for the next.
     memory.at(1).close()
+    gc.collect()
     before = descriptors()
     views = [memory.at(1) for _ in range(5)]
     held = descriptors()
@@ -144,7 +145,7 @@ def test_a_view_is_gone_when_nobody_refers_to_it():
     del views
     gc.collect()
 
-    assert descriptors() == before <= held
+    assert descriptors() <= before <= held
     memory.close()
 
 
