@@ -54,12 +54,14 @@ if TYPE_CHECKING:
     from replaykit.model import Update as Update
     from replaykit.model import Verification as Verification
     from replaykit.operations import Operation as Operation
+    from replaykit.playback.comparing import compare as compare
     from replaykit.playback.player import Player as Player
     from replaykit.playback.player import play as play
     from replaykit.policies import any_of as any_of
     from replaykit.policies import before as before
     from replaykit.policies import every as every
     from replaykit.policies import on_error as on_error
+    from replaykit.replaying import replay as replay
     from replaykit.wrapping import Recorder as Recorder
     from replaykit.wrapping import configure as configure
     from replaykit.wrapping import recorder_of as recorder_of
@@ -78,8 +80,10 @@ _HOMES = {
     "replaykit.memory.memory": "Memory",
     "replaykit.model": _MODEL,
     "replaykit.operations": "Operation",
+    "replaykit.playback.comparing": "compare",
     "replaykit.playback.player": "Player play",
     "replaykit.policies": "any_of before every on_error",
+    "replaykit.replaying": "replay",
     "replaykit.wrapping": "Recorder configure recorder_of records session wrap",
 }
 _WHERE = {name: (module, name) for module, names in _HOMES.items() for name in names.split()}
@@ -130,6 +134,7 @@ __all__ = [
     "__version__",
     "any_of",
     "before",
+    "compare",
     "configure",
     "errors",
     "every",
@@ -139,6 +144,7 @@ __all__ = [
     "play",
     "recorder_of",
     "records",
+    "replay",
     "session",
     "wrap",
 ]

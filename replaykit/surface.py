@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from replaykit.errors import NoActiveSessionError
-from replaykit.model import ReplayConfig, ReplaySession, SessionSummary
+import attrs
+
+from replaykit.errors import NoActiveSessionError, UsageError
+from replaykit.intercept.proxy import RecordedObject
+from replaykit.model import Checkpoint, ReplayConfig, ReplayOptions, ReplayResult, ReplaySession, SessionSummary
+from replaykit.playback.replaying import Target, replay_session
+from replaykit.playback.targets import Methods
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.handle import SessionHandle
 from replaykit.storage.catalogue import Catalogue, Which
@@ -159,6 +165,55 @@ class SessionSurface(SessionReader):
         """
         return self._engine.resume(which).session_id
 
+    def replay(
+        self,
+        which: Which = "last",
+        *,
+        target: Any = None,
+        from_checkpoint: int | Checkpoint | None = None,
+        options: ReplayOptions | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        **more: Any,
+    ) -> ReplayResult:
+        """
+        Run a session's calls again and say what came out otherwise.
+
+        They run on this memory; for a wrapped object, on what it wraps, which
+        is *target*.  *options*, or the keywords of `ReplayOptions`, say what runs and
+        how strictly it is compared.  Nothing is recorded; nothing is written
+        without leave.
+
+        Raises:
+            SessionNotFoundError: There is no such session.
+            CheckpointNotFoundError: The session has no checkpoint *from_checkpoint*.
+            UsageError: This has no memory to replay on, or an option is wrong.
+        """
+        start = from_checkpoint.id if isinstance(from_checkpoint, Checkpoint) else from_checkpoint
+        chosen = attrs.evolve(options or ReplayOptions(), **more)
+        if start is not None:
+            chosen = attrs.evolve(chosen, from_checkpoint=start)
+        runs_on = self.replay_target(chosen, target)
+        return replay_session(self.get_session(which), runs_on, chosen, progress=progress)
+
+    def replay_target(self, options: ReplayOptions, wrapped: Any = None) -> Target:
+        """
+        Return what recorded calls run on again: the *wrapped* object, or this surface's own memory.
+
+        Raises:
+            UsageError: There is none.
+        """
+        if isinstance(wrapped, RecordedObject):
+            return Methods(wrapped.__wrapped__, wrapped._self_rows, options)
+        raise UsageError(
+            "a recorder has no memory to replay on: replaykit.replay(session, target) takes a memory, "
+            "a wrapped object or functions"
+        )
+
+    def surface_of(self, target: Any, name: str) -> Any:
+        """Return what *name* of this surface is for the wrapped object *target*."""
+        value = getattr(self, name)
+        return functools.partial(value, target=target) if name == "replay" else value
+
     def stats(self) -> dict[str, int]:
         """Return counts: open, skipped and unpublished sessions, lost actions, unscoped and forked calls."""
         return self._engine.stats()
@@ -169,5 +224,8 @@ class SessionSurface(SessionReader):
 
 
 SessionSurface.surface_names = frozenset(
-    name for cls in (SessionReader, SessionSurface) for name in vars(cls) if not name.startswith("_")
+    name
+    for cls in (SessionReader, SessionSurface)
+    for name in vars(cls)
+    if not name.startswith("_") and name not in ("replay_target", "surface_of")
 )

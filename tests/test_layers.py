@@ -25,7 +25,7 @@ _LAYERS = [
     "playback",
     "surface",
     "memory adapters exporters",
-    "wrapping loading",
+    "wrapping loading replaying",
     "cli viewer testing pytest_plugin",
     "__main__",
 ]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from replaykit._version import __version__
+from replaykit.cli.bisect import bisect
 from replaykit.cli.branching import fork, lineage_in, show_lineage
 from replaykit.cli.care import compact, delete, doctor, recover, verify
+from replaykit.cli.diff import diff
+from replaykit.cli.replay import replay
 from replaykit.cli.tail import tail
-from replaykit.cli.words import as_json_option, ends, target_of, words_argument
-from replaykit.model import Diagnosis, ReplayAction, ReplaySession, SessionSummary
+from replaykit.cli.words import action_of, as_json_option, ends, target_of, words_argument
+from replaykit.model import Diagnosis, SessionSummary
 from replaykit.settings import default_store
 
 __all__ = ["program"]
@@ -34,7 +36,7 @@ def program() -> None:
     """
 
 
-for _verb in (verify, doctor, recover, compact, delete, tail, fork):
+for _verb in (verify, doctor, recover, compact, delete, tail, diff, replay, fork, bisect):
     program.add_command(_verb)
 
 
@@ -73,7 +75,7 @@ def show(words: tuple[str, ...], limit: int, as_json: bool) -> None:
     target = target_of(words)
     with load(target.store) as recording:
         session = recording.get_session(target.session)
-        action = None if target.number is None else _action(session, target.number)
+        action = None if target.number is None else action_of(session, target.number)
         if as_json:
             from replaykit.cli.as_json import dump
 
@@ -85,15 +87,6 @@ def show(words: tuple[str, ...], limit: int, as_json: bool) -> None:
             show_session(console(), session, limit)
         else:
             show_action(console(), action)
-
-
-def _action(session: ReplaySession, number: int) -> ReplayAction:
-    # A sealed session has no holes: the number is the place.
-    near = session.actions[number : number + 1]
-    for action in itertools.chain(near, session.actions):
-        if action.sequence == number:
-            return action
-    raise click.UsageError(f"session {session.session_id} has no action {number}; it has {len(session.actions)}")
 
 
 @program.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import attrs
 import click
 
 from replaykit.errors import DamagedError, PlaybackError, ReplaykitError, StorageError, StoreNotFoundError
+from replaykit.model import ReplayAction, ReplaySession
 from replaykit.settings import default_store
 
 __all__ = [
@@ -19,9 +21,11 @@ __all__ = [
     "EXIT_UNREADABLE",
     "EXIT_USAGE",
     "Target",
+    "action_of",
     "as_json_option",
     "ends",
     "existing",
+    "is_store",
     "target_of",
     "words_argument",
 ]
@@ -51,7 +55,7 @@ def target_of(words: tuple[str, ...]) -> Target:
         click.UsageError: There are too many, or the last is no number.
     """
     rest = list(words)
-    store = rest.pop(0) if rest and _is_store(rest[0]) else default_store()
+    store = rest.pop(0) if rest and is_store(rest[0]) else default_store()
     named = bool(rest)
     if len(rest) == 1 and rest[0].isdigit() and len(rest[0]) <= _SHORT_NUMBER:
         rest.insert(0, "last")
@@ -75,7 +79,23 @@ def existing(store: str | None) -> str:
     return location
 
 
-def _is_store(word: str) -> bool:
+def action_of(session: ReplaySession, number: int) -> ReplayAction:
+    """
+    Return action *number* of a session.
+
+    Raises:
+        click.UsageError: It has none.
+    """
+    # A sealed session has no holes: the number is the place.
+    near = session.actions[number : number + 1]
+    for action in itertools.chain(near, session.actions):
+        if action.sequence == number:
+            return action
+    raise click.UsageError(f"session {session.session_id} has no action {number}; it has {len(session.actions)}")
+
+
+def is_store(word: str) -> bool:
+    """Return whether *word* names a store: by its ending, a slash, or because it is there."""
     return word.endswith((*_SUFFIXES, "/")) or "/" in word or os.path.exists(word)
 
 

@@ -148,7 +148,7 @@ class RecordedObject(wrapt.BaseObjectProxy):  # type: ignore[type-arg]  # generi
         except AttributeError:
             # The target's own names come first, then the session surface.
             if name in getattr(self._self_recorder, "surface_names", ()):
-                return getattr(self._self_recorder, name)
+                return self._self_recorder.surface_of(self, name)
             raise
         if name in self._self_children:
             return self._self_child(name, value)

@@ -220,6 +220,15 @@ class Change:
             self._end(now)
         self._begin(then.frame_id, then.fields, created_ns=then.created_ns, content_id=then.content_id)
 
+    def set_frame(self, version: Version, now: Version | None) -> None:
+        """Let what *version*, which may be of another memory, holds stand in place of *now*, or as a frame anew."""
+        self._is_empty = False
+        if now is None:
+            self._frame_count += 1
+        else:
+            self._end(now)
+        self._begin(version.frame_id, version.fields, created_ns=version.created_ns, content_id=None)
+
     def remove(self, old: Version) -> None:
         """Remove the frame whose live version is *old*."""
         self._is_empty = False

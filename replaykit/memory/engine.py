@@ -21,11 +21,11 @@ from replaykit.memory.connection import Connection
 from replaykit.memory.fields import Fields, checked
 from replaykit.memory.forking import fork, past
 from replaykit.memory.frame_ids import FrameIds
-from replaykit.memory.history import Moment, demand_kept, generation_of, limit_of
+from replaykit.memory.history import Moment, demand_kept, generation_of, hash_at, last_change, limit_of
 from replaykit.memory.lineage import lineage_of
 from replaykit.memory.pruning import give_back, prune
 from replaykit.memory.restoring import restore
-from replaykit.memory.schema import load_generation, load_state
+from replaykit.memory.schema import change_next_id, load_generation, load_state
 from replaykit.memory.search import Scored, rank, snippet, words
 from replaykit.model import Answer, Erasure, Frame, Hit, Lineage, Pruning, SearchResult, StateSnapshot
 
@@ -288,6 +288,37 @@ class Engine:
                 generation=state.generation,
             )
             return snapshot, state_hash.digest(state.frames_hash)
+
+    def state_hash_at(self, generation: int) -> bytes:
+        """
+        Return the 32-byte hash of what the memory held at *generation*.
+
+        Raises:
+            CheckpointNotFoundError: It cannot be gone back to.
+        """
+        with self._reading() as connection:
+            return state_hash.digest(hash_at(connection, demand_kept(connection, generation)))
+
+    def last_change(self, frame_id: object, since: int) -> str | None:
+        """Return what happened to a frame after generation *since*, in words; None if nothing did."""
+        with self._reading() as connection:
+            return last_change(connection, frame_id, since)
+
+    # -- replaying ----------------------------------------------------------------
+
+    @property
+    def connection(self) -> Connection:
+        """The connection that all calls go through."""
+        return self._connection
+
+    def over(self, connection: Connection) -> Engine:
+        """Return an engine like this one over another connection, which stays the caller's."""
+        return Engine(self.path, time_ns=self._time_ns, connection=connection)
+
+    def go_on_from(self, frame_ids: Iterable[int]) -> None:
+        """Give the next frame the lowest of *frame_ids* that none has had yet: for replaying under recorded ids."""
+        with self._connection.writing() as connection:
+            change_next_id(connection, frame_ids)
 
     # -- going back ---------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from replaykit.storage.placing import drafted
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["fork", "past"]
+__all__ = ["fork", "past", "private_branch"]
 
 
 def past(origin: Connection, moment: Moment) -> Connection:
@@ -78,6 +78,17 @@ def fork(origin: Connection, path: str, moment: Moment | None, *, now_ns: int) -
             _forget(origin, birth)
             raise
     return Connection(path, create=False, read_only=False)
+
+
+def private_branch(origin: Connection, moment: Moment) -> Connection:
+    """
+    Return a branch that has no name and goes with its connection; it may be written.
+
+    Raises:
+        CheckpointNotFoundError: *moment* is none that can be gone back to.
+    """
+    copy, _ = _filled(origin, "", moment, 0)
+    return Connection.over(harden(copy), origin.path)
 
 
 def _filled(origin: Connection, path: str, moment: Moment | None, now_ns: int) -> tuple[apsw.Connection, _Birth]:

@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 __all__ = [
     "Moment",
     "came_after",
+    "changes_at",
     "demand_kept",
     "ended_after",
     "first_version_after",
     "generation_of",
     "has_table",
     "hash_at",
+    "kept_generations",
+    "last_change",
     "limit_of",
     "live_ids",
     "next_id_at",
@@ -166,6 +169,45 @@ def has_table(connection: apsw.Connection, name: str, *, schema: str = "main") -
     """Return whether *schema* has a table of stored values with this name."""
     sql = f"SELECT 1 FROM {schema}.sqlite_schema WHERE name = ? AND type = 'table' AND rootpage > 0"  # noqa: S608
     return connection.execute(sql, (name,)).get is not None
+
+
+def last_change(connection: apsw.Connection, frame_id: object, since: int) -> str | None:
+    """Return what happened last to a frame after generation *since*, in words; None if nothing did."""
+    if not isinstance(frame_id, int):
+        return None
+    bindings = (frame_id, since)
+    if connection.execute("SELECT 1 FROM memory_erasures WHERE frame_id = ? AND until > ?", bindings).get:
+        return "erased"
+    row = connection.execute(
+        "SELECT since, until FROM memory_versions WHERE frame_id = ? ORDER BY since DESC LIMIT 1", (frame_id,)
+    ).get
+    if row is None:
+        return None
+    begun, ended = row
+    if since < ended < FOREVER:
+        return f"deleted at generation {ended}"
+    if begun <= since:
+        return None
+    older = "SELECT 1 FROM memory_versions WHERE frame_id = ? AND since < ?"
+    is_update = connection.execute(older, (frame_id, begun)).get is not None
+    return f"{'updated' if is_update else 'put'} at generation {begun}"
+
+
+def kept_generations(connection: apsw.Connection, first: int, last: int) -> list[int]:
+    """Return the generations from *first* to *last* that can be gone back to, ascending."""
+    sql = "SELECT generation FROM memory_generations WHERE generation BETWEEN ? AND ? ORDER BY generation"
+    return [generation for (generation,) in connection.execute(sql, (first, last))]
+
+
+def changes_at(connection: apsw.Connection, before: int, generation: int) -> Iterator[str]:
+    """Yield what the writes after generation *before* up to *generation* did to frames, in words."""
+    rows = connection.execute(
+        "SELECT frame_id, max(since > ?1 AND since <= ?2), max(until > ?1 AND until <= ?2) FROM memory_versions "
+        "WHERE (since > ?1 AND since <= ?2) OR (until > ?1 AND until <= ?2) GROUP BY frame_id ORDER BY frame_id",
+        (before, generation),
+    ).fetchall()
+    for frame_id, begun, ended in rows:
+        yield f"frame {frame_id} was {'updated' if begun and ended else 'put' if begun else 'deleted'}"
 
 
 # -- what came later ------------------------------------------------------------

@@ -11,13 +11,16 @@ import attrs
 from replaykit.errors import UsageError
 from replaykit.intercept.binding import Binder, binder_of
 from replaykit.intercept.shapes import RUNNERS, Recorded
+from replaykit.memory.bisecting import bisect, find_arguments, with_writer
 from replaykit.memory.engine import UNSET, Engine, Unset
 from replaykit.memory.files import read_file
 from replaykit.memory.history import Moment
 from replaykit.memory.holding import sessions_with
 from replaykit.memory.keeping import generations_to_keep
+from replaykit.memory.replaying import SOURCE, Live, replay_target
 from replaykit.model import (
     Answer,
+    Bisection,
     Checkpoint,
     Erasure,
     Frame,
@@ -25,6 +28,7 @@ from replaykit.model import (
     Pruning,
     ReplayAction,
     ReplayConfig,
+    ReplayOptions,
     SearchResult,
     StateSnapshot,
 )
@@ -35,23 +39,22 @@ from replaykit.surface import SessionSurface
 
 __all__ = ["Memory", "open_memory"]
 
-_SOURCE = "replaykit.Memory"
 _OPERATIONS = {
-    "put": Operation(kind="put", name="put", source=_SOURCE),
-    "put_many": Operation(kind="put_many", name="put_many", source=_SOURCE, ignore=("progress",)),
-    "update": Operation(kind="update", name="update", source=_SOURCE),
-    "delete": Operation(kind="delete", name="delete", source=_SOURCE),
-    "erase": Operation(kind="delete", name="erase", source=_SOURCE),
-    "get": Operation(kind="find", name="get", source=_SOURCE, by_id=True),
-    "find": Operation(kind="find", name="find", source=_SOURCE),
-    "ask": Operation(kind="ask", name="ask", source=_SOURCE),
+    "put": Operation(kind="put", name="put", source=SOURCE, ignore=("dedupe",)),
+    "put_many": Operation(kind="put_many", name="put_many", source=SOURCE, ignore=("progress", "dedupe")),
+    "update": Operation(kind="update", name="update", source=SOURCE),
+    "delete": Operation(kind="delete", name="delete", source=SOURCE),
+    "erase": Operation(kind="delete", name="erase", source=SOURCE),
+    "get": Operation(kind="find", name="get", source=SOURCE, by_id=True),
+    "find": Operation(kind="find", name="find", source=SOURCE),
+    "ask": Operation(kind="ask", name="ask", source=SOURCE),
     # It returns a generation, which is no frame's id.
-    "restore": Operation(kind="update", name="restore", source=_SOURCE, ids="result.frame_ids"),
+    "restore": Operation(kind="update", name="restore", source=SOURCE, ids="result.frame_ids"),
 }
 
 # A file that can be read is recorded as the put of what is in it, which plays
 # and replays without the file.  Of another there is no content to hash.
-_REFUSED_FILE = Operation(kind="put", name="put_file", source=_SOURCE, content="arguments.content")
+_REFUSED_FILE = Operation(kind="put", name="put_file", source=SOURCE, content="arguments.content")
 
 
 def _given(bind: Binder) -> Binder:
@@ -246,7 +249,7 @@ class Memory(SessionSurface):
 
     def _erase(self, frame_id: int | list[int]) -> Erasure:
         erasure = self._frames.erase(frame_id)
-        sessions = sessions_with(self._engine.catalogue, erasure.frame_ids, source=_SOURCE)
+        sessions = sessions_with(self._engine.catalogue, erasure.frame_ids, source=SOURCE)
         return attrs.evolve(erasure, sessions=sessions)
 
     # -- reading ------------------------------------------------------------------
@@ -381,6 +384,40 @@ class Memory(SessionSurface):
     def lineage(self) -> Lineage:
         """Which memory this is, which one it was forked from and which forks of it are known."""
         return self._frames.lineage
+
+    def bisect(
+        self,
+        find: str | ReplayAction,
+        k: int = 10,
+        *,
+        mode: str = "auto",
+        good: Moment | None = None,
+        bad: Moment | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Bisection:
+        """
+        Return the write after which *find* gives something else: other hits, order or contents.
+
+        *find* is a query or a recorded find.  It is known to be right at *good*
+        (for a recorded find: then; else at the beginning) and to be wrong at
+        *bad* (by default: now).  About log2 of the generations between are
+        asked; where the answer changed several times, one of the changes is
+        found.  Not recorded.
+
+        Raises:
+            UsageError: The answer is the same at both ends, or *find* is no find.
+            CheckpointNotFoundError: *good* or *bad* cannot be gone back to.
+        """
+        arguments = find_arguments(find, k=k, mode=mode)
+        known = find.generation if good is None and isinstance(find, ReplayAction) else good
+        begin = 0 if known is None else self._frames.generation_of(known)
+        end = self.generation if bad is None else self._frames.generation_of(bad)
+        found = bisect(self._frames, lambda engine: engine.find(**arguments), good=begin, bad=end, progress=progress)
+        return with_writer(found, self._engine.catalogue)
+
+    def replay_target(self, options: ReplayOptions, wrapped: Any = None) -> Live:
+        """Return what a replay of calls of this memory runs on."""
+        return replay_target(self._frames, options)
 
     # -- the end ------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ no valid Unicode.  The full-text index holds live frames only and no content.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ __all__ = [
     "FOREVER",
     "VERSION",
     "State",
+    "change_next_id",
     "create",
     "demand_readable",
     "has_tables",
@@ -240,6 +241,14 @@ def load_state(connection: apsw.Connection) -> State:
         frames_hash=state_hash.from_bytes(frames_hash),
         index_hash=state_hash.from_bytes(index_hash),
     )
+
+
+def change_next_id(connection: apsw.Connection, frame_ids: Iterable[int]) -> None:
+    """Give the next frame the lowest of *frame_ids* that none has had yet; part of the caller's transaction."""
+    given = connection.execute("SELECT next_id FROM memory_state").get
+    lowest = min((frame_id for frame_id in frame_ids if frame_id >= given), default=None)
+    if lowest is not None:
+        connection.execute("UPDATE memory_state SET next_id = ?", (lowest,))
 
 
 def save_state(connection: apsw.Connection, state: State, *, made_ns: int) -> None:

@@ -20,6 +20,7 @@ from replaykit.model.actions import (
     Update,
 )
 from replaykit.model.integrity import Compaction, Diagnosis, Finding, Recovery, Severity, Usage, Verification
+from replaykit.model.options import ReplayOptions, Tolerances
 from replaykit.model.results import (
     Answer,
     Erasure,
@@ -27,7 +28,7 @@ from replaykit.model.results import (
     Hit,
     SearchResult,
 )
-from replaykit.model.rewinding import KnownFork, Lineage, Pruning
+from replaykit.model.rewinding import Bisection, KnownFork, Lineage, Pruning
 from replaykit.model.sessions import (
     Checkpoint,
     Playable,
@@ -40,20 +41,22 @@ from replaykit.model.sessions import (
 )
 from replaykit.model.structured import Opaque, Structured
 from replaykit.model.verdicts import (
+    ActionResult,
     ComparisonReport,
     ComparisonSummary,
     Divergence,
     DivergenceType,
     ModelResult,
-    ReplayOptions,
     ReplayResult,
     SessionComparison,
 )
 
 __all__ = [
+    "ActionResult",
     "ActionType",
     "Answer",
     "Ask",
+    "Bisection",
     "Checkpoint",
     "Checkpointed",
     "Compaction",
@@ -96,6 +99,7 @@ __all__ = [
     "Severity",
     "StateSnapshot",
     "Structured",
+    "Tolerances",
     "ToolCall",
     "Update",
     "Usage",

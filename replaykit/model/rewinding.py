@@ -6,7 +6,10 @@ from uuid import UUID
 
 import attrs
 
-__all__ = ["KnownFork", "Lineage", "Pruning"]
+from replaykit.model.actions import FrameId
+from replaykit.model.results import SearchResult
+
+__all__ = ["Bisection", "KnownFork", "Lineage", "Pruning"]
 
 
 @attrs.frozen(kw_only=True)
@@ -54,3 +57,35 @@ class Pruning:
     generations: int = 0
     kept: int = 0
     bytes: int = 0
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class Bisection:
+    """
+    The write after which a find gives another answer.
+
+    Attributes:
+        generation: The first generation with the other answer.
+        last_good: The kept generation before it.
+        changes: What was done to frames between the two, in words.
+        lost: Frames that are found no more; so ``new`` and ``moved``.
+        before: What the find gave at the good generation.
+        after: What it gives at ``generation``.
+        probes: How many states were asked.
+        session_id: The session that recorded the write, and its ``sequence`` there; None if no session did.
+    """
+
+    generation: int
+    last_good: int
+    changes: tuple[str, ...] = ()
+    lost: tuple[FrameId, ...] = ()
+    new: tuple[FrameId, ...] = ()
+    moved: tuple[FrameId, ...] = ()
+    before: SearchResult = attrs.field(factory=SearchResult)
+    after: SearchResult = attrs.field(factory=SearchResult)
+    probes: int = 0
+    session_id: UUID | None = None
+    sequence: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<Bisection generation {self.generation}: {', '.join(self.changes[:3])}>"

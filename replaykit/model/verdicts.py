@@ -9,15 +9,19 @@ from uuid import UUID
 
 import attrs
 
+from replaykit.model.actions import FrameId
+from replaykit.model.options import ReplayOptions
+
 __all__ = [
+    "ActionResult",
     "ComparisonReport",
     "ComparisonSummary",
     "Divergence",
     "DivergenceType",
     "ModelResult",
-    "ReplayOptions",
     "ReplayResult",
     "SessionComparison",
+    "divergence_record",
 ]
 
 
@@ -25,8 +29,14 @@ class DivergenceType(enum.Enum):
     """In what way a replayed action differs."""
 
     OUTPUT_MISMATCH = "output_mismatch"
+    HITS_LOST = "hits_lost"
+    HITS_NEW = "hits_new"
+    HITS_MOVED = "hits_moved"
+    SCORE_DRIFT = "score_drift"
     RESULT_COUNT_DIFFERENCE = "result_count_difference"
+    CONTENT_CHANGED = "content_changed"
     ERROR_VS_SUCCESS = "error_vs_success"
+    ARGUMENTS_CHANGED = "arguments_changed"
     STATE_HASH_MISMATCH = "state_hash_mismatch"
     MISSING = "missing"
     EXTRA = "extra"
@@ -35,7 +45,14 @@ class DivergenceType(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Divergence:
-    """One difference between what was recorded and what came back."""
+    """
+    One difference between what was recorded and what came back.
+
+    ``original_preview`` is what was expected, ``replay_preview`` what was
+    seen; ``where`` leads to the first difference (``hits[2].score``) and
+    ``details`` says it in a sentence.  ``cause`` is a likely one, empty where
+    none is known; ``frames`` are the frames that it is about.
+    """
 
     at_sequence: int
     action_type: str
@@ -43,24 +60,47 @@ class Divergence:
     original_preview: str = ""
     replay_preview: str = ""
     details: str = ""
+    where: str = ""
+    cause: str = ""
+    frames: tuple[FrameId, ...] = ()
+
+
+def divergence_record(item: Divergence) -> dict[str, Any]:
+    """Return *item* as a flat dict."""
+    fields = attrs.asdict(item)
+    return fields | {"divergence_type": item.divergence_type.value, "frames": list(item.frames)}
 
 
 @attrs.frozen(kw_only=True)
-class ReplayOptions:
-    """What a replay runs and how strictly it compares."""
+class ActionResult:
+    """
+    What replaying one action gave.
 
-    skip_puts: bool = False
-    skip_finds: bool = False
-    skip_asks: bool = False
-    stop_on_mismatch: bool = False
-    top_k: int | None = None
-    score_tolerance: float = 0.0
-    order: str = "exact"
+    ``status`` is ``matched``, ``mismatched``, ``skipped``, ``errored`` or
+    ``not_comparable``; ``reason`` says why for the last three.
+    """
+
+    sequence: int
+    action_type: str
+    status: str
+    reason: str = ""
+    divergences: tuple[Divergence, ...] = ()
+    duration_ns: int = 0
+    recorded_duration_ns: int = 0
+    diff: str = ""
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class ReplayResult:
-    """The verdict of a replay; true only on success."""
+    """
+    The verdict of a replay; true only on success.
+
+    Attributes:
+        total_actions: How many actions were to be replayed, also when the run stopped early.
+        action_results: One per action that was looked at, by sequence.
+        incomplete: Why the recording or the replay is not whole; then it can fail, but never pass.
+        notes: What a reader of the verdict has to know.
+    """
 
     session_id: UUID
     total_actions: int
@@ -68,13 +108,29 @@ class ReplayResult:
     mismatched_actions: int = 0
     skipped_actions: int = 0
     errored_actions: int = 0
+    incomparable_actions: int = 0
     duration_ns: int = 0
     divergences: Sequence[Divergence] = ()
+    action_results: Sequence[ActionResult] = ()
+    incomplete: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    options: ReplayOptions = attrs.field(factory=ReplayOptions)
+
+    @property
+    def verdict(self) -> str:
+        """``passed``, ``failed``, ``errored``, ``incomplete`` or ``nothing compared``."""
+        if self.mismatched_actions:
+            return "failed"
+        if self.errored_actions:
+            return "errored"
+        if self.incomplete or self.incomparable_actions:
+            return "incomplete"
+        return "passed" if self.matched_actions else "nothing compared"
 
     @property
     def is_success(self) -> bool:
-        """Something was compared, and all of it agreed."""
-        return self.matched_actions > 0 and not (self.mismatched_actions or self.errored_actions)
+        """Something was compared, all of it agreed, and nothing is missing."""
+        return self.verdict == "passed"
 
     @property
     def match_rate(self) -> float:
@@ -89,19 +145,36 @@ class ReplayResult:
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return one flat dict per divergence."""
-        return [{**attrs.asdict(item), "divergence_type": item.divergence_type.value} for item in self.divergences]
+        return [divergence_record(item) for item in self.divergences]
+
+    def to_pandas(self) -> Any:
+        """
+        Return the divergences as a pandas ``DataFrame``.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        import pandas
+
+        return pandas.DataFrame(self.to_records())
 
     def __bool__(self) -> bool:
         return self.is_success
 
     def __repr__(self) -> str:
         matched = f"{self.matched_actions}/{self.total_actions} matched"
-        return f"<ReplayResult {matched}, {len(self.divergences)} divergences>"
+        return f"<ReplayResult {self.verdict}: {matched}, {len(self.divergences)} divergences>"
 
 
 @attrs.frozen(kw_only=True, repr=False)
 class SessionComparison:
-    """What two sessions have in common; it has no truth value: ask ``is_identical``."""
+    """
+    What two sessions have in common; it has no truth value: ask ``is_identical``.
+
+    The sequences ascend.  A differing action is named by its sequence in A;
+    ``pairs`` has the sequences in A and B of all actions that were held
+    against each other.
+    """
 
     session_a: UUID
     session_b: UUID
@@ -109,11 +182,31 @@ class SessionComparison:
     actions_only_in_b: Sequence[int] = ()
     differing_actions: Sequence[Divergence] = ()
     matching_actions: int = 0
+    pairs: Sequence[tuple[int, int]] = attrs.field(default=(), eq=False)
 
     @property
     def is_identical(self) -> bool:
         """Nothing is missing on either side and nothing differs."""
         return not (self.actions_only_in_a or self.actions_only_in_b or self.differing_actions)
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return one flat dict per difference: those of pairs, then what only A has, then what only B has."""
+        return [
+            *(divergence_record(item) for item in self.differing_actions),
+            *({"at_sequence": sequence, "divergence_type": "only_in_a"} for sequence in self.actions_only_in_a),
+            *({"at_sequence": sequence, "divergence_type": "only_in_b"} for sequence in self.actions_only_in_b),
+        ]
+
+    def to_pandas(self) -> Any:
+        """
+        Return the differences as a pandas ``DataFrame``.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        import pandas
+
+        return pandas.DataFrame(self.to_records())
 
     def __bool__(self) -> bool:
         raise TypeError("a SessionComparison has no truth value; ask .is_identical")

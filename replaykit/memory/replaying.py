@@ -1,0 +1,244 @@
+"""What recorded calls of the embedded memory run on again: its past with hindsight, a branch, or itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from replaykit.errors import CheckpointNotFoundError, FrameNotFoundError
+from replaykit.memory.forking import private_branch
+from replaykit.memory.hindsight import Hindsight
+from replaykit.model import Checkpoint, Divergence, DivergenceType, ReplayAction, ReplayOptions, ReplaySession
+from replaykit.playback.judging import content_changed
+from replaykit.playback.replaying import Clean, Declined, NotComparable, Ran, ran
+from replaykit.playback.targets import bound, changed_by, demand_leave
+
+if TYPE_CHECKING:
+    from replaykit.memory.engine import Engine
+
+__all__ = ["SOURCE", "replay_target"]
+
+SOURCE = "replaykit.Memory"
+"""What recordings call the memory."""
+
+_FIELDS = ("content", "title", "uri", "metadata")
+
+
+def replay_target(engine: Engine, options: ReplayOptions) -> Now | Then | Live:
+    """Return what a replay with these options runs on."""
+    return {"now": Now, "then": Then, "live": Live}[options.base](engine, options)
+
+
+class Live:
+    """The memory as it is: reads run, writes only with leave."""
+
+    notes: Sequence[str] = ()
+
+    def __init__(self, engine: Engine, options: ReplayOptions) -> None:
+        self._engine = engine
+        self._options = options
+        self._generation = engine.generation
+
+    @contextmanager
+    def opened(self, session: ReplaySession, checkpoint: Checkpoint | None) -> Iterator[None]:
+        """The memory stays as it is."""
+        self.notes = ("reads ran on the memory as it is now, writes were not run",)
+        yield
+
+    def takes(self, action: ReplayAction) -> bool:
+        """Whether it was a call of a memory."""
+        return action.source == SOURCE
+
+    def checked(self, action: ReplayAction, arguments: Mapping[str, Any], clean: Clean) -> list[Divergence] | None:
+        """Nothing is checked: a write is run or declined."""
+        return None
+
+    def run(self, action: ReplayAction, arguments: Mapping[str, Any]) -> Ran:
+        """Call the method of that name."""
+        demand_leave(action, self._options)
+        return self._called(self._engine, action, arguments)
+
+    def state_hash(self, checkpoint: Checkpoint) -> bytes | None:
+        """The memory has gone on since: there is nothing to compare."""
+        return None
+
+    def cause(self, divergence: Divergence, action: ReplayAction) -> str:
+        """What changed since the action was recorded."""
+        return cause_of(self._engine, divergence, action.generation or 0)
+
+    def _called(self, engine: Engine, action: ReplayAction, arguments: Mapping[str, Any]) -> Ran:
+        method = getattr(engine, action.name, None)
+        if not callable(method):
+            raise NotComparable(f"the memory has no method {action.name!r}")
+        call = bound(method, changed_by(self._options, action, arguments))
+        result = ran(call)
+        return attrs.evolve(result, value=self._relevant(result.value)) if action.name == "find" else result
+
+    def _relevant(self, found: Any) -> Any:
+        if not self._options.adaptive or found is None:
+            return found
+        kept = tuple(hit for hit in found.hits if hit.score >= self._options.min_relevancy)
+        return attrs.evolve(found, hits=kept)
+
+
+class Now(Live):
+    """
+    The memory as it was at each action, with every change made after the session laid over it.
+
+    Reads run there; what a write recorded is held against it.
+    """
+
+    @contextmanager
+    def opened(self, session: ReplaySession, checkpoint: Checkpoint | None) -> Iterator[None]:
+        """Make the past ready; it is copied only where the session, or somebody beside it, wrote."""
+        self._end = max(_generations(session), default=self._generation)
+        if self._end > self._generation:
+            raise CheckpointNotFoundError(self._end, f"the session ends at generation {self._end}, "
+                f"this memory is at {self._generation}: it is another one, use base='live'")  # fmt: skip
+        self._past = Hindsight(self._engine.connection, self._end)
+        try:
+            yield
+        finally:
+            self._past.close()
+
+    def checked(self, action: ReplayAction, arguments: Mapping[str, Any], clean: Clean) -> list[Divergence] | None:
+        """Hold what a write recorded against what the memory holds; None for reads."""
+        if action.kind in ("find", "ask"):
+            return None
+        if action.error is not None:
+            raise Declined("a write that failed changed nothing that could be checked")
+        return list(_write_differences(self._engine_at(action), action, arguments, clean))
+
+    def run(self, action: ReplayAction, arguments: Mapping[str, Any]) -> Ran:
+        """Call the reading method of that name on the past."""
+        return self._called(self._engine_at(action), action, arguments)
+
+    def state_hash(self, checkpoint: Checkpoint) -> bytes | None:
+        """Return the hash of what the memory's history says it held then."""
+        try:
+            return self._engine.state_hash_at(checkpoint.snapshot.generation)
+        except CheckpointNotFoundError:
+            return None
+
+    def cause(self, divergence: Divergence, action: ReplayAction) -> str:
+        """What changed after the session."""
+        return cause_of(self._engine, divergence, self._end)
+
+    def _engine_at(self, action: ReplayAction) -> Engine:
+        if action.generation is None:
+            raise NotComparable("it was recorded without its generation")
+        if action.generation >= self._end:
+            # The session's last state with all later changes over it is the present.
+            return self._engine
+        try:
+            return self._engine.over(self._past.connection_at(action.generation))
+        except CheckpointNotFoundError as error:
+            raise NotComparable(str(error)) from error
+
+
+class Then(Live):
+    """A branch from the session's start, or from a checkpoint: all runs again there, under the recorded ids."""
+
+    @contextmanager
+    def opened(self, session: ReplaySession, checkpoint: Checkpoint | None) -> Iterator[None]:
+        """Make the branch."""
+        start: Checkpoint | int = checkpoint if checkpoint is not None else _start_of(session)
+        connection = private_branch(self._engine.connection, start)
+        self._branch = self._engine.over(connection)
+        try:
+            yield
+        finally:
+            connection.close()
+
+    def run(self, action: ReplayAction, arguments: Mapping[str, Any]) -> Ran:
+        """Call the method of that name on the branch."""
+        if action.kind in ("put", "put_many"):
+            self._branch.go_on_from(frame_id for frame_id in action.affected_frames if isinstance(frame_id, int))
+        return self._called(self._branch, action, arguments)
+
+    def state_hash(self, checkpoint: Checkpoint) -> bytes | None:
+        """Return the hash of what the branch holds."""
+        return self._branch.snapshot(with_ids=False)[1]
+
+    def cause(self, divergence: Divergence, action: ReplayAction) -> str:
+        """The same calls on the same frames: what is left is the code."""
+        return "the code, the index, the embedder or the model behaves otherwise than it did"
+
+
+def _generations(session: ReplaySession) -> Iterator[int]:
+    if session.start_generation is not None:
+        yield session.start_generation
+    for action in session.actions:
+        if action.generation is not None and (action.source == SOURCE or action.kind == "checkpoint"):
+            yield action.generation
+
+
+def _start_of(session: ReplaySession) -> int:
+    if session.start_generation is None:
+        raise CheckpointNotFoundError(None, f"session {session.session_id} does not say at which generation it began")
+    return session.start_generation
+
+
+# -- what writes left -------------------------------------------------------------
+
+
+def _write_differences(
+    view: Engine, action: ReplayAction, arguments: Mapping[str, Any], clean: Clean
+) -> Iterator[Divergence]:
+    if action.kind == "delete":
+        yield from _still_there(view, action)
+    elif action.kind == "put_many":
+        items = arguments.get("items") or ()
+        for frame_id, item in zip(action.affected_frames, items, strict=False):
+            given = item if isinstance(item, Mapping) else {"content": item}
+            yield from _frame_differences(view, action, frame_id, given, clean)
+    elif action.name in ("put", "update") and action.affected_frames:
+        yield from _frame_differences(view, action, action.affected_frames[0], arguments, clean)
+    else:
+        raise Declined(f"what {action.name} left is seen by the reads that follow")
+
+
+def _still_there(view: Engine, action: ReplayAction) -> Iterator[Divergence]:
+    for frame_id in action.affected_frames:
+        if frame_id in view:
+            yield Divergence(
+                at_sequence=action.sequence,
+                action_type=action.action_type.name,
+                divergence_type=DivergenceType.EXTRA,
+                original_preview="gone",
+                replay_preview=f"frame {frame_id}",
+                details=f"frame {frame_id} was deleted and is there again",
+                where=f"frame {frame_id}",
+                frames=(frame_id,),
+            )
+
+
+def _frame_differences(
+    view: Engine, action: ReplayAction, frame_id: Any, given: Mapping[str, Any], clean: Clean
+) -> list[Divergence]:
+    recorded = {name: given[name] for name in _FIELDS if name in given}
+    if recorded.get("metadata", ...) is None:
+        recorded["metadata"] = {}
+    try:
+        frame = view.get(frame_id)
+    except FrameNotFoundError:
+        return content_changed(action, frame_id, recorded, None)
+    return content_changed(action, frame_id, recorded, clean({name: getattr(frame, name) for name in _FIELDS}))
+
+
+# -- why ----------------------------------------------------------------------------
+
+
+def cause_of(engine: Engine, divergence: Divergence, since: int) -> str:
+    """Return what happened after generation *since* to the first frame of *divergence* that something happened to."""
+    for frame_id in divergence.frames:
+        found = engine.last_change(frame_id, since)
+        if found is not None:
+            return f"frame {frame_id} was {found}"
+    count = engine.generation - since
+    if count <= 0:
+        return ""
+    return f"other frames changed: {count} write{'s' if count > 1 else ''} came after the session"

@@ -1,0 +1,135 @@
+"""Where two values differ, for people: words of texts, paths into structures."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+
+from replaykit.format.values import pack
+from replaykit.model import Structured
+
+__all__ = ["Difference", "brief", "differences", "word_diff"]
+
+MAX_WORDS = 600
+"""Of longer texts only so many words around the first difference are compared."""
+
+MAX_COMPARED_BYTES = 256 * 1024
+"""Larger structures are said to differ; where is not looked for."""
+
+MAX_SHOWN = 160
+_LEAD_WORDS = 20
+_WORDS = re.compile(r"\S+\s*|\s+")
+
+
+@attrs.frozen(kw_only=True)
+class Difference:
+    """One place in which two values differ; ``where`` is a path like ``rows[2].score``, empty for the whole."""
+
+    where: str
+    recorded: str
+    seen: str
+
+
+def brief(value: Any) -> str:
+    """Return *value* in one short line."""
+    shown = value if isinstance(value, str) else repr(value)
+    shown = " ".join(shown.split())
+    return shown if len(shown) <= MAX_SHOWN else f"{shown[: MAX_SHOWN - 3]}..."
+
+
+# -- texts ------------------------------------------------------------------------
+
+
+def word_diff(recorded: str, seen: str) -> str:
+    """
+    Return one text with what went as ``[-words-]`` and what came as ``{+words+}``.
+
+    The marks are those of ``git diff --word-diff``.  Equal stretches of more
+    than a few words are cut; so is all that lies further behind the first
+    difference than `MAX_WORDS`.
+    """
+    old, new = _WORDS.findall(recorded), _WORDS.findall(seen)
+    same = next((at for at, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+    begin = max(0, same - _LEAD_WORDS)
+    old, new = old[begin : begin + MAX_WORDS], new[begin : begin + MAX_WORDS]
+    parts = ["... "] if begin else []
+    matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
+    for tag, a_begin, a_end, b_begin, b_end in matcher.get_opcodes():
+        if tag == "equal":
+            parts.append(_shortened(old[a_begin:a_end]))
+        else:
+            parts.append(_marked("[-", old[a_begin:a_end], "-]") + _marked("{+", new[b_begin:b_end], "+}"))
+    return "".join(parts).strip()
+
+
+def _marked(before: str, words: list[str], after: str) -> str:
+    text = "".join(words)
+    if not text:
+        return ""
+    return f"{before}{text.rstrip()}{after}{text[len(text.rstrip()) :]}"
+
+
+def _shortened(words: list[str]) -> str:
+    if len(words) <= 2 * _LEAD_WORDS:
+        return "".join(words)
+    return f"{''.join(words[:_LEAD_WORDS])}... {''.join(words[-_LEAD_WORDS:])}"
+
+
+# -- structures ---------------------------------------------------------------------
+
+
+def differences(recorded: Any, seen: Any) -> list[Difference]:
+    """Return where two values differ, by path; at most 20 places, and only the whole where they are large."""
+    whole = [Difference(where="", recorded=brief(recorded), seen=brief(seen))]
+    if not (_has_parts(recorded) and _has_parts(seen)):
+        return whole
+    if len(pack(recorded)) + len(pack(seen)) > MAX_COMPARED_BYTES:
+        return whole
+    return sorted(_by_path(recorded, seen), key=lambda item: item.where)[:20] or whole
+
+
+def _has_parts(value: Any) -> bool:
+    return isinstance(value, (dict, list, tuple, Structured)) or attrs.has(type(value))
+
+
+def _by_path(recorded: Any, seen: Any) -> Iterator[Difference]:
+    # Takes a while to import, and is needed only when something differs.
+    from deepdiff import DeepDiff
+
+    found = DeepDiff(_opened(recorded), _opened(seen), view="tree", ignore_order=False, max_diffs=100_000)
+    for places in found.values():
+        for place in places:
+            yield Difference(
+                where=_path(place.path(output_format="list")), recorded=_shown(place.t1), seen=_shown(place.t2)
+            )
+
+
+def _opened(value: Any) -> Any:
+    """
+    Return *value* as maps and lists, objects as maps of their fields, and all else as it would be written.
+
+    Written out 1, 1.0 and True differ, and nothing of a foreign class is
+    looked into.
+    """
+    if isinstance(value, Structured):
+        return {name: _opened(item) for name, item in value.fields.items()}
+    if attrs.has(type(value)):
+        return {field.name: _opened(getattr(value, field.name)) for field in attrs.fields(type(value))}
+    if isinstance(value, dict):
+        return {key: _opened(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_opened(item) for item in value]
+    return repr(value)
+
+
+def _path(steps: list[Any]) -> str:
+    shown = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    return shown.removeprefix(".")
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if type(value).__name__ == "NotPresent" else brief(value)

@@ -1,0 +1,250 @@
+"""Holds what came back against what was recorded, call by call, and says in what they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import attrs
+
+from replaykit.model import Answer, Divergence, DivergenceType, Failure, FrameId, ReplayAction, Tolerances
+from replaykit.playback.differences import brief, differences, word_diff
+from replaykit.playback.hits import FoundHit, hits_of
+from replaykit.playback.outcomes import Outcome, fingerprint, outcome_of
+from replaykit.playback.retrieval import Order, RetrievalDiff, retrieval_diff
+
+__all__ = ["arguments_changed", "content_changed", "judge"]
+
+
+def judge(action: ReplayAction, seen: Outcome, tolerances: Tolerances | None = None) -> list[Divergence]:
+    """
+    Return in what *seen* differs from what *action* recorded; empty where they agree.
+
+    Errors agree by class and message.  Results with hits are compared as
+    rankings, everything else as a whole.
+    """
+    rules = Tolerances() if tolerances is None else tolerances
+    recorded = outcome_of(action)
+    say = _Sayer(action)
+    if recorded.error is not None or seen.error is not None:
+        return list(_errors(say, recorded.error, seen.error))
+    comparer = rules.compare.get(action.name, rules.compare.get(action.kind, "exact"))
+    if callable(comparer):
+        is_same = comparer(recorded.value, seen.value)
+        return [] if is_same else [say.mismatch(recorded.value, seen.value, "the given comparer says that they differ")]
+    return list(_values(say, recorded, seen, rules, by_frames=comparer == "frames"))
+
+
+def arguments_changed(action: ReplayAction, arguments: Mapping[str, Any]) -> list[Divergence]:
+    """Return in what *arguments* differ from those of *action*, as one divergence; empty where they agree."""
+    if fingerprint(action.arguments) == fingerprint(arguments):
+        return []
+    place = differences(dict(action.arguments), dict(arguments))[0]
+    where = f"arguments.{place.where}".rstrip(".")
+    details = f"{where} was {place.recorded}, is {place.seen}"
+    say = _Sayer(action)
+    return [say(DivergenceType.ARGUMENTS_CHANGED, place.recorded, place.seen, details, where=where)]
+
+
+def content_changed(
+    action: ReplayAction, frame_id: FrameId, recorded: Mapping[str, Any], seen: Mapping[str, Any] | None
+) -> list[Divergence]:
+    """Return in what a frame differs from what a write recorded of it; *seen* is None for a frame that is gone."""
+    say = _Sayer(action)
+    where = f"frame {frame_id}"
+    if seen is None:
+        details = f"{where} is gone"
+        return [say(DivergenceType.CONTENT_CHANGED, where, "gone", details, where=where, frames=(frame_id,))]
+    held = {name: seen.get(name) for name in recorded}
+    if fingerprint(dict(recorded)) == fingerprint(held):
+        return []
+    place = differences(dict(recorded), held)[0]
+    where = f"{where}.{place.where}".rstrip(".")
+    details = f"{where} was {place.recorded}, is {place.seen}"
+    changed = DivergenceType.CONTENT_CHANGED
+    return [say(changed, place.recorded, place.seen, details, where=where, frames=(frame_id,))]
+
+
+@attrs.frozen
+class _Sayer:
+    """Makes the divergences of one action."""
+
+    action: ReplayAction
+
+    def __call__(self, kind: DivergenceType, recorded: str, seen: str, details: str, **more: Any) -> Divergence:
+        return Divergence(
+            at_sequence=self.action.sequence,
+            action_type=self.action.action_type.name,
+            divergence_type=kind,
+            original_preview=recorded,
+            replay_preview=seen,
+            details=details,
+            **more,
+        )
+
+    def mismatch(
+        self, recorded: Any, seen: Any, details: str, where: str = "result", frames: tuple[FrameId, ...] = ()
+    ) -> Divergence:
+        kind = DivergenceType.OUTPUT_MISMATCH
+        return self(kind, brief(recorded), brief(seen), details, where=where, frames=frames)
+
+
+# -- errors -------------------------------------------------------------------------
+
+
+def _errors(say: _Sayer, recorded: Failure | None, seen: Failure | None) -> Iterator[Divergence]:
+    if recorded is None or seen is None:
+        was, is_now = _error_text(recorded), _error_text(seen)
+        yield say(DivergenceType.ERROR_VS_SUCCESS, was, is_now, f"recorded {was}, now {is_now}", where="error")
+    elif (recorded.type, recorded.message) != (seen.type, seen.message):
+        where = "error.type" if recorded.type != seen.type else "error.message"
+        yield say.mismatch(_error_text(recorded), _error_text(seen), "both failed, each in its own way", where)
+
+
+def _error_text(error: Failure | None) -> str:
+    return "success" if error is None else brief(f"{error.type}: {error.message}")
+
+
+# -- values -------------------------------------------------------------------------
+
+
+def _values(
+    say: _Sayer, recorded: Outcome, seen: Outcome, rules: Tolerances, *, by_frames: bool
+) -> Iterator[Divergence]:
+    was, is_now = hits_of(recorded.value), hits_of(seen.value)
+    if say.action.kind in ("find", "ask") and was is not None and is_now is not None:
+        yield from _hits(say, was, is_now, rules)
+    elif by_frames or say.action.kind == "find":
+        yield from _hits(say, _bare(recorded.frames), _bare(seen.frames), rules)
+    if by_frames:
+        return
+    if isinstance(recorded.value, Answer) and isinstance(seen.value, Answer):
+        yield from _answers(say, recorded.value, seen.value)
+    elif say.action.kind != "find" or was is None or is_now is None:
+        yield from _whole(say, recorded.value, seen.value)
+
+
+def _bare(frames: Sequence[FrameId]) -> list[FoundHit]:
+    return [FoundHit(id=frame) for frame in frames]
+
+
+def _answers(say: _Sayer, recorded: Answer, seen: Answer) -> Iterator[Divergence]:
+    if recorded.text != seen.text:
+        details = f"the answer reads otherwise: {word_diff(recorded.text, seen.text)}"
+        frames = _distinct((*recorded.frame_ids, *seen.frame_ids))
+        yield say.mismatch(recorded.text, seen.text, details, "answer.text", frames)
+    if (recorded.provider, recorded.model) != (seen.provider, seen.model):
+        was, is_now = f"{recorded.provider}:{recorded.model}", f"{seen.provider}:{seen.model}"
+        yield say.mismatch(was, is_now, "another model answered", "answer.model")
+
+
+def _whole(say: _Sayer, recorded: Any, seen: Any) -> Iterator[Divergence]:
+    if fingerprint(recorded) == fingerprint(seen):
+        return
+    if isinstance(recorded, (list, tuple)) and isinstance(seen, (list, tuple)) and len(recorded) != len(seen):
+        was, is_now = f"{len(recorded)} items", f"{len(seen)} items"
+        details = f"{was} were recorded, {is_now} came back"
+        yield say(DivergenceType.RESULT_COUNT_DIFFERENCE, was, is_now, details, where="result")
+        return
+    if isinstance(recorded, str) and isinstance(seen, str):
+        yield say.mismatch(recorded, seen, f"the text reads otherwise: {word_diff(recorded, seen)}")
+        return
+    found = differences(recorded, seen)
+    first = found[0]
+    where = f"result.{first.where}".replace(".[", "[") if first.where else "result"
+    more = f", and {len(found) - 1} more places" if len(found) > 1 else ""
+    yield say.mismatch(first.recorded, first.seen, f"{where} was {first.recorded}, is {first.seen}{more}", where)
+
+
+# -- rankings -----------------------------------------------------------------------
+
+
+def _hits(say: _Sayer, recorded: list[FoundHit], seen: list[FoundHit], rules: Tolerances) -> Iterator[Divergence]:
+    diff = retrieval_diff(recorded, seen, order=cast(Order, rules.order), score_tolerance=rules.score_tolerance)
+    if diff.overlap < rules.min_overlap:
+        yield from _lost_and_new(say, diff, recorded, seen)
+    if diff.moved:
+        yield _moved(say, diff, recorded, seen)
+    if diff.drifts:
+        yield _drifted(say, diff)
+    yield from _contents(say, recorded, seen)
+
+
+def _lost_and_new(
+    say: _Sayer, diff: RetrievalDiff, recorded: list[FoundHit], seen: list[FoundHit]
+) -> Iterator[Divergence]:
+    counts = f"{diff.recorded_count} hits were recorded, {diff.seen_count} came back, overlap {diff.overlap:.2f}"
+    was, is_now = _listed(recorded), _listed(seen)
+    if diff.lost:
+        at = next(at for at, hit in enumerate(recorded) if hit.id == diff.lost[0])
+        details = f"lost {_ids(diff.lost)}; {counts}"
+        yield say(DivergenceType.HITS_LOST, was, is_now, details, where=f"hits[{at}]", frames=_distinct(diff.lost))
+    if diff.new:
+        at = next(at for at, hit in enumerate(seen) if hit.id == diff.new[0])
+        details = f"new {_ids(diff.new)}; {counts}"
+        yield say(DivergenceType.HITS_NEW, was, is_now, details, where=f"hits[{at}]", frames=_distinct(diff.new))
+
+
+def _moved(say: _Sayer, diff: RetrievalDiff, recorded: list[FoundHit], seen: list[FoundHit]) -> Divergence:
+    first = min(diff.moved, key=lambda move: min(move.recorded_rank, move.seen_rank))
+    shown = ", ".join(f"frame {move.id} from {move.recorded_rank} to {move.seen_rank}" for move in diff.moved[:5])
+    more = f" and {len(diff.moved) - 5} more" if len(diff.moved) > 5 else ""
+    return say(
+        DivergenceType.HITS_MOVED,
+        _listed(recorded),
+        _listed(seen),
+        f"moved: {shown}{more}; Kendall's tau {diff.tau:.2f}",
+        where=f"hits[{first.recorded_rank - 1}]",
+        frames=_distinct([move.id for move in diff.moved]),
+    )
+
+
+def _drifted(say: _Sayer, diff: RetrievalDiff) -> Divergence:
+    first = diff.drifts[0]
+    return say(
+        DivergenceType.SCORE_DRIFT,
+        _score(first.recorded),
+        _score(first.seen),
+        f"the score of frame {first.id} was {_score(first.recorded)}, is {_score(first.seen)}; "
+        f"{len(diff.drifts)} scores differ, by up to {diff.largest_drift:.6g}",
+        where=f"frame {first.id}.score",
+        frames=_distinct([drift.id for drift in diff.drifts]),
+    )
+
+
+def _contents(say: _Sayer, recorded: list[FoundHit], seen: list[FoundHit]) -> Iterator[Divergence]:
+    now = {hit.id: hit for hit in reversed(seen)}
+    changed = [
+        hit for hit in recorded if hit.id in now and fingerprint(hit.content) != fingerprint(now[hit.id].content)
+    ]
+    if not changed:
+        return
+    first = changed[0]
+    place = differences(first.content, now[first.id].content)[0]
+    where = f"frame {first.id}.{place.where}".rstrip(".")
+    yield say(
+        DivergenceType.CONTENT_CHANGED,
+        place.recorded,
+        place.seen,
+        f"{where} was {place.recorded}, is {place.seen}"
+        + (f"; {len(changed)} frames hold something else" if len(changed) > 1 else ""),
+        where=where,
+        frames=_distinct([hit.id for hit in changed]),
+    )
+
+
+def _score(score: float | None) -> str:
+    return "none" if score is None else f"{score:.9g}"
+
+
+def _listed(hits: Sequence[FoundHit]) -> str:
+    return _ids([hit.id for hit in hits]) or "no hits"
+
+
+def _ids(ids: Sequence[FrameId]) -> str:
+    shown = ", ".join(map(str, ids[:10]))
+    return f"{shown} and {len(ids) - 10} more" if len(ids) > 10 else shown
+
+
+def _distinct(ids: Sequence[FrameId]) -> tuple[FrameId, ...]:
+    return tuple(dict.fromkeys(ids))

@@ -1,0 +1,50 @@
+"""What came of a call, in the form in which recordings give it back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import cbor2
+
+from replaykit.format.thaw import thaw
+from replaykit.format.values import pack, plain, unpack
+from replaykit.model import Failure, FrameId, ReplayAction
+
+__all__ = ["Outcome", "as_recorded", "fingerprint", "outcome_of"]
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """
+    A result or a failure.
+
+    ``value`` is as `as_recorded` gives it; ``frames`` are the ids of the
+    frames that the call returned or touched.
+    """
+
+    value: Any = None
+    error: Failure | None = None
+    frames: tuple[FrameId, ...] = ()
+
+
+def outcome_of(action: ReplayAction) -> Outcome:
+    """Return what came of a recorded call."""
+    return Outcome(value=action.output, error=action.error, frames=action.affected_frames)
+
+
+def as_recorded(value: Any, clean: Callable[[bytes], bytes] = bytes) -> Any:
+    """Return *value* as a recording gives it back; *clean* redacts its packed form."""
+    return thaw(plain(unpack(clean(pack(value))), notes=set()))
+
+
+def fingerprint(value: Any) -> bytes:
+    """
+    Return 32 bytes that agree for two values just if a recording could not tell them apart.
+
+    The order of a map's keys does not count; 1, 1.0 and True differ.
+    """
+    from blake3 import blake3
+
+    return blake3(cbor2.dumps(plain(unpack(pack(value)), notes=set()), canonical=True)).digest()

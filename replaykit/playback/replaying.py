@@ -1,0 +1,385 @@
+"""
+Runs recorded calls again and says what came out otherwise.
+
+What runs them is a `Target`; this module decides which calls run, with which
+arguments, and what their outcome means.  Nothing of it is recorded.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
+
+import attrs
+
+from replaykit.errors import CheckpointNotFoundError, StorageError
+from replaykit.intercept.scope import CURRENT, Scope
+from replaykit.model import (
+    ActionResult,
+    Checkpoint,
+    Divergence,
+    DivergenceType,
+    FrameId,
+    Opaque,
+    ReplayAction,
+    ReplayOptions,
+    ReplayResult,
+    ReplaySession,
+)
+from replaykit.playback.differences import word_diff
+from replaykit.playback.judging import judge
+from replaykit.playback.outcomes import Outcome, as_recorded
+from replaykit.recording.session import Unrecorded
+from replaykit.redactors import redactor_for
+
+__all__ = ["Clean", "Declined", "NotComparable", "Ran", "Target", "ran", "replay_session"]
+
+_WRITES = frozenset({"put", "put_many", "update", "delete"})
+_INFRASTRUCTURE = (ConnectionError, TimeoutError, StorageError)
+
+
+class Declined(Exception):
+    """The target does not run this call; the text says why."""
+
+
+class NotComparable(Exception):
+    """The call cannot be run as it was recorded; the text says why."""
+
+
+class _Unreachable(Exception):
+    """What the target stands on failed."""
+
+
+@attrs.frozen(kw_only=True)
+class Ran:
+    """What a call returned, or raised, and the frames that it returned or touched."""
+
+    value: Any = None
+    error: Exception | None = None
+    frames: tuple[FrameId, ...] = ()
+
+
+def ran(call: Callable[[], Any]) -> Ran:
+    """Return what came of *call*."""
+    try:
+        return Ran(value=call())
+    except Exception as error:
+        # Whatever the call raises is its outcome.
+        return Ran(error=error)
+
+
+Clean = Callable[[Any], Any]
+"""Turns a value into what a recording of it gives back, redacted as the session is."""
+
+
+class Target(Protocol):
+    """What recorded calls run on."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a reader of the verdict has to know of this target."""
+
+    def opened(self, session: ReplaySession, checkpoint: Checkpoint | None) -> AbstractContextManager[None]:
+        """Return a block in which `run` may be called, by ascending sequence; it cleans up."""
+
+    def takes(self, action: ReplayAction) -> bool:
+        """Return whether this target is what *action* ran on."""
+
+    def checked(self, action: ReplayAction, arguments: Mapping[str, Any], clean: Clean) -> list[Divergence] | None:
+        """
+        Return in what the target differs from what a write recorded, without running it; None for a call to run.
+
+        *clean* turns what the target holds into what a recording would hold.
+        """
+
+    def run(self, action: ReplayAction, arguments: Mapping[str, Any]) -> Ran:
+        """
+        Run the call again and return what came of it, errors of the call included.
+
+        Raises:
+            Declined: It is not run here.
+            NotComparable: It cannot be run as it was.
+        """
+
+    def state_hash(self, checkpoint: Checkpoint) -> bytes | None:
+        """Return the hash of the state that the checkpoint is to be compared with; None where there is none."""
+
+    def cause(self, divergence: Divergence, action: ReplayAction) -> str:
+        """Return a likely cause; empty where none is known."""
+
+
+@contextmanager
+def _unobserved() -> Iterator[None]:
+    """Keep what runs inside out of every open session."""
+    outer = CURRENT.get()
+    CURRENT.set(Scope(Unrecorded(None), None, None))
+    try:
+        yield
+    finally:
+        CURRENT.set(outer)
+
+
+def replay_session(
+    session: ReplaySession,
+    target: Target,
+    options: ReplayOptions,
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> ReplayResult:
+    """
+    Run a session's calls on *target* again and return the verdict.
+
+    With ``confirm=n`` a divergence counts if it shows in each of *n* runs.
+
+    Raises:
+        CheckpointNotFoundError: The session has no checkpoint ``from_checkpoint``.
+    """
+    results = [_Run(session, target, options, progress).result() for _ in range(options.confirm)]
+    return results[0] if options.confirm == 1 else _confirmed(results)
+
+
+class _Run:
+    """One pass over a session."""
+
+    def __init__(
+        self, session: ReplaySession, target: Target, options: ReplayOptions, progress: Callable[[int, int], None]
+    ) -> None:
+        self._session = session
+        self._target = target
+        self._options = options
+        self._progress = progress
+        self._clean = redactor_for(session.redaction).clean_packed
+        self._checkpoints = {checkpoint.id: checkpoint for checkpoint in session.checkpoints}
+        self._start = self._found(options.from_checkpoint)
+
+    def _found(self, wanted: int | None) -> Checkpoint | None:
+        if wanted is None:
+            return None
+        if wanted not in self._checkpoints:
+            known = ", ".join(map(str, sorted(self._checkpoints))) or "none"
+            raise CheckpointNotFoundError(
+                f"session {self._session.session_id} has no checkpoint {wanted}; it has {known}"
+            )
+        return self._checkpoints[wanted]
+
+    def result(self) -> ReplayResult:
+        began = time.perf_counter_ns()
+        chosen = self._chosen()
+        found: list[ActionResult] = []
+        with _unobserved(), self._target.opened(self._session, self._start):
+            for done, action in enumerate(chosen, 1):
+                found.append(self._look_at(action))
+                self._progress(done, len(chosen))
+                if self._options.stop_on_mismatch and found[-1].status == "mismatched":
+                    break
+            notes = tuple(self._target.notes)
+        return _summed(self._session, self._options, found, len(chosen), notes, time.perf_counter_ns() - began)
+
+    def _chosen(self) -> list[ReplayAction]:
+        """Return the actions to replay: calls that the target takes, but not those that such a call made itself."""
+        begin = -1 if self._start is None else self._sequence_of(self._start)
+        end = self._options.stop_at
+        runs: set[int] = set()
+        chosen = []
+        for action in self._session.actions:
+            is_inside = action.parent in runs
+            takes = action.kind == "checkpoint" or self._target.takes(action)
+            if is_inside or takes:
+                runs.add(action.sequence)
+            if not is_inside and action.sequence > begin and (end is None or action.sequence <= end):
+                chosen.append(action)
+        return chosen
+
+    def _sequence_of(self, checkpoint: Checkpoint) -> int:
+        for action in self._session.actions:
+            if getattr(action.action_type, "checkpoint_id", None) == checkpoint.id:
+                return action.sequence
+        return checkpoint.at_sequence
+
+    # -- one action -----------------------------------------------------------------
+
+    def _look_at(self, action: ReplayAction) -> ActionResult:
+        reason = self._passed_over(action)
+        if reason:
+            return self._said(action, "skipped", reason)
+        began = time.perf_counter_ns()
+        try:
+            divergences = self._compared(action)
+        except Declined as declined:
+            return self._said(action, "skipped", str(declined))
+        except NotComparable as found:
+            return self._not_comparable(action, str(found))
+        except _Unreachable as error:
+            return self._said(action, "errored", str(error))
+        elapsed = time.perf_counter_ns() - began
+        told = tuple(attrs.evolve(item, cause=item.cause or self._cause(item, action)) for item in divergences)
+        result = self._said(action, "mismatched" if told else "matched", "", divergences=told, duration_ns=elapsed)
+        return attrs.evolve(result, diff=self._diff(told))
+
+    def _passed_over(self, action: ReplayAction) -> str:
+        options, kind = self._options, action.kind
+        if options.dry_run:
+            return "dry run"
+        is_skipped = (
+            (options.skip_puts and kind in _WRITES)
+            or (options.skip_finds and kind == "find")
+            or (options.skip_asks and kind == "ask")
+        )
+        if is_skipped:
+            return "skipped by option"
+        if kind != "checkpoint" and not self._target.takes(action):
+            return f"{action.name} is no call of the target"
+        return ""
+
+    def _compared(self, action: ReplayAction) -> list[Divergence]:
+        if action.kind == "checkpoint":
+            return self._compared_state(action)
+        if "unfinished" in action.flags:
+            raise NotComparable("it was recorded as unfinished: what came of it is not known")
+        if action.flags & {"unreplayable", "cut", "damaged"}:
+            raise NotComparable("not all of its arguments and results could be kept")
+        if self._session.capture != "full":
+            raise NotComparable(f"the session kept no bodies (capture={self._session.capture!r})")
+        arguments = self._arguments(action)
+        checked = self._target.checked(action, arguments, lambda value: as_recorded(value, self._clean))
+        if checked is not None:
+            return checked
+        result = self._target.run(action, arguments)
+        seen = self._as_recorded(result)
+        was_so = action.error is not None and seen.error is not None and action.error.type == seen.error.type
+        if isinstance(result.error, _INFRASTRUCTURE) and not was_so:
+            raise _Unreachable(f"{type(result.error).__name__}: {result.error}")
+        return judge(action, seen, self._options)
+
+    def _compared_state(self, action: ReplayAction) -> list[Divergence]:
+        checkpoint = self._checkpoints.get(getattr(action.action_type, "checkpoint_id", -1))
+        seen = None if checkpoint is None else self._target.state_hash(checkpoint)
+        if checkpoint is None or seen is None or not any(checkpoint.state_hash):
+            raise Declined("there is no state to compare")
+        if seen == checkpoint.state_hash:
+            return []
+        return [
+            Divergence(
+                at_sequence=action.sequence,
+                action_type=action.action_type.name,
+                divergence_type=DivergenceType.STATE_HASH_MISMATCH,
+                original_preview=checkpoint.state_hash.hex(),
+                replay_preview=seen.hex(),
+                details="the memory holds something else than at this checkpoint",
+                where="state_hash",
+            )
+        ]
+
+    def _arguments(self, action: ReplayAction) -> dict[str, Any]:
+        foreign = next((name for name, value in action.arguments.items() if isinstance(value, Opaque)), None)
+        if foreign is not None:
+            raise NotComparable(f"the argument {foreign!r} had no stored form")
+        return dict(action.arguments)
+
+    def _as_recorded(self, seen: Ran) -> Outcome:
+        if seen.error is not None:
+            return Outcome(error=as_recorded(seen.error, self._clean))
+        return Outcome(value=as_recorded(seen.value, self._clean), frames=seen.frames)
+
+    def _cause(self, divergence: Divergence, action: ReplayAction) -> str:
+        options = self._options
+        if action.kind in ("find", "ask") and options.top_k is not None and options.top_k != action.k:
+            return f"k changed: {options.top_k} was asked for, {action.k} then"
+        if action.kind == "ask" and divergence.where in ("answer.text", "answer.model") and options.model is not None:
+            return f"model changed: {options.model} was asked"
+        return self._target.cause(divergence, action)
+
+    def _diff(self, divergences: Sequence[Divergence]) -> str:
+        if not self._options.generate_diff:
+            return ""
+        return "\n".join(word_diff(item.original_preview, item.replay_preview) for item in divergences)
+
+    def _not_comparable(self, action: ReplayAction, reason: str) -> ActionResult:
+        divergence = Divergence(
+            at_sequence=action.sequence,
+            action_type=action.action_type.name,
+            divergence_type=DivergenceType.NOT_COMPARABLE,
+            details=reason,
+        )
+        return self._said(action, "not_comparable", reason, divergences=(divergence,))
+
+    def _said(self, action: ReplayAction, status: str, reason: str, **more: Any) -> ActionResult:
+        return ActionResult(
+            sequence=action.sequence,
+            action_type=action.action_type.name,
+            status=status,
+            reason=reason,
+            recorded_duration_ns=action.duration_ns,
+            **more,
+        )
+
+
+# -- the verdict ----------------------------------------------------------------------
+
+
+def _summed(
+    session: ReplaySession,
+    options: ReplayOptions,
+    found: Sequence[ActionResult],
+    total: int,
+    notes: Sequence[str],
+    duration_ns: int,
+) -> ReplayResult:
+    counts = {status: sum(1 for item in found if item.status == status) for status in _STATUSES}
+    return ReplayResult(
+        session_id=session.session_id,
+        total_actions=total,
+        matched_actions=counts["matched"],
+        mismatched_actions=counts["mismatched"],
+        skipped_actions=counts["skipped"],
+        errored_actions=counts["errored"],
+        incomparable_actions=counts["not_comparable"],
+        duration_ns=duration_ns,
+        divergences=tuple(item for result in found for item in result.divergences),
+        action_results=tuple(found),
+        incomplete=tuple(_missing(session)),
+        notes=tuple(notes),
+        options=options,
+    )
+
+
+_STATUSES = ("matched", "mismatched", "skipped", "errored", "not_comparable")
+
+
+def _missing(session: ReplaySession) -> Iterator[str]:
+    """Yield why not all that happened is in the recording."""
+    if session.state != "sealed":
+        yield f"the session is {session.state}"
+    if session.lost:
+        yield f"{session.lost} calls could not be recorded"
+    if session.late:
+        yield f"{session.late} calls began after the session's end"
+    if session.capture != "full":
+        yield f"the session kept no bodies (capture={session.capture!r})"
+
+
+def _confirmed(results: Sequence[ReplayResult]) -> ReplayResult:
+    """Return the first of several results with only those divergences that all of them show."""
+    everywhere = set.intersection(*({_mark(item) for item in result.divergences} for result in results))
+    first = results[0]
+    kept = []
+    for result in first.action_results:
+        told = tuple(item for item in result.divergences if _mark(item) in everywhere)
+        is_gone = result.status == "mismatched" and not told
+        kept.append(attrs.evolve(result, divergences=told, status="matched" if is_gone else result.status))
+    counts = {status: sum(1 for item in kept if item.status == status) for status in _STATUSES}
+    return attrs.evolve(
+        first,
+        matched_actions=counts["matched"],
+        mismatched_actions=counts["mismatched"],
+        divergences=tuple(item for result in kept for item in result.divergences),
+        action_results=tuple(kept),
+        duration_ns=sum(result.duration_ns for result in results),
+        notes=(*first.notes, f"each divergence showed in {len(results)} runs"),
+    )
+
+
+def _mark(item: Divergence) -> tuple[int, str]:
+    return item.at_sequence, item.divergence_type.value

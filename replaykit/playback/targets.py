@@ -1,0 +1,227 @@
+"""What recorded calls can run on again: functions by their names, and the methods of an object."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from replaykit.errors import UsageError
+from replaykit.facts import facts_of
+from replaykit.format.values import pack, plain, unpack
+from replaykit.model import Checkpoint, Divergence, ReplayAction, ReplayOptions, ReplaySession, Structured
+from replaykit.operations import Operation
+from replaykit.playback.replaying import Clean, Declined, NotComparable, Ran, ran
+
+__all__ = ["Functions", "Methods", "bound", "called"]
+
+_READS = frozenset({"find", "ask"})
+
+
+class Functions:
+    """
+    Functions under the names that they were recorded with.
+
+    Reads (find, ask) run; writes and tools only if *options* allow their name
+    or kind.  A function that was decorated runs unrecorded.
+
+    Raises:
+        UsageError: One of them cannot be called.
+    """
+
+    notes: Sequence[str] = ()
+
+    def __init__(self, functions: Mapping[str, Callable[..., Any]], options: ReplayOptions) -> None:
+        for name, function in functions.items():
+            if not callable(function):
+                raise UsageError(f"{name!r} is to be replayed, but a {type(function).__name__} cannot be called")
+        self._functions = {name: _undecorated(function) for name, function in functions.items()}
+        self._options = options
+
+    @contextmanager
+    def opened(self, session: ReplaySession, checkpoint: Checkpoint | None) -> Iterator[None]:
+        """Nothing has to be made ready; a state cannot be gone back to."""
+        self.notes = () if checkpoint is None else ("the functions' memory was not restored to the checkpoint",)
+        yield
+
+    def takes(self, action: ReplayAction) -> bool:
+        """Whether there is a function of its name."""
+        return action.name in self._functions
+
+    def checked(self, action: ReplayAction, arguments: Mapping[str, Any], clean: Clean) -> None:
+        """All that can be known of a function comes of calling it."""
+
+    def run(self, action: ReplayAction, arguments: Mapping[str, Any]) -> Ran:
+        """Call the function of that name; a coroutine is awaited, a generator read to its end."""
+        demand_leave(action, self._options)
+        function = self._functions[action.name]
+        call = bound(function, changed_by(self._options, action, arguments))
+        return ran(lambda: called(call))
+
+    def state_hash(self, checkpoint: Checkpoint) -> bytes | None:
+        """Functions have no state that could be compared."""
+        return None
+
+    def cause(self, divergence: Divergence, action: ReplayAction) -> str:
+        """Nothing is known of what a function stands on."""
+        return ""
+
+
+class Methods(Functions):
+    """
+    The methods of *target* that *rows* name, as they are now.
+
+    The same as for `Functions`; a writing method runs only with leave.
+    """
+
+    def __init__(self, target: Any, rows: Mapping[str, Operation], options: ReplayOptions) -> None:
+        methods = {row.name or path: _reached(target, path) for path, row in rows.items()}
+        missing = [name for name, method in methods.items() if not callable(method)]
+        super().__init__({name: method for name, method in methods.items() if callable(method)}, options)
+        self._rows = {row.name or path: row for path, row in rows.items()}
+        self._missing = missing
+
+    def takes(self, action: ReplayAction) -> bool:
+        """Whether the target has, or should have, a method of its name."""
+        return super().takes(action) or action.name in self._missing
+
+    def run(self, action: ReplayAction, arguments: Mapping[str, Any]) -> Ran:
+        """Call the method of that name."""
+        if action.name in self._missing:
+            raise NotComparable(f"the target has no method {action.name!r}")
+        result = super().run(action, arguments)
+        if result.error is not None:
+            return result
+        stored = plain(unpack(pack(result.value)), notes=set())
+        given = plain(unpack(pack(dict(arguments))), notes=set())
+        facts = facts_of(self._rows[action.name].definition(), given, stored)
+        return Ran(value=result.value, frames=facts.ids)
+
+
+def demand_leave(action: ReplayAction, options: ReplayOptions) -> None:
+    """
+    Return if the call only reads, or *options* allow it by name or kind.
+
+    Raises:
+        Declined: It might change something.
+    """
+    if action.kind not in _READS and not options.allow & {action.kind, action.name}:
+        raise Declined(f"{action.name} may change something: allow={action.name!r} lets it run")
+
+
+def changed_by(options: ReplayOptions, action: ReplayAction, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *arguments* with what *options* ask for otherwise, as far as the call has such parameters."""
+    changes: dict[str, Any] = {}
+    if action.kind in _READS and options.top_k is not None:
+        changes |= dict.fromkeys(("k", "top_k", "limit", "n", "n_results"), options.top_k)
+    if action.kind == "find" and options.search_mode is not None:
+        changes |= dict.fromkeys(("mode", "search_type"), options.search_mode)
+    if action.kind == "ask" and options.model is not None:
+        changes["model"] = options.model if options.provider is None else f"{options.provider}:{options.model}"
+    if action.kind == "ask" and options.temperature is not None:
+        changes["temperature"] = options.temperature
+    return dict(arguments) | {name: value for name, value in changes.items() if name in arguments}
+
+
+def bound(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[], Any]:
+    """
+    Return the call of *function* with recorded *arguments*, which go by parameter name.
+
+    Raises:
+        NotComparable: The function takes other arguments now, or one of them
+            was an object that cannot be made again.
+    """
+    foreign = next((name for name, value in arguments.items() if isinstance(value, Structured)), None)
+    if foreign is not None:
+        raise NotComparable(f"the argument {foreign!r} was an object, which cannot be made again")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return lambda: function(**arguments)
+    rest = dict(arguments)
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    is_by_place = True
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            continue
+        # Behind a parameter that the recorded call did not have, places would
+        # be off by one.
+        is_by_place = is_by_place and name in rest and parameter.kind is not parameter.KEYWORD_ONLY
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            args.extend(rest.pop(name, ()))
+        elif is_by_place:
+            args.append(rest.pop(name))
+        elif name in rest:
+            kwargs[name] = rest.pop(name)
+    kwargs |= rest
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise NotComparable(f"its signature changed: {error}") from error
+    return lambda: function(*args, **kwargs)
+
+
+def called(call: Callable[[], Any]) -> Any:
+    """Return what *call* gives, as recordings have it: coroutines awaited, streams as lists of their items."""
+    result = call()
+    if inspect.isawaitable(result):
+        return _waited_for(_awaited(result))
+    if inspect.isgenerator(result):
+        return list(result)
+    if inspect.isasyncgen(result):
+        return _waited_for(_listed(result))
+    return result
+
+
+async def _awaited(result: Awaitable[Any]) -> Any:
+    found = await result
+    return await _listed(found) if inspect.isasyncgen(found) else found
+
+
+async def _listed(stream: AsyncIterator[Any]) -> list[Any]:
+    return [item async for item in stream]
+
+
+def _waited_for(work: Any) -> Any:
+    """Run a coroutine to its end, also inside a running event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    found: list[Any] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(asyncio.run(work))
+        except BaseException as error:
+            failed.append(error)
+
+    # In this context, so that what keeps it from being recorded holds there too.
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(run,), name="replaykit-replay")
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return found[0]
+
+
+def _undecorated(function: Any) -> Any:
+    """Return the function below ours, so that its calls are not recorded and no play answers them."""
+    from replaykit.intercept.proxy import RecordedFunction, RecordedMethod
+
+    while isinstance(function, (RecordedFunction, RecordedMethod)):
+        function = function.__wrapped__
+    return function
+
+
+def _reached(target: Any, path: str) -> Any:
+    for step in path.split("."):
+        target = getattr(target, step, None)
+    return target

@@ -1,0 +1,70 @@
+"""``replaykit.replay``: a session's calls run again, on a memory, an object or functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from replaykit.errors import UsageError
+from replaykit.intercept.proxy import RecordedObject
+from replaykit.model import ReplayOptions, ReplayResult, ReplaySession
+from replaykit.operations import Operation, operation_from
+from replaykit.playback.replaying import Target, replay_session
+from replaykit.playback.targets import Functions, Methods
+from replaykit.surface import SessionSurface
+
+__all__ = ["replay"]
+
+
+def replay(
+    session: ReplaySession,
+    target: Any,
+    *,
+    operations: Mapping[str, str | Operation] | None = None,
+    options: ReplayOptions | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    **more: Any,
+) -> ReplayResult:
+    """
+    Run a recorded session's calls on *target* again and say what came out otherwise.
+
+    *target* is a memory; a wrapped object, or any object with a map of
+    *operations*; a function, several, or a dict of them by the names that
+    they were recorded with.  *options*, or the keywords of `ReplayOptions`,
+    say what runs and how strictly it is compared.  Nothing is recorded, and
+    nothing is written without leave (``allow``).
+
+    Raises:
+        UsageError: The target cannot run calls, or an option is wrong.
+        CheckpointNotFoundError: The session has no checkpoint ``from_checkpoint``.
+    """
+    if not isinstance(session, ReplaySession):
+        raise UsageError(f"replay() takes a session, not {type(session).__name__}: get_session() gives one")
+    chosen = attrs.evolve(ReplayOptions() if options is None else options, **more)
+    return replay_session(session, _target(target, operations, chosen), chosen, progress=progress)
+
+
+def _target(target: Any, operations: Mapping[str, str | Operation] | None, options: ReplayOptions) -> Target:
+    if isinstance(target, SessionSurface):
+        return target.replay_target(options)
+    if isinstance(target, RecordedObject) and operations is None:
+        return Methods(target.__wrapped__, target._self_rows, options)
+    if operations is not None:
+        rows = {name: operation_from(row, name, "") for name, row in operations.items()}
+        return Methods(target.__wrapped__ if isinstance(target, RecordedObject) else target, rows, options)
+    return Functions(_by_name(target), options)
+
+
+def _by_name(target: Any) -> Mapping[str, Callable[..., Any]]:
+    if isinstance(target, Mapping):
+        return dict(target)
+    functions = list(target) if isinstance(target, Iterable) and not callable(target) else [target]
+    for function in functions:
+        if not callable(function) or not hasattr(function, "__name__"):
+            raise UsageError(
+                f"replay() runs calls on a memory, an object with operations={{...}}, or functions, "
+                f"not on a {type(function).__name__}"
+            )
+    return {function.__name__: function for function in functions}

@@ -1,0 +1,93 @@
+"""``replaykit replay`` says what would come out otherwise, to people, machines and CI."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner
+
+import replaykit
+from replaykit.cli.commands import program
+
+
+@pytest.fixture(autouse=True)
+def memory():
+    with replaykit.open("notes.mv") as mv, mv.session("run"):
+        mv.put("a red fox")
+        mv.find("fox")
+        mv.ask("what is red?")
+
+
+def change(text="a wolf"):
+    with replaykit.open("notes.mv") as mv:
+        mv.update(1, text)
+
+
+def replay(*words):
+    return CliRunner().invoke(program, ["replay", *words])
+
+
+def test_an_untouched_memory_passes_and_no_byte_changes():
+    before = Path("notes.mv").read_bytes()
+    result = replay("notes.mv")
+
+    assert (result.exit_code, result.output) == (0, "passed  run: 3 matched\n")
+    assert Path("notes.mv").read_bytes() == before
+    assert [path.name for path in Path().iterdir()] == ["notes.mv"]
+
+
+def test_what_changed_is_told_with_its_cause():
+    change()
+    result = replay("notes.mv", "run")
+
+    assert result.exit_code == 1
+    assert "likely cause" in result.output
+    assert result.output.splitlines()[-1].startswith("failed")
+    assert replay("notes.mv", "--base", "then").exit_code == 0
+
+
+def test_machines_get_all_of_it():
+    change()
+    found = json.loads(replay("notes.mv", "--json").output)
+
+    assert (found["verdict"], found["is_success"], found["mismatched_actions"]) == ("failed", False, 3)
+    assert found["divergences"][0]["divergence_type"] == "content_changed"
+
+
+def test_ci_gets_junit_and_annotations():
+    change("a wolf\n::error::forged \x00 ]]> <")
+    result = replay("notes.mv", "--junit", "report.xml", "--github")
+    [suite] = ElementTree.parse("report.xml").getroot()
+
+    assert (suite.get("tests"), suite.get("failures")) == ("3", "3")
+    assert [case.get("name") for case in suite] == ["0 PUT", "1 FIND", "2 ASK"]
+    assert result.output.count("\n::error title=session ") + result.output.startswith("::error title=session ") == len(
+        result.output.splitlines()
+    )
+    assert replay("notes.mv", "--junit", "report.xml").exit_code == 2
+
+
+def test_sessions_kept_elsewhere_name_their_memory():
+    with replaykit.open("notes.mv", store="runs.rpk") as mv, mv.session():
+        mv.find("fox")
+
+    assert replay("runs.rpk", "--on", "notes.mv").exit_code == 0
+    assert replay("runs.rpk").exit_code == 2
+    assert "--on MEMORY" in replay("runs.rpk").output
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("notes.mv", "never"), 2),
+        (("notes.mv", "--from-checkpoint", "7"), 2),
+        (("notes.mv", "--top-k", "0"), 2),
+        (("gone.mv",), 3),
+        (("notes.mv", "--dry-run"), 1),
+    ],
+)
+def test_bad_input_has_its_exit_code(words, code):
+    assert replay(*words).exit_code == code

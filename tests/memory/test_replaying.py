@@ -1,0 +1,284 @@
+"""A memory's sessions replay wholly as long as nothing changed, and name the first action that would differ."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import replaykit
+from replaykit import DivergenceType as Kind
+from replaykit.errors import CheckpointNotFoundError, FrameNotFoundError, UsageError
+from replaykit.memory.engine import Engine
+from replaykit.playback.judging import judge
+from replaykit.playback.outcomes import Outcome, as_recorded
+
+TEXTS = st.lists(st.sampled_from(["red", "blue", "fox", "dog", "cat"]), min_size=1, max_size=4).map(" ".join)
+QUERIES = st.sampled_from(["red", "fox", "blue dog", "cat fox", "nothing"])
+CALLS = st.one_of(
+    st.tuples(st.just("put"), TEXTS),
+    st.tuples(st.just("put_many"), st.lists(TEXTS, min_size=1, max_size=3)),
+    st.tuples(st.just("update"), st.integers(0, 9), TEXTS),
+    st.tuples(st.just("delete"), st.integers(0, 9)),
+    st.tuples(st.just("find"), QUERIES, st.integers(1, 4)),
+    st.tuples(st.just("ask"), QUERIES),
+    st.tuples(st.just("get"), st.integers(0, 9)),
+    st.tuples(st.just("checkpoint")),
+)
+WRITES = st.one_of(
+    st.tuples(st.just("put"), TEXTS),
+    st.tuples(st.just("update"), st.integers(0, 9), TEXTS),
+    st.tuples(st.just("delete"), st.integers(0, 9)),
+)
+
+
+def live_ids(mv):
+    return [frame.frame_id for frame in mv]
+
+
+def do(mv, call, session=None):
+    """Make one call; a number stands for one of the live frames."""
+    name, *args = call
+    if name == "checkpoint":
+        session.checkpoint()
+        return
+    if name in ("update", "delete", "get"):
+        ids = live_ids(mv)
+        if not ids:
+            return
+        args[0] = ids[args[0] % len(ids)]
+    getattr(mv, name)(*args)
+
+
+def record(mv, before, calls):
+    for text in before:
+        mv.put(text)
+    with mv.session("run") as session:
+        for call in calls:
+            do(mv, call, session)
+    return session.result
+
+
+@given(st.lists(TEXTS, max_size=3), st.lists(CALLS, max_size=12))
+def test_an_untouched_memory_replays_wholly(before, calls):
+    with replaykit.open(":memory:") as mv:
+        session = record(mv, before, calls)
+        for base in ("now", "then"):
+            result = mv.replay("run", base=base)
+
+            assert (result.mismatched_actions, result.errored_actions, result.incomparable_actions) == (0, 0, 0)
+            assert result.matched_actions == len(session.actions)
+
+
+def frames_of(mv, generation):
+    with mv.at(generation) as past:
+        return {frame.frame_id: frame for frame in past}
+
+
+def with_hindsight(mv, generation, end):
+    """Return the frames of then with the later changes over them: as plainly as can be."""
+    then, at_end, now = frames_of(mv, generation), frames_of(mv, end), frames_of(mv, mv.generation)
+    versions = [{key: frame.generation for key, frame in frames.items()} for frames in (at_end, now)]
+    changed = {key for key in {*at_end, *now} if versions[0].get(key) != versions[1].get(key)}
+    kept = {key: frame for key, frame in then.items() if key not in changed}
+    return kept | {key: now[key] for key in changed if key in now}
+
+
+def memory_of(frames):
+    """Return a memory with just these frames."""
+    engine = Engine(":memory:")
+    for frame_id, frame in sorted(frames.items()):
+        engine.go_on_from([frame_id])
+        engine.put(frame.content, title=frame.title, uri=frame.uri, metadata=frame.metadata)
+    return engine
+
+
+def differs(action, frames):
+    """Whether what was recorded would come otherwise from these frames."""
+    if action.kind == "checkpoint":
+        return False
+    if action.kind in ("find", "ask"):
+        with memory_of(frames) as engine:
+            try:
+                seen = Outcome(value=as_recorded(getattr(engine, action.name)(**action.arguments)))
+            except FrameNotFoundError:
+                return True
+        return bool(judge(action, seen))
+    if action.kind == "delete":
+        return action.affected_frames[0] in frames
+    texts = action.arguments.get("items", [action.arguments.get("content")])
+    held = [frames.get(key) for key in action.affected_frames]
+    return [frame and frame.content for frame in held] != list(texts)
+
+
+@given(st.lists(TEXTS, max_size=3), st.lists(CALLS, max_size=10), WRITES)
+def test_after_one_change_the_first_action_that_would_differ_is_named(before, calls, change):
+    with replaykit.open(":memory:") as mv:
+        session = record(mv, before, calls)
+        end = mv.generation
+        do(mv, change)
+        result = mv.replay("run")
+
+        expected = [
+            action.sequence for action in session.actions if differs(action, with_hindsight(mv, action.generation, end))
+        ]
+        assert [item.sequence for item in result.action_results if item.status == "mismatched"] == expected
+        if expected:
+            assert result.first_divergence.at_sequence == expected[0]
+            assert all(item.cause for item in result.divergences)
+
+
+@pytest.fixture
+def mv(tmp_path):
+    with replaykit.open(tmp_path / "notes.mv") as memory:
+        yield memory
+
+
+@pytest.fixture
+def recorded(mv):
+    """A session of several kinds of calls."""
+    with mv.session("run") as session:
+        fox = mv.put("a red fox", title="fox")
+        mv.put("a brown dog")
+        session.checkpoint()
+        mv.find("fox dog")
+        mv.ask("which colour has the fox?")
+        mv.update(fox, "a white fox")
+        mv.find("white")
+    return session.result
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (lambda mv: mv.update(1, "a wolf"), "frame 1 was updated at generation 4"),
+        (lambda mv: mv.delete(1), "frame 1 was deleted at generation 4"),
+        (lambda mv: mv.put("fox fox fox"), "frame 3 was put at generation 4"),
+    ],
+)
+def test_the_likely_cause_is_named(mv, recorded, change, cause):
+    change(mv)
+    result = mv.replay()
+
+    assert not result
+    assert cause in {item.cause for item in result.divergences if item.action_type == "FIND"}
+
+
+def test_a_lost_frame_is_told_by_the_put_that_made_it(mv, recorded):
+    mv.delete(1)
+    first = mv.replay().first_divergence
+
+    assert (first.action_type, first.divergence_type, first.frames) == ("PUT", Kind.CONTENT_CHANGED, (1,))
+    assert first.details == "frame 1 is gone"
+
+
+def test_then_tests_the_code_not_the_memory(mv, recorded):
+    mv.delete(1)
+
+    assert mv.replay(base="then")
+    assert not mv.replay(base="now")
+    assert not mv.replay(base="live")
+
+
+def test_from_a_checkpoint_the_memory_is_restored_to_it(mv, recorded):
+    result = mv.replay(base="then", from_checkpoint=0)
+
+    assert result
+    assert [item.sequence for item in result.action_results] == [3, 4, 5, 6]
+    assert mv.replay(base="then", from_checkpoint=recorded.checkpoints[0])
+    with pytest.raises(CheckpointNotFoundError):
+        mv.replay(from_checkpoint=5)
+
+
+def test_a_replay_changes_nothing(mv, recorded):
+    before = (mv.generation, mv.snapshot(), [s.session_id for s in mv.list_sessions()])
+    for base in ("now", "then", "live"):
+        with mv.session("watching") as watching:
+            mv.replay("run", base=base)
+        assert len(watching.result.actions) == 0
+        mv.delete_session(watching.result.session_id)
+
+    assert (mv.generation, mv.snapshot(), [s.session_id for s in mv.list_sessions()]) == before
+
+
+def test_writes_on_the_live_memory_need_leave(mv, recorded):
+    result = mv.replay(base="live")
+    assert {item.status for item in result.action_results if item.action_type == "PUT"} == {"skipped"}
+    assert mv.generation == 3
+
+    mv.replay(base="live", allow={"update"})
+    assert mv.generation == 4
+
+
+def test_another_k_gives_other_hits_and_is_the_cause(mv, recorded):
+    [lost] = [item for item in mv.replay(top_k=1).divergences if item.at_sequence == 3]
+
+    assert (lost.divergence_type, lost.cause) == (Kind.HITS_LOST, "k changed: 1 was asked for, 10 then")
+
+
+def test_hits_below_the_relevancy_are_left_out(mv, recorded):
+    assert mv.replay(adaptive=True, min_relevancy=0.0)
+    lost = mv.replay(adaptive=True, min_relevancy=0.8).first_divergence
+
+    assert (lost.at_sequence, lost.divergence_type, lost.frames) == (3, Kind.HITS_LOST, (2,))
+
+
+def test_a_huge_k_is_fine_and_none_is_refused(mv, recorded):
+    assert mv.replay(top_k=10**9)
+    with pytest.raises(UsageError, match="top_k"):
+        mv.replay(top_k=0)
+
+
+def test_another_mode_that_is_not_set_up_is_said(mv, recorded):
+    result = mv.replay(search_mode="vec")
+
+    assert {item.divergence_type for item in result.divergences} == {Kind.ERROR_VS_SUCCESS}
+
+
+def test_sessions_of_another_memory_need_the_live_base(recorded):
+    with replaykit.open(":memory:") as other:
+        with pytest.raises(CheckpointNotFoundError, match="base='live'"):
+            replaykit.replay(recorded, other)
+        result = replaykit.replay(recorded, other, base="live")
+
+    assert result.verdict == "failed"
+
+
+def test_a_tampered_checkpoint_is_told(mv, recorded):
+    [checkpoint] = recorded.checkpoints
+    forged = attrs.evolve(recorded, checkpoints=(attrs.evolve(checkpoint, state_hash=bytes([7]) * 32),))
+    result = replaykit.replay(forged, mv)
+
+    assert [item.divergence_type for item in result.divergences] == [Kind.STATE_HASH_MISMATCH]
+
+
+def test_pruned_states_are_not_comparable(mv, recorded):
+    mv.prune(keep_checkpoints=0)
+    result = mv.replay()
+
+    assert result.verdict == "incomplete"
+    assert "pruned" in result.action_results[0].reason
+
+
+def test_an_interrupted_session_never_passes(mv, recorded):
+    assert replaykit.replay(attrs.evolve(recorded, state="interrupted"), mv).verdict == "incomplete"
+
+
+def test_metadata_title_and_bytes_are_held_against_the_recording(mv):
+    with mv.session("run"):
+        mv.put(b"\x00\xff", title="t", uri="u", metadata={"a": [1]})
+        mv.put_many([{"content": "x", "metadata": {"b": 1}}, "y"])
+    assert mv.replay()
+    mv.update(2, metadata={"b": 2})
+
+    assert mv.replay().first_divergence.where == "frame 2.metadata.b"
+
+
+def test_secrets_in_frames_are_compared_as_they_were_recorded(mv):
+    secret = "sk-" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6"
+    with mv.session("run"):
+        mv.put(f"the key is {secret}")
+        mv.find("key")
+
+    assert mv.replay()

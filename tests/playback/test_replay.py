@@ -1,0 +1,278 @@
+"""A replay compares what comes back, not how many; it writes nothing and tells what it could not do."""
+
+from __future__ import annotations
+
+import asyncio
+
+import attrs
+import pytest
+
+import replaykit
+from replaykit import DivergenceType as Kind
+from replaykit import ReplayOptions
+from replaykit.errors import CheckpointNotFoundError, UsageError
+from replaykit.playback.replaying import replay_session
+from replaykit.playback.targets import Functions, Methods
+
+ROWS = {"fox": ["a", "b"], "dog": ["c"]}
+SENT: list[str] = []
+
+
+@replaykit.records("find")
+def search(query, k=5):
+    return [{"id": each, "text": query} for each in ROWS[query]][:k]
+
+
+@replaykit.records("find")
+async def search_later(query):
+    return [{"id": each} for each in ROWS[query]]
+
+
+@replaykit.records("ask")
+def answer(question, *sources, style="plain"):
+    for word in question.split():
+        yield f"{word} {len(sources)} {style}"
+
+
+@replaykit.records("tool")
+def send(text):
+    SENT.append(text)
+    return len(SENT)
+
+
+@replaykit.records("tool")
+def agent(query):
+    return search(query)
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """Return a function that records a run and gives the session."""
+    recorder = replaykit.Recorder(tmp_path / "runs.rpk")
+
+    def record(run, **options):
+        with recorder.session("run", **options) as session:
+            run()
+        return session.result
+
+    yield record
+    recorder.close()
+
+
+def replayed(session, *functions, **options):
+    chosen = ReplayOptions(base="live", **options)
+    return replay_session(session, Functions({each.__name__: each for each in functions}, chosen), chosen)
+
+
+def run():
+    search("fox")
+    search("dog", k=1)
+    list(answer("what is", 1, 2, style="new"))
+    with pytest.raises(KeyError):
+        search("wolf")
+
+
+def test_untouched_functions_replay_wholly(recorded):
+    session = recorded(run)
+    result = replayed(session, search, answer)
+
+    assert result, result.to_records()
+    assert (result.matched_actions, result.match_rate, result.verdict) == (4, 100.0, "passed")
+    assert [item.status for item in result.action_results] == ["matched"] * 4
+
+
+def test_every_hit_another_is_told_though_the_count_agrees(recorded, monkeypatch):
+    session = recorded(run)
+    monkeypatch.setitem(ROWS, "fox", ["x", "y"])
+    result = replayed(session, search, answer)
+
+    assert not result
+    assert (result.verdict, result.mismatched_actions, result.match_rate) == ("failed", 1, 75.0)
+    assert result.first_divergence.divergence_type is Kind.HITS_LOST
+    assert result.first_divergence.at_sequence == 0
+
+
+def test_coroutines_are_awaited_also_inside_a_running_loop(recorded):
+    async def ask():
+        await search_later("fox")
+
+    session = recorded(lambda: asyncio.run(ask()))
+
+    async def inside():
+        return replayed(session, search_later)
+
+    assert replayed(session, search_later)
+    assert asyncio.run(inside())
+
+
+def test_what_might_change_something_runs_only_with_leave(recorded):
+    session = recorded(lambda: send("hello"))
+    SENT.clear()
+    result = replayed(session, send)
+
+    assert SENT == []
+    assert (result.skipped_actions, result.verdict) == (1, "nothing compared")
+    assert "allow='send'" in result.action_results[0].reason
+    assert replayed(session, send, allow="send")
+    assert SENT == ["hello"]
+
+
+def test_calls_inside_a_replayed_call_are_its_own_business(recorded):
+    session = recorded(lambda: agent("fox"))
+
+    with_agent = replayed(session, agent, search, allow="agent")
+    assert [item.sequence for item in with_agent.action_results] == [0]
+    without = replayed(session, search)
+    assert [(item.sequence, item.status) for item in without.action_results] == [(0, "skipped"), (1, "matched")]
+
+
+def test_a_replay_is_recorded_nowhere(recorded):
+    session = recorded(lambda: agent("fox"))
+    other = recorded(lambda: replayed(session, agent, allow="agent"))
+
+    assert len(other.actions) == 0
+
+
+def test_nothing_compared_is_no_success(recorded):
+    session = recorded(run)
+
+    for result in (
+        replayed(session),
+        replayed(session, search, dry_run=True),
+        replayed(recorded(lambda: None), search),
+    ):
+        assert (bool(result), result.verdict, result.match_rate) == (False, "nothing compared", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "sequences"),
+    [
+        ({"stop_at": 1}, [0, 1]),
+        ({"from_checkpoint": 0}, [2, 3]),
+        ({"stop_on_mismatch": True}, [0]),
+        ({"skip_finds": True}, [0, 1, 2, 3]),
+    ],
+)
+def test_what_is_looked_at(recorded, monkeypatch, options, sequences):
+    def run():
+        search("fox")
+        replaykit_session.checkpoint()
+        search("dog")
+        search("fox")
+
+    def record():
+        return run()
+
+    with replaykit.session("s", store="own.rpk") as replaykit_session:
+        record()
+    session = replaykit_session.result
+    monkeypatch.setitem(ROWS, "fox", ["z"])
+    result = replayed(session, search, **options)
+
+    assert [item.sequence for item in result.action_results] == sequences
+    assert result.total_actions == (4 if "stop_on_mismatch" in options else len(sequences))
+
+
+def test_a_checkpoint_that_cannot_be_restored_is_said(recorded):
+    with replaykit.session("s", store="own.rpk") as session:
+        session.checkpoint()
+        search("fox")
+    result = replayed(session.result, search, from_checkpoint=0)
+
+    assert result
+    assert "not restored" in result.notes[0]
+    with pytest.raises(CheckpointNotFoundError, match="no checkpoint 7; it has 0"):
+        replayed(session.result, search, from_checkpoint=7)
+
+
+def test_another_k_is_the_likely_cause(recorded):
+    session = recorded(lambda: search("fox"))
+    result = replayed(session, search, top_k=1)
+
+    assert [item.divergence_type for item in result.divergences] == [Kind.HITS_LOST]
+    assert result.first_divergence.cause == "k changed: 1 was asked for, 5 then"
+
+
+def test_a_changed_signature_is_not_comparable(recorded):
+    session = recorded(lambda: search("fox"))
+
+    def search_with(text):
+        return []
+
+    result = replay_session(session, Functions({"search": search_with}, ReplayOptions()), ReplayOptions())
+    assert (result.verdict, result.incomparable_actions) == ("incomplete", 1)
+    assert "signature changed" in result.action_results[0].reason
+
+
+def test_a_parameter_that_came_before_others_moves_none(recorded):
+    session = recorded(lambda: search("fox"))
+
+    def search_now(language="en", query="", k=0):
+        return search.__wrapped__(query, k)
+
+    assert replay_session(session, Functions({"search": search_now}, ReplayOptions()), ReplayOptions())
+
+
+def test_failures_of_the_infrastructure_stand_apart(recorded):
+    session = recorded(lambda: search("fox"))
+
+    def unreachable(query, k):
+        raise ConnectionRefusedError("no server")
+
+    result = replay_session(session, Functions({"search": unreachable}, ReplayOptions()), ReplayOptions())
+    assert (result.verdict, result.errored_actions, result.divergences) == ("errored", 1, ())
+
+
+def test_what_was_not_recorded_whole_never_passes(recorded):
+    session = attrs.evolve(recorded(run), lost=1)
+    result = replayed(session, search, answer)
+
+    assert (result.verdict, bool(result), result.mismatched_actions) == ("incomplete", False, 0)
+    assert list(result.incomplete) == ["1 calls could not be recorded"]
+
+
+def test_a_divergence_must_show_as_often_as_asked(recorded):
+    session = recorded(lambda: search("fox"))
+    turns = iter([["x"], ["a", "b"]])
+
+    def flaky(query, k):
+        return [{"id": each, "text": query} for each in next(turns)]
+
+    options = ReplayOptions(confirm=2)
+    result = replay_session(session, Functions({"search": flaky}, options), options)
+    assert (result.verdict, result.divergences) == ("passed", ())
+
+
+def test_methods_of_an_object_are_reached_by_the_map(recorded, tmp_path):
+    class Collection:
+        def __init__(self, *ids):
+            self.ids = ids
+
+        def query(self, text):
+            return {"ids": [list(self.ids)]}
+
+        def add(self, ids):
+            raise AssertionError("a replay writes nothing")
+
+    recorder = replaykit.Recorder(tmp_path / "c.rpk")
+    rows = {"query": "find", "add": "put"}
+    wrapped = recorder.wrap(Collection("a", "b"), operations=rows)
+    with recorder.session() as session:
+        wrapped.query("x")
+    options = ReplayOptions(base="live")
+
+    def against(target):
+        return replay_session(session.result, Methods(target, wrapped._self_rows, options), options)
+
+    assert against(Collection("a", "b"))
+    assert against(Collection("a", "c")).first_divergence.frames == ("b",)
+    assert against(object()).verdict == "incomplete"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"base": "then?"}, {"top_k": 0}, {"top_k": True}, {"confirm": 0}, {"from_checkpoint": -1}, {"order": "any"}],
+)
+def test_options_are_checked(options):
+    with pytest.raises(UsageError, match=next(iter(options))):
+        ReplayOptions(**options)
