@@ -100,6 +100,10 @@ class Connection:
             with _transaction(connection, "BEGIN IMMEDIATE"):
                 yield connection
 
+    def freeze(self) -> None:
+        """Refuse writes from now on, as if it had been opened for reading."""
+        self._read_only = True
+
     def close(self) -> None:
         """Let go of the file; closing twice is fine."""
         handle = self._handle()

@@ -258,6 +258,10 @@ class Engine:
 
     # -- closing ------------------------------------------------------------------
 
+    def freeze(self) -> None:
+        """Refuse writes from now on with ReadOnlyError."""
+        self._connection.freeze()
+
     def close(self) -> None:
         """Let go of the file; closing twice is fine, every other call then raises ClosedError."""
         self._connection.close()

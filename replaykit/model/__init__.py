@@ -36,6 +36,7 @@ from replaykit.model.sessions import (
     SessionSummary,
     StateSnapshot,
 )
+from replaykit.model.stored import Restoration, StoredFrame
 from replaykit.model.structured import Opaque, Structured
 from replaykit.model.verdicts import (
     ComparisonReport,
@@ -83,12 +84,14 @@ __all__ = [
     "ReplayOptions",
     "ReplayResult",
     "ReplaySession",
+    "Restoration",
     "SearchResult",
     "SessionComparison",
     "SessionState",
     "SessionSummary",
     "Severity",
     "StateSnapshot",
+    "StoredFrame",
     "Structured",
     "ToolCall",
     "Update",
