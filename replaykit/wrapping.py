@@ -13,7 +13,7 @@ from replaykit.errors import UsageError
 from replaykit.intercept.proxy import RecordedFunction, RecordedObject, recorded_function, recorded_object
 from replaykit.memory.memory import Memory
 from replaykit.operations import Operation, Place, operation_from
-from replaykit.protocols import Store
+from replaykit.protocols import Restorable, Store
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.handle import SessionHandle
 from replaykit.rewinding.surface import RewindingSurface
@@ -27,6 +27,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 StorePath = str | os.PathLike[str]
 Operations = Mapping[str, str | Operation]
+Frames = Restorable | bool | None
 
 _USUAL_METHODS = {
     "put": "put",
@@ -67,7 +68,7 @@ class Recorder(RewindingSurface):
         """The open store."""
         return self._engine.store
 
-    def wrap(self, target: T, operations: Operations | None = None, *, frames: Any = None) -> T:
+    def wrap(self, target: T, operations: Operations | None = None, *, frames: Frames = None) -> T:
         """
         Return a drop-in proxy of *target* whose memory operations are recorded.
 
@@ -95,15 +96,15 @@ class Recorder(RewindingSurface):
             )
         inner: Any = target
         if isinstance(target, RecordedObject):
-            if target._self_recorder is self and operations is None and not frames:
+            if target._self_recorder is self and operations is None and not _holds(frames):
                 return target
             # A proxy around a proxy would record each call twice.
             inner = target.__wrapped__
             operations = target._self_rows if operations is None else operations
         rows = _rows_for(inner, operations)
-        if frames:
+        if _holds(frames):
             self._hold(inner, frames, _absolute(self._location))
-        rebuild = (_rewrapped, (_absolute(self._location), self._options, frames or None))
+        rebuild = (_rewrapped, (_absolute(self._location), self._options, frames))
         return cast(T, recorded_object(inner, self, rows, rebuild))
 
     @overload
@@ -139,6 +140,11 @@ def _rewrapped(
 def _absolute(location: str) -> str:
     # A trailing slash asks for a directory and must survive.
     return location if location == ":memory:" else os.path.abspath(location) + ("/" if location.endswith("/") else "")
+
+
+def _holds(frames: Frames) -> bool:
+    # Not by its truth: a store that is empty may count as false.
+    return frames is not None and frames is not False
 
 
 def _source_of(target: Any) -> str:
@@ -219,7 +225,7 @@ def wrap(
     *,
     store: StorePath | None = None,
     operations: Operations | None = None,
-    frames: Any = None,
+    frames: Frames = None,
     **options: Any,
 ) -> T:
     """
@@ -233,7 +239,7 @@ def wrap(
     Raises:
         UsageError: The target has no such method, or an option is wrong.
     """
-    asks_for_nothing = store is None and operations is None and not frames and not options
+    asks_for_nothing = store is None and operations is None and not _holds(frames) and not options
     if isinstance(target, (RecordedObject, SessionSurface)) and asks_for_nothing:
         return cast(T, target)
     location = store if store is not None else _defaults.store

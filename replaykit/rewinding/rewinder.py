@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 from replaykit.errors import RestoreError, UsageError
+from replaykit.intercept.scope import CURRENT, Scope, leave
 from replaykit.logs import get_logger
 from replaykit.memory.engine import Engine
 from replaykit.memory.memory import Memory
 from replaykit.model import ZERO_HASH, Checkpoint, FrameId, Restoration, StateSnapshot, StoredFrame
 from replaykit.protocols import Clock, Restorable
 from replaykit.recording.engine import RecordingEngine
+from replaykit.recording.session import Unrecorded
 from replaykit.rewinding.encoding import item_of
 from replaykit.rewinding.shadow import Kept, Shadow
 from replaykit.settings import Settings
@@ -28,8 +32,9 @@ class Rewinder:
     """
     The `StateSource` of a wrapped store.
 
-    *store* reads and fills it; *clean* takes secrets out of ids before they
-    are recorded; *report* is told of a checkpoint without content.
+    *store* reads and fills it; what it calls meanwhile is nobody's call and
+    is not recorded.  *clean* takes secrets out of ids before they are
+    recorded; *report* is told of a checkpoint without content.
     """
 
     def __init__(
@@ -58,7 +63,7 @@ class Rewinder:
         then empty, its hash zero, and it is reported.
         """
         try:
-            kept = self._shadow.keep(self.store.frames())
+            kept = self._kept_now()
             return self._snapshot_of(kept, with_ids=with_ids), kept.state_hash
         except Exception as error:
             # The store and its adapter are foreign; the agent must not suffer.
@@ -109,11 +114,12 @@ class Rewinder:
         generation = self._shadow.demand(checkpoint)
         before = self._kept_before()
         try:
-            new_ids = self.store.restore(self._shadow.frames_at(generation))
+            with _unrecorded(self):
+                new_ids = self.store.restore(self._shadow.frames_at(generation))
         except Exception as error:
             raise self._undone(error, before) from error
         try:
-            now = self._shadow.keep(self.store.frames())
+            now = self._kept_now()
         except Exception as error:
             raise RestoreError(
                 f"checkpoint {checkpoint.id} was put back, but the store cannot be read again ({_said(error)})",
@@ -137,6 +143,10 @@ class Rewinder:
             RestoreError: It failed; the error says what it holds now.
         """
         generation = self._shadow.demand(checkpoint)
+        with _unrecorded(self):
+            return self._filled(checkpoint, generation, other)
+
+    def _filled(self, checkpoint: Checkpoint, generation: int, other: Restorable) -> Restoration:
         _demand_empty(other)
         try:
             new_ids = other.restore(self._shadow.frames_at(generation))
@@ -176,9 +186,13 @@ class Rewinder:
 
     # -- inside ---------------------------------------------------------------------
 
+    def _kept_now(self) -> Kept:
+        with _unrecorded(self):
+            return self._shadow.keep(self.store.frames())
+
     def _kept_before(self) -> Checkpoint:
         try:
-            kept = self._shadow.keep(self.store.frames())
+            kept = self._kept_now()
         except Exception as error:
             raise RestoreError(
                 f"nothing was restored: what the store holds now could not be kept first ({_said(error)})",
@@ -198,11 +212,12 @@ class Rewinder:
         log.error("restore_failed", error=_said(cause))
         generation = before.snapshot.generation
         try:
-            self.store.restore(self._shadow.frames_at(generation))
+            with _unrecorded(self):
+                self.store.restore(self._shadow.frames_at(generation))
         except Exception as error:
             log.error("restore_not_undone", error=_said(error))
         try:
-            is_as_before = self._shadow.keep(self.store.frames()).state_hash == before.state_hash
+            is_as_before = self._kept_now().state_hash == before.state_hash
         except Exception as error:
             return RestoreError(
                 f"the store failed during the restore ({_said(cause)}) and cannot be read now ({_said(error)}). "
@@ -222,6 +237,18 @@ class Rewinder:
             state="mixed",
             before=before,
         )
+
+
+@contextmanager
+def _unrecorded(recorder: Any) -> Iterator[None]:
+    """Let no session take what is called inside, whatever recorder it has."""
+    before = CURRENT.get()
+    here = Scope(Unrecorded(recorder), None, None)
+    CURRENT.set(here)
+    try:
+        yield
+    finally:
+        leave(here, before)
 
 
 def _said(error: Exception) -> str:

@@ -11,6 +11,7 @@ from replaykit.intercept.scope import is_playing
 from replaykit.memory.memory import Memory
 from replaykit.model import Checkpoint, Restoration
 from replaykit.operations import Operation
+from replaykit.protocols import Restorable
 from replaykit.rewinding.places import shadow_path
 from replaykit.rewinding.rewinder import Rewinder
 from replaykit.rewinding.shadow import Shadow
@@ -86,13 +87,12 @@ class RewindingSurface(SessionSurface):
             PlaybackError: A recording is being played: nothing is executed then.
         """
         rewinder = self._rewinding()
-        if into is not None:
-            other = into.__wrapped__ if isinstance(into, RecordedObject) else into
-            if isinstance(other, Memory):
-                return rewinder.restore_into_memory(checkpoint, other._frames)
-            return rewinder.restore_into(checkpoint, restorable_of(other))
         if is_playing():
-            raise PlaybackError("a play executes nothing, and restore() changes the store: call it outside")
+            raise PlaybackError("a play executes nothing, and restore() changes a store: call it outside")
+        if isinstance(into, Memory):
+            return rewinder.restore_into_memory(checkpoint, into._frames)
+        if into is not None:
+            return rewinder.restore_into(checkpoint, _restorable_behind(into))
         started = self._engine.clock.perf_counter_ns()
         done, failure = None, None
         try:
@@ -128,6 +128,16 @@ class RewindingSurface(SessionSurface):
     def _close_states(self) -> None:
         if self._rewinder is not None:
             self._rewinder.close()
+
+
+def _restorable_behind(into: Any) -> Restorable:
+    """Return what fills *into*; where it was wrapped with ``frames=``, what it was wrapped with."""
+    if not isinstance(into, RecordedObject):
+        return restorable_of(into)
+    recorder, target = into._self_recorder, into.__wrapped__
+    if isinstance(recorder, RewindingSurface) and recorder._rewinder is not None and recorder._rewound is target:
+        return recorder._rewinder.store
+    return restorable_of(target)
 
 
 def _name_for(store: Any, target: Any) -> str:

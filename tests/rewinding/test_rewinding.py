@@ -265,6 +265,46 @@ def test_two_processes_may_keep_states_of_stores_of_one_name() -> None:
     assert [frame.text for frame in one.frames_at(2)] == ["other", "b"]
 
 
+def test_what_a_store_calls_while_it_is_read_is_not_recorded(recorder: Recorder) -> None:
+    """Nor does it make further checkpoints: it is nobody's call."""
+
+    @replaykit.records("find")
+    def fetch() -> list[str]:
+        return ["one"]
+
+    class Fetching(Notes):
+        def frames(self) -> Any:
+            return [StoredFrame(id=text, text=text) for text in fetch()]
+
+        def restore(self, frames: Any) -> None:
+            fetch()
+
+    wrapped = recorder.wrap(Fetching(), OPERATIONS, frames=True)
+    with recorder.session(auto_checkpoint=replaykit.before("find")) as session:
+        session.checkpoint()
+        recorder.restore(recorder.get_session(session.id).checkpoints[0])  # type: ignore[arg-type]
+        wrapped.search("x")
+
+    assert session.result is not None
+    assert [action.name for action in session.result.actions] == ["checkpoint", "restore", "checkpoint", "search"]
+    assert recorder.stats()["bare_checkpoints"] == 0
+
+
+def test_a_store_that_counts_as_false_is_held_all_the_same(recorder: Recorder) -> None:
+    """An empty one, say."""
+
+    class Sized(Notes):
+        def __len__(self) -> int:
+            return len(self.items)
+
+    sized = Sized()
+    recorder.wrap(sized, OPERATIONS, frames=sized)
+    with recorder.session() as session:
+        session.checkpoint()
+
+    assert checkpoints_of(recorder)[0].state_hash != ZERO_HASH
+
+
 # -- going back -----------------------------------------------------------------------
 
 
@@ -302,12 +342,14 @@ def test_a_fresh_store_of_its_kind_is_filled(notes: Notes, recorder: Recorder) -
     """Wrapped or not; the first one is not touched."""
     checkpoint = held(notes, recorder)
     notes.items.clear()
-    fresh, second = Notes(), Notes()
+    fresh, second, third = Notes(), Notes(), Notes()
     with Recorder("second.rpk") as other:
         assert recorder.restore(checkpoint, into=fresh).is_exact
         assert recorder.restore(checkpoint, into=other.wrap(second, OPERATIONS)).is_exact
+        # What it was wrapped with fills it: here, another one.
+        assert recorder.restore(checkpoint, into=other.wrap(second, OPERATIONS, frames=third)).is_exact
 
-    assert fresh.texts() == second.texts() == {"a": "one", "b": "two"}
+    assert fresh.texts() == second.texts() == third.texts() == {"a": "one", "b": "two"}
     assert notes.texts() == {}
 
 
@@ -637,8 +679,9 @@ def test_a_play_touches_no_store(notes: Notes, recorder: Recorder) -> None:
 
     with replaykit.play("runs.rpk"), recorder.session() as session:
         session.checkpoint()
-        with pytest.raises(PlaybackError, match="a play executes nothing"):
-            recorder.restore(checkpoint)
+        for into in (None, Notes()):
+            with pytest.raises(PlaybackError, match="a play executes nothing"):
+                recorder.restore(checkpoint, into=into)
 
     assert recorder.stats()["bare_checkpoints"] == 0
 
