@@ -24,8 +24,13 @@ def _a_text_or_bytes(frame: StoredFrame, _attribute: Any, value: Any) -> None:
         raise UsageError(f"frame {frame.id!r}: text is str, bytes or None, not {type(value).__name__}")
 
 
-def _a_map(given: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _map(given: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return {} if given is None else given
+
+
+def _a_map(frame: StoredFrame, _attribute: Any, value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"frame {frame.id!r}: metadata is a dict or None, not {type(value).__name__}")
 
 
 def _vector(values: Iterable[Any] | None) -> tuple[float, ...] | None:
@@ -56,7 +61,7 @@ class StoredFrame:
     text: str | bytes | None = attrs.field(default=None, validator=_a_text_or_bytes)
     title: str | None = None
     uri: str | None = None
-    metadata: Mapping[str, Any] = attrs.field(default=None, converter=_a_map)
+    metadata: Mapping[str, Any] = attrs.field(default=None, converter=_map, validator=_a_map)
     vector: tuple[float, ...] | None = attrs.field(default=None, converter=_vector)
 
     def __repr__(self) -> str:

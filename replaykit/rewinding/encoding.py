@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import math
 import struct
 from collections.abc import Mapping
@@ -59,8 +60,8 @@ def frame_of(fields: Fields, path: str) -> StoredFrame:
     Raises:
         DamagedError: They are none of a kept frame; *path* says where.
     """
-    kept = fields.metadata_map()
     try:
+        kept = fields.metadata_map()
         return StoredFrame(
             id=kept["id"],
             text=None if kept.get("bare") else fields.content,
@@ -69,21 +70,24 @@ def frame_of(fields: Fields, path: str) -> StoredFrame:
             metadata=_metadata_of(kept),
             vector=_vector_of(kept),
         )
-    except (KeyError, TypeError, ValueError, binascii.Error, struct.error) as error:
+    except (KeyError, TypeError, ValueError, RecursionError, binascii.Error, struct.error) as error:
         raise DamagedError(path, 0, f"this is no frame of a wrapped store: {error!r}") from error
 
 
-def id_of(metadata: Any, path: str) -> FrameId:
+def id_of(metadata: str, path: str) -> FrameId:
     """
-    Return the store's own id from a kept frame's metadata.
+    Return the store's own id from a kept frame's metadata, which are JSON.
 
     Raises:
         DamagedError: It has none.
     """
-    found = metadata.get("id") if isinstance(metadata, dict) else None
+    try:
+        found = json.loads(metadata)["id"]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DamagedError(path, 0, f"a kept frame has no id: {error!r}") from error
     if type(found) is int or type(found) is str:
         return found
-    raise DamagedError(path, 0, "a kept frame has no id")
+    raise DamagedError(path, 0, f"a kept frame's id is a {type(found).__name__}")
 
 
 def item_of(frame: StoredFrame) -> dict[str, Any]:
@@ -99,9 +103,7 @@ def item_of(frame: StoredFrame) -> dict[str, Any]:
 # -- metadata -------------------------------------------------------------------
 
 
-def _kept_metadata(metadata: Any) -> dict[str, Any]:
-    if not isinstance(metadata, Mapping):
-        raise UsageError(f"metadata is a dict or None, not {type(metadata).__name__}")
+def _kept_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     if not metadata:
         return {}
     if _is_plain(metadata):

@@ -7,7 +7,6 @@ changed and went since the one before.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -94,7 +93,7 @@ class Shadow:
         frames: dict[FrameId, tuple[int, bytes]] = {}
         total = state_hash.EMPTY
         for number, fields_hash, metadata in live_hashes(connection):
-            frames[id_of(json.loads(metadata), self.path)] = (number, fields_hash)
+            frames[id_of(metadata, self.path)] = (number, fields_hash)
             total = state_hash.add(total, _element(fields_hash))
         return _Known(generation, frames, total)
 

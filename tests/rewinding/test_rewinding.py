@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import pickle
 import stat
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import apsw
 import attrs
 import pytest
 from hypothesis import given
@@ -21,7 +23,9 @@ from rewinding.stores import OPERATIONS, Notes
 import replaykit
 from replaykit import Checkpoint, Recorder, StoredFrame
 from replaykit.errors import CheckpointNotFoundError, PlaybackError, ReadOnlyError, RestoreError, UsageError
+from replaykit.memory.fields import checked
 from replaykit.model import ZERO_HASH
+from replaykit.rewinding.encoding import frame_of
 from replaykit.rewinding.shadow import Shadow
 
 
@@ -482,7 +486,6 @@ def test_a_store_that_cannot_be_read_breaks_nothing(notes: Notes, recorder: Reco
         ([StoredFrame(id="a"), StoredFrame(id="a")], "the id 'a' twice"),
         (["text"], "gives StoredFrame each, not str"),
         ([StoredFrame(id="a", metadata={"k": object()})], "frame 'a': its metadata hold an object"),
-        ([StoredFrame(id="a", metadata=7)], "frame 'a': metadata is a dict or None, not int"),
         ([StoredFrame(id="a", title=7)], "frame 'a': title must be str"),
         (7, "not iterable"),
     ],
@@ -702,3 +705,56 @@ def test_damaged_states_are_a_typed_error(notes: Notes) -> None:
         with pytest.raises(replaykit.errors.NotAStoreError):
             recorder.restore(checkpoint)
     assert notes.texts() == {"a": "one", "b": "two"}
+
+
+_HOSTILE = [
+    "[]",
+    "7",
+    "no JSON",
+    "{}",
+    '{"id": null}',
+    '{"id": true}',
+    '{"id": [1]}',
+    "[" * 100_000,
+    '{"id":' + "[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("metadata", _HOSTILE, ids=lambda text: text[:12])
+def test_states_that_lie_are_a_typed_error(metadata: str) -> None:
+    """However their metadata are forged, for who goes on in the file and for who reads it."""
+    with contextlib.closing(Shadow("forged.mv")) as shadow:
+        shadow.keep([StoredFrame(id="a", text="one")])
+    with contextlib.closing(apsw.Connection("forged.mv")) as connection:
+        connection.execute("UPDATE memory_versions SET metadata = ?", (metadata,))
+
+    with contextlib.closing(Shadow("forged.mv")) as shadow:
+        for use in (lambda: shadow.keep([]), lambda: list(shadow.frames_at(1))):
+            with pytest.raises(replaykit.errors.DamagedError):
+                use()
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [
+        {"vector": "AAAA", "width": 3},
+        {"vector": "AAAA", "width": "x"},
+        {"vector": "?"},
+        {"vector": 7},
+        {"vector": "AAA="},
+        {"typed": 7},
+        {"typed": "AAAA"},
+        {"typed": "oWJ+dGN4"},
+        {"metadata": 7},
+        {"metadata": [["k", 1]]},
+    ],
+    ids=repr,
+)
+def test_a_kept_frame_that_lies_is_a_typed_error_or_a_frame(lies: dict[str, Any]) -> None:
+    """Nothing but ours comes out of it."""
+    fields = checked("text", metadata={"id": "a", **lies})
+    try:
+        frame = frame_of(fields, "forged.mv")
+    except replaykit.errors.DamagedError:
+        return
+    assert isinstance(frame.metadata, Mapping)
