@@ -9,6 +9,7 @@ the words only: white space comes back as single spaces.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -43,6 +44,11 @@ class MemvidFrames:
 
     def __init__(self, memory: Any) -> None:
         self._memory = memory
+
+    @property
+    def name(self) -> str:
+        """The name of the memory's file."""
+        return os.path.basename(str(self._memory.path))
 
     def frames(self) -> Iterator[StoredFrame]:
         """Yield the documents in order of time."""

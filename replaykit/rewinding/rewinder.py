@@ -268,7 +268,11 @@ def _not_empty(name: str) -> UsageError:
 
 
 def _demand_empty(other: Restorable) -> None:
-    for _ in other.frames():
+    try:
+        is_empty = not any(True for _ in other.frames())
+    except Exception as error:
+        raise RestoreError(f"nothing was restored: into= cannot be read ({_said(error)})", state="unchanged") from error
+    if not is_empty:
         raise _not_empty(f"the {type(other).__name__} in into=")
 
 

@@ -222,7 +222,7 @@ def test_chroma_that_refuses_is_put_back(chroma: Any) -> None:
 def test_memvid_comes_back_under_new_ids(tmp_path: Path) -> None:
     """What was not touched keeps its id; long texts, kinds, labels, tags and times come back."""
     store = memvid_sdk.create(str(tmp_path / "a.mv2"))
-    wrapped = replaykit.wrap(store, store=":memory:", operations={"put": "put", "remove": "delete"}, frames=True)
+    wrapped = replaykit.wrap(store, store="runs.rpk", operations={"put": "put", "remove": "delete"}, frames=True)
     long = " ".join(f"Sentence number {number} about topic{number}." for number in range(200))
     with wrapped.session() as session:
         first = int(wrapped.put(text="Paris is in France.", title="France", label="a", labels=["b"], tags=["t"]))
@@ -255,5 +255,7 @@ def test_memvid_comes_back_under_new_ids(tmp_path: Path) -> None:
     with replaykit.open(":memory:") as memory:
         wrapped.restore(checkpoint, into=memory)
         assert [hit.title for hit in memory.find("topic77")] == ["Long"]
+    assert Path("runs.rpk.frames-a.mv2.mv").exists()
+    replaykit.recorder_of(wrapped).close()
     store.close()
     fresh.close()

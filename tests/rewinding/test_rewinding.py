@@ -631,13 +631,16 @@ def test_a_store_that_breaks_during_the_restore_is_unknown(notes: Notes, recorde
 def test_only_an_empty_store_is_filled(notes: Notes, recorder: Recorder) -> None:
     """What another store holds is not ours to remove; one that fails is emptied again."""
     checkpoint = held(notes, recorder)
-    full, failing = Notes(x="mine"), Notes()
+    full, failing, broken = Notes(x="mine"), Notes(), Notes()
     failing.refused = "two"
+    broken.is_broken = True
 
     with pytest.raises(UsageError, match="holds frames"):
         recorder.restore(checkpoint, into=full)
     with pytest.raises(RestoreError, match="empty as before") as caught:
         recorder.restore(checkpoint, into=failing)
+    with pytest.raises(RestoreError, match=r"into= cannot be read \(ConnectionError"):
+        recorder.restore(checkpoint, into=broken)
     with pytest.raises(UsageError, match="a list cannot be read and filled"):
         recorder.restore(checkpoint, into=[])
 
