@@ -17,9 +17,11 @@ import binascii
 import json
 import math
 import struct
+from array import array
 from collections.abc import Mapping
 from typing import Any
 
+from replaykit.digests import content_hash
 from replaykit.errors import DamagedError, UsageError
 from replaykit.format.strict import decode_value, encode_value
 from replaykit.format.thaw import thaw
@@ -27,7 +29,7 @@ from replaykit.format.values import pack, plain, unpack
 from replaykit.memory.fields import Fields, checked
 from replaykit.model import FrameId, StoredFrame
 
-__all__ = ["ID_KEY", "fields_of", "frame_of", "id_of", "item_of"]
+__all__ = ["ID_KEY", "fields_of", "frame_of", "id_of", "item_of", "print_of"]
 
 ID_KEY = "stored_id"
 """Where an embedded memory that a checkpoint was put into says the frame's own id."""
@@ -51,6 +53,16 @@ def fields_of(frame: StoredFrame) -> Fields:
         return checked(frame.text or "", title=frame.title, uri=frame.uri, metadata=kept)
     except UsageError as error:
         raise UsageError(f"frame {frame.id!r}: {error}") from error
+
+
+def print_of(frame: StoredFrame) -> bytes:
+    """
+    Return 16 bytes that differ where a frame that could be kept differs in anything but its id.
+
+    Cheaper than to bring it into the form in which it is kept.  It is not stored.
+    """
+    packed = pack([frame.text, frame.title, frame.uri, _ordered(frame.metadata), frame.vector is None])
+    return content_hash(packed + array("d", frame.vector or ()).tobytes())[:16]
 
 
 def frame_of(fields: Fields, path: str) -> StoredFrame:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
@@ -19,7 +19,7 @@ from replaykit.memory.changes import Change, Version, changing, frame_ids_after,
 from replaykit.memory.connection import Connection
 from replaykit.memory.schema import FOREVER, has_generation, load_generation
 from replaykit.model import ZERO_HASH, Checkpoint, FrameId, StoredFrame
-from replaykit.rewinding.encoding import fields_of, frame_of, id_of
+from replaykit.rewinding.encoding import fields_of, frame_of, id_of, print_of
 from replaykit.storage.database import MEMORY
 
 if TYPE_CHECKING:
@@ -39,12 +39,20 @@ class Kept:
     ids: tuple[FrameId, ...]
 
 
+class _Last(NamedTuple):
+    """A frame as it is kept: its number, the hash of its fields, and its print (empty where not seen yet)."""
+
+    number: int
+    fields_hash: bytes
+    print: bytes
+
+
 @attrs.frozen
 class _Known:
-    """The newest generation: under which number and with which hash each frame is kept, and the sum of all."""
+    """The newest generation: how each frame is kept, and the sum of all."""
 
     generation: int
-    frames: dict[FrameId, tuple[int, bytes]]
+    frames: dict[FrameId, _Last]
     sum: int
 
 
@@ -90,10 +98,10 @@ class Shadow:
         return self._known
 
     def _read_known(self, connection: apsw.Connection, generation: int) -> _Known:
-        frames: dict[FrameId, tuple[int, bytes]] = {}
+        frames: dict[FrameId, _Last] = {}
         total = state_hash.EMPTY
         for number, fields_hash, metadata in live_hashes(connection):
-            frames[id_of(metadata, self.path)] = (number, fields_hash)
+            frames[id_of(metadata, self.path)] = _Last(number, fields_hash, b"")
             total = state_hash.add(total, _element(fields_hash))
         return _Known(generation, frames, total)
 
@@ -174,26 +182,33 @@ class Shadow:
 
 def _brought_to(frames: Iterable[StoredFrame], known: _Known, change: Change, connection: apsw.Connection) -> _Known:
     """Let *change* make *frames* of what is *known*; return what is known then, in the order of *frames*."""
-    after: dict[FrameId, tuple[int, bytes]] = {}
+    after: dict[FrameId, _Last] = {}
     total = known.sum
     for frame in frames:
         _demand_new_frame(frame, after)
-        fields = fields_of(frame)
-        fields_hash = fields.fields_hash()
-        number, old_hash = known.frames.get(frame.id, (0, b""))
-        if not old_hash:
-            number = change.add(fields)
-        elif old_hash != fields_hash:
-            change.replace(live_version(connection, number), fields)
-        after[frame.id] = (number, fields_hash)
-        if old_hash != fields_hash:
-            total = state_hash.add(total, _element(fields_hash))
-            total = state_hash.remove(total, _element(old_hash)) if old_hash else total
-    for frame_id, (number, old_hash) in known.frames.items():
+        old = known.frames.get(frame.id)
+        new = after[frame.id] = _kept(frame, old, change, connection)
+        if old is None or old.fields_hash != new.fields_hash:
+            total = state_hash.add(total, _element(new.fields_hash))
+            total = total if old is None else state_hash.remove(total, _element(old.fields_hash))
+    for frame_id, old in known.frames.items():
         if frame_id not in after:
-            change.remove(live_version(connection, number))
-            total = state_hash.remove(total, _element(old_hash))
+            change.remove(live_version(connection, old.number))
+            total = state_hash.remove(total, _element(old.fields_hash))
     return _Known(change.generation, after, total)
+
+
+def _kept(frame: StoredFrame, old: _Last | None, change: Change, connection: apsw.Connection) -> _Last:
+    seen = print_of(frame)
+    if old is not None and old.print == seen:
+        return old
+    fields = fields_of(frame)
+    fields_hash = fields.fields_hash()
+    if old is None:
+        return _Last(change.add(fields), fields_hash, seen)
+    if old.fields_hash != fields_hash:
+        change.replace(live_version(connection, old.number), fields)
+    return _Last(old.number, fields_hash, seen)
 
 
 def _demand_new_frame(frame: object, seen: dict[FrameId, Any]) -> None:

@@ -11,6 +11,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import apsw
@@ -151,6 +152,30 @@ def test_all_kinds_of_values_come_back(notes: Notes, recorder: Recorder) -> None
 
     assert notes.items == before
     assert done.is_exact
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"k": 1}, {"k": 1.0}),
+        ({"k": {"deep": [1]}}, {"k": {"deep": [2]}}),
+        (MappingProxyType({"k": 1}), MappingProxyType({"k": 2})),
+        ({"k": MappingProxyType({"k": 1})}, {"k": MappingProxyType({"k": 2})}),
+        ({"k": {1, 2}}, {"k": {1, 3}}),
+        ({"k": datetime.date(2026, 1, 1)}, {"k": datetime.date(2026, 1, 2)}),
+    ],
+    ids=repr,
+)
+def test_a_change_of_metadata_alone_is_noticed(before: Any, after: Any) -> None:
+    """By who has seen the frame before and by who reads it from the file."""
+    shadow = Shadow("kept.mv")
+    first = shadow.keep([StoredFrame(id="a", metadata=before)])
+
+    second = shadow.keep([StoredFrame(id="a", metadata=after)])
+
+    assert second.state_hash != first.state_hash
+    assert Shadow("kept.mv").keep([StoredFrame(id="a", metadata=after)]) == second
+    assert shadow.keep([StoredFrame(id="a", metadata=before)]).state_hash == first.state_hash
 
 
 @given(
