@@ -26,13 +26,17 @@ if TYPE_CHECKING:
     from replaykit.model import Delete as Delete
     from replaykit.model import Divergence as Divergence
     from replaykit.model import DivergenceType as DivergenceType
+    from replaykit.model import Erasure as Erasure
     from replaykit.model import Failure as Failure
     from replaykit.model import Find as Find
     from replaykit.model import Frame as Frame
     from replaykit.model import Hit as Hit
+    from replaykit.model import KnownFork as KnownFork
+    from replaykit.model import Lineage as Lineage
     from replaykit.model import ModelResult as ModelResult
     from replaykit.model import Opaque as Opaque
     from replaykit.model import Playable as Playable
+    from replaykit.model import Pruning as Pruning
     from replaykit.model import Put as Put
     from replaykit.model import PutMany as PutMany
     from replaykit.model import ReplayAction as ReplayAction
@@ -67,8 +71,8 @@ if TYPE_CHECKING:
 
 _MODEL = (
     "Answer Ask Checkpoint Checkpointed ComparisonReport ComparisonSummary Delete Divergence "
-    "DivergenceType Failure Find Frame Hit ModelResult Opaque Playable Put PutMany ReplayAction "
-    "ReplayConfig ReplayManifest ReplayOptions ReplayResult ReplaySession Restoration SearchResult "
+    "DivergenceType Erasure Failure Find Frame Hit KnownFork Lineage ModelResult Opaque Playable Pruning Put PutMany "
+    "ReplayAction ReplayConfig ReplayManifest ReplayOptions ReplayResult ReplaySession Restoration SearchResult "
     "SessionComparison SessionSummary StateSnapshot StoredFrame Structured ToolCall Update Verification"
 )
 _HOMES = {
@@ -93,16 +97,20 @@ __all__ = [
     "Delete",
     "Divergence",
     "DivergenceType",
+    "Erasure",
     "Failure",
     "Find",
     "Frame",
     "Hit",
+    "KnownFork",
+    "Lineage",
     "Memory",
     "ModelResult",
     "Opaque",
     "Operation",
     "Playable",
     "Player",
+    "Pruning",
     "Put",
     "PutMany",
     "Recorder",

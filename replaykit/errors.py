@@ -118,13 +118,11 @@ class AmbiguousSessionError(UsageError):
 
 
 class CheckpointNotFoundError(UsageError, LookupError):
-    """The session has no checkpoint with this id, or there is no state to go back to: *reason* says why."""
+    """The session has no checkpoint with this id, or the memory no such state any more: *message* says which."""
 
-    def __init__(self, checkpoint: object, reason: str = "") -> None:
+    def __init__(self, checkpoint: object, message: str = "") -> None:
         self.checkpoint = checkpoint
-        super().__init__(
-            f"Checkpoint {checkpoint} {reason}" if reason else f"Checkpoint {checkpoint} not found in session"
-        )
+        super().__init__(message or f"Checkpoint {checkpoint} not found in session")
 
 
 class FrameNotFoundError(UsageError, LookupError):

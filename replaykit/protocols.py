@@ -25,6 +25,7 @@ __all__ = [
     "Progress",
     "Redactor",
     "Restorable",
+    "Rewindable",
     "StateSource",
     "Store",
     "StoredSession",
@@ -106,6 +107,16 @@ class Restorable(Protocol):
         Returns the new id of each frame whose id could not be kept; None or
         an empty map where all were.
         """
+
+
+class Rewindable(Protocol):
+    """A memory that can be gone back to: *at* is a checkpoint, an action, a datetime or a generation of it."""
+
+    def at(self, moment: Any) -> Any:
+        """Return it as it was, for reading only; later changes do not show."""
+
+    def fork(self, path: Any, *, at: Any = None) -> Any:
+        """Make a branch at *path*, as it was at *at* (by default: as it is), and return it; nothing is overwritten."""
 
 
 # -- storage --------------------------------------------------------------------

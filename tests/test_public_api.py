@@ -43,6 +43,7 @@ _EXPECTED = [
     "Frame",
     "SearchResult",
     "Answer",
+    "Erasure",
     "Failure",
     "Put",
     "PutMany",

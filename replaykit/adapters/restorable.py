@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable
 from typing import Any, cast
 
+from replaykit.adapters.chroma import ChromaFrames
+from replaykit.adapters.langchain import InMemoryFrames
+from replaykit.adapters.memvid import MemvidFrames
 from replaykit.errors import UsageError
 from replaykit.protocols import Restorable
 
 __all__ = ["restorable_of"]
 
-_ADAPTERS = {
-    "chromadb.api.models.Collection.Collection": "replaykit.adapters.chroma:ChromaFrames",
-    "langchain_core.vectorstores.in_memory.InMemoryVectorStore": "replaykit.adapters.langchain:InMemoryFrames",
-    "memvid_sdk.Memvid": "replaykit.adapters.memvid:MemvidFrames",
+_ADAPTERS: dict[str, Callable[[Any], Restorable]] = {
+    "chromadb.api.models.Collection.Collection": ChromaFrames,
+    "langchain_core.vectorstores.in_memory.InMemoryVectorStore": InMemoryFrames,
+    "memvid_sdk.Memvid": MemvidFrames,
 }
 
 
@@ -27,10 +30,9 @@ def restorable_of(target: Any, given: Any = True) -> Restorable:
     if given is not True:
         return _demanded(given, f"frames= is True or an object with frames() and restore(), not {given!r}")
     for cls in type(target).__mro__:
-        where = _ADAPTERS.get(f"{cls.__module__}.{cls.__qualname__}")
-        if where is not None:
-            module, _, name = where.partition(":")
-            return cast(Restorable, getattr(importlib.import_module(module), name)(target))
+        adapter = _ADAPTERS.get(f"{cls.__module__}.{cls.__qualname__}")
+        if adapter is not None:
+            return adapter(target)
     return _demanded(
         target,
         f"a {type(target).__name__} cannot be read and filled: give frames= an object with frames() and "

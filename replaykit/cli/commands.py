@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from replaykit._version import __version__
+from replaykit.cli.branching import fork, lineage_in, show_lineage
 from replaykit.cli.care import compact, delete, doctor, recover, verify
 from replaykit.cli.tail import tail
 from replaykit.cli.words import as_json_option, ends, target_of, words_argument
@@ -33,7 +34,7 @@ def program() -> None:
     """
 
 
-for _verb in (verify, doctor, recover, compact, delete, tail):
+for _verb in (verify, doctor, recover, compact, delete, tail, fork):
     program.add_command(_verb)
 
 
@@ -103,6 +104,8 @@ def info(store: str | None, as_json: bool) -> None:
     """
     Say what a store holds, how large it is and whether it is well.
 
+    Of a memory also where it was forked from, and which forks of it are known.
+
     All of it is read once, so that "ok" means something.
     """
     from replaykit.cli.progress import progress_bar
@@ -114,15 +117,17 @@ def info(store: str | None, as_json: bool) -> None:
         summaries = recording.list_sessions()
     with progress_bar("reading") as progress:
         diagnosis = diagnose(location, progress=progress)
-    facts = _facts(diagnosis, summaries)
+    facts, lineage = _facts(diagnosis, summaries), lineage_in(location)
     if as_json:
         from replaykit.cli.as_json import dump
 
-        click.echo(dump(facts))
+        click.echo(dump({**facts, "lineage": lineage}))
         return
     from replaykit.cli.render import console, show_info
 
     show_info(console(), facts)
+    if lineage is not None:
+        show_lineage(console(), lineage)
 
 
 def _facts(diagnosis: Diagnosis, summaries: Sequence[SessionSummary]) -> dict[str, Any]:

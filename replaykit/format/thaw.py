@@ -15,12 +15,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from replaykit.model import Answer, Failure, Frame, Hit, Opaque, SearchResult, Structured
+from replaykit.model import Answer, Erasure, Failure, Frame, Hit, Opaque, SearchResult, Structured
 
 __all__ = ["thaw"]
 
 _OUR_CLASSES: dict[str, type[Any]] = {
-    f"{cls.__module__}.{cls.__qualname__}": cls for cls in (Answer, Frame, Hit, SearchResult)
+    f"{cls.__module__}.{cls.__qualname__}": cls for cls in (Answer, Erasure, Frame, Hit, SearchResult)
 }
 _MAX_DECIMAL_TEXT = 10_000
 _MOST_COLLISIONS = 64

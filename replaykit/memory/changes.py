@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from replaykit.errors import FrameNotFoundError
+from replaykit.memory import duplicates
 from replaykit.memory.fields import Fields, restored, stored
 from replaykit.memory.schema import FOREVER, State, load_state, save_state
 from replaykit.memory.state_hash import add, element, remove
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Change",
     "Version",
+    "as_id",
     "changing",
     "frame_ids",
     "frame_ids_after",
@@ -28,6 +30,7 @@ __all__ = [
     "live_hashes",
     "live_version",
     "version_at",
+    "versions",
 ]
 
 
@@ -72,7 +75,7 @@ def live_version(connection: apsw.Connection, frame_id: object) -> Version:
     Raises:
         FrameNotFoundError: It never existed, was deleted, or is no frame id.
     """
-    wanted = _as_id(frame_id)
+    wanted = as_id(frame_id)
     row = connection.execute(f"{_VERSION_SQL} WHERE frame_id = ? AND until = ?", (wanted, FOREVER)).get
     if row is None:
         raise FrameNotFoundError(frame_id)
@@ -82,7 +85,7 @@ def live_version(connection: apsw.Connection, frame_id: object) -> Version:
 def is_live(connection: apsw.Connection, frame_id: object) -> bool:
     """Return whether *frame_id* names a live frame."""
     found = connection.execute(
-        "SELECT 1 FROM memory_versions WHERE frame_id = ? AND until = ?", (_as_id(frame_id), FOREVER)
+        "SELECT 1 FROM memory_versions WHERE frame_id = ? AND until = ?", (as_id(frame_id), FOREVER)
     ).get
     return found is not None
 
@@ -95,6 +98,15 @@ def version_at(connection: apsw.Connection, frame_id: int, generation: int) -> V
     if row is None:
         raise FrameNotFoundError(frame_id)
     return _version(row)
+
+
+def versions(
+    connection: apsw.Connection, condition: str, bindings: tuple[Any, ...], *, schema: str = "main"
+) -> Iterator[Version]:
+    """Yield the versions in *schema* that meet *condition*, which is SQL of ours, while they are read."""
+    tables = f"FROM {schema}.memory_versions JOIN {schema}.memory_contents"
+    sql = _VERSION_SQL.replace("FROM memory_versions JOIN memory_contents", tables)
+    return map(_version, connection.execute(f"{sql} WHERE {condition}", bindings))
 
 
 _IDS_SQL = "SELECT frame_id FROM memory_versions WHERE until > ? AND since <= ?"
@@ -121,7 +133,8 @@ def live_hashes(connection: apsw.Connection) -> Iterator[tuple[int, bytes, str]]
     )
 
 
-def _as_id(frame_id: object) -> int:
+def as_id(frame_id: object) -> int:
+    """Return *frame_id* as a number, -1 where it cannot be one of a frame."""
     if isinstance(frame_id, bool):
         return -1
     try:
@@ -190,12 +203,30 @@ class Change:
         self._begin(frame_id, fields, created_ns=self._made_ns, content_id=None)
         return frame_id
 
+    def prepare_to_add_once(self) -> None:
+        """Make what `add_once` looks equals up in."""
+        duplicates.make_index(self._connection)
+
+    def add_once(self, fields: Fields) -> int:
+        """Return the lowest id of the live frames that equal *fields*, or add them."""
+        twin = duplicates.twin_of(self._connection, fields.fields_hash())
+        return self.add(fields) if twin is None else twin
+
     def replace(self, old: Version, fields: Fields) -> None:
         """Let *fields* stand under the id of the live version *old*."""
         self._is_empty = False
         self._end(old)
         content_id = old.content_id if fields.content == old.fields.content else None
         self._begin(old.frame_id, fields, created_ns=old.created_ns, content_id=content_id)
+
+    def put_back(self, then: Version, now: Version | None) -> None:
+        """Let the ended version *then* stand again in place of *now*, or where its frame has no live version."""
+        self._is_empty = False
+        if now is None:
+            self._frame_count += 1
+        else:
+            self._end(now)
+        self._begin(then.frame_id, then.fields, created_ns=then.created_ns, content_id=then.content_id)
 
     def remove(self, old: Version) -> None:
         """Remove the frame whose live version is *old*."""

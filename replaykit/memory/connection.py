@@ -31,7 +31,7 @@ from replaykit.storage.database import MEMORY, open_database, open_ram_copy
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "translated"]
 
 
 @attrs.define
@@ -58,15 +58,40 @@ class Connection:
         self._path = path
         self._file = _resolved(path)
         self._read_only = read_only
+        self._refusal = ""
         self._closed = False
         self._handles: dict[int, _Handle] = {}
-        with _translated(path):
+        with translated(path):
             self._handles[os.getpid()] = _Handle(self._opened(create=create))
+
+    @classmethod
+    def over(cls, opened: apsw.Connection, path: str, *, refusal: str = "") -> Connection:
+        """
+        Return a connection over the private database *opened*, which it owns from now on.
+
+        *path* is what messages say; with a *refusal* it is for reading, and
+        that is what a write is told.
+        """
+        self = cls.__new__(cls)
+        self._path, self._file, self._closed = path, MEMORY, False
+        self._read_only, self._refusal = bool(refusal), refusal
+        self._handles = {os.getpid(): _Handle(opened)}
+        return self
 
     @property
     def path(self) -> str:
         """The path as the user gave it."""
         return self._path
+
+    @property
+    def file(self) -> str:
+        """The absolute path, or ``:memory:``."""
+        return self._file
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether it was opened for reading only."""
+        return self._read_only
 
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
@@ -93,21 +118,49 @@ class Connection:
             LockedError: Another process does not stop writing.
         """
         if self._read_only:
-            raise ReadOnlyError(f"{self._path} was opened for reading only")
+            raise ReadOnlyError(self._refusal or f"{self._path} was opened for reading only")
         with self._turn() as connection:
             if connection.in_transaction:
                 raise UsageError("A put_many is running in this thread: write before or after it, not inside")
             with _transaction(connection, "BEGIN IMMEDIATE"):
                 yield connection
 
-    def freeze(self) -> None:
-        """Refuse writes from now on, as if it had been opened for reading."""
-        self._read_only = True
+    def freeze(self, refusal: str) -> None:
+        """Refuse writes from now on, as if it had been opened for reading; *refusal* is what a write is told."""
+        self._read_only, self._refusal = True, refusal
+
+    def rewrite(self) -> None:
+        """
+        Rewrite the file: nothing of what was deleted stays in it or in its log.
+
+        Needs as much memory as the file is large.
+
+        Raises:
+            LockedError: Another process is using the file; then bytes may be left.
+        """
+        with self._turn() as connection:
+            connection.execute("VACUUM")
+            busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()[0][0]
+        if busy:
+            raise LockedError(self._path)
+
+    @contextmanager
+    def lending(self) -> Iterator[apsw.Connection]:
+        """
+        Yield the connection outside of any transaction, for what cannot be done inside of one.
+
+        Raises:
+            UsageError: This thread is inside a write.
+        """
+        with self._turn() as connection:
+            if connection.in_transaction:
+                raise UsageError("A put_many is running in this thread: go back before or after it, not inside")
+            yield connection
 
     def close(self) -> None:
         """Let go of the file; closing twice is fine."""
         handle = self._handle()
-        with handle.lock, _translated(self._path):
+        with handle.lock, translated(self._path):
             self._closed = True
             if handle.connection is not None:
                 handle.connection.close()
@@ -116,7 +169,7 @@ class Connection:
     @contextmanager
     def _turn(self) -> Iterator[apsw.Connection]:
         handle = self._handle()
-        with handle.lock, _translated(self._path):
+        with handle.lock, translated(self._path):
             if self._closed:
                 raise ClosedError(f"The memory {self._path} is closed")
             if handle.connection is None:
@@ -192,7 +245,8 @@ def _transaction(connection: apsw.Connection, begin: str) -> Iterator[None]:
 
 
 @contextmanager
-def _translated(path: str) -> Iterator[None]:
+def translated(path: str) -> Iterator[None]:
+    """Let SQLite's errors in the block leave as errors of ours about *path*."""
     import apsw
 
     try:

@@ -14,15 +14,20 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from replaykit.errors import UsageError
-from replaykit.memory import answers, changes, state_hash
+from replaykit.errors import FrameNotFoundError, UsageError
+from replaykit.memory import answers, changes, erasing, state_hash
 from replaykit.memory.changes import Change, Version, changing, live_version
 from replaykit.memory.connection import Connection
 from replaykit.memory.fields import Fields, checked
+from replaykit.memory.forking import fork, past
 from replaykit.memory.frame_ids import FrameIds
+from replaykit.memory.history import Moment, demand_kept, generation_of, limit_of
+from replaykit.memory.lineage import lineage_of
+from replaykit.memory.pruning import give_back, prune
+from replaykit.memory.restoring import restore
 from replaykit.memory.schema import load_generation, load_state
 from replaykit.memory.search import Scored, rank, snippet, words
-from replaykit.model import Answer, Frame, Hit, SearchResult, StateSnapshot
+from replaykit.model import Answer, Erasure, Frame, Hit, Lineage, Pruning, SearchResult, StateSnapshot
 
 if TYPE_CHECKING:
     import apsw
@@ -65,10 +70,14 @@ class Engine:
         create: bool = True,
         read_only: bool = False,
         time_ns: Callable[[], int] = time.time_ns,
+        connection: Connection | None = None,
     ) -> None:
-        self._connection = Connection(path, create=create, read_only=read_only)
+        # One that is given is used as it is: a copy of another memory.
+        self._connection = connection or Connection(path, create=create, read_only=read_only)
         self._time_ns = time_ns
         self._seen = threading.local()
+        if connection is None and not read_only:
+            erasing.finish(self._connection, time_ns=time_ns)
 
     @property
     def path(self) -> str:
@@ -84,11 +93,14 @@ class Engine:
         title: str | None = None,
         uri: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        dedupe: bool = False,
     ) -> int:
         """
         Keep a new frame and return its id.
 
-        It survives the end of the process once this returns.
+        It survives the end of the process once this returns.  With *dedupe*
+        nothing is stored where live frames have equal content and fields: the
+        lowest of their ids is returned.
 
         Raises:
             UsageError: A value has the wrong type or cannot be stored.
@@ -96,14 +108,15 @@ class Engine:
             StorageError: It cannot be written; nothing of it is kept.
         """
         fields = checked(content, title=title, uri=uri, metadata=metadata)
-        with self._writing() as change:
-            return change.add(fields)
+        with self._adding(dedupe=dedupe) as add:
+            return add(fields)
 
     def put_many(
         self,
         items: Iterable[str | bytes | Mapping[str, Any]],
         *,
         progress: Callable[[int], None] | None = None,
+        dedupe: bool = False,
     ) -> list[int]:
         """
         Keep all *items* or, when anything raises, none; return their ids in order.
@@ -112,6 +125,8 @@ class Engine:
         names of `put`.  *progress* is called now and then, and at the end,
         with how many are in.  Other calls wait until all are in, so *items*
         should not be slow to come; they may read this memory but not write.
+        With *dedupe* an item that equals a live frame, or an item before it,
+        gives that one's id.
 
         Raises:
             UsageError: An item cannot be stored; the message has its index.
@@ -119,9 +134,9 @@ class Engine:
         if isinstance(items, (str, bytes, Mapping)):
             raise UsageError(f"put_many takes several items, not one {type(items).__name__}: use put")
         ids: list[int] = []
-        with self._writing() as change:
+        with self._adding(dedupe=dedupe) as add:
             for index, item in enumerate(items):
-                ids.append(change.add(_item_fields(item, index)))
+                ids.append(add(_item_fields(item, index)))
                 if progress is not None and len(ids) % _PROGRESS_EVERY == 0:
                     progress(len(ids))
             if progress is not None and len(ids) % _PROGRESS_EVERY:
@@ -159,6 +174,18 @@ class Engine:
         with self._writing() as change:
             change.remove(self._live(frame_id))
 
+    def erase(self, frame_id: int | Iterable[int]) -> Erasure:
+        """
+        Take a frame, or several, out of this memory, its past and its known forks, to the last byte.
+
+        Raises:
+            FrameNotFoundError: The memory never gave one of these ids; nothing is changed.
+            LockedError: A file is in use; call again.
+        """
+        erasure = erasing.erase(self._connection, erasing.named_ids(frame_id), time_ns=self._time_ns)
+        self._seen.generation = erasure.generation
+        return erasure
+
     # -- reading ------------------------------------------------------------------
 
     def get(self, frame_id: int) -> Frame:
@@ -184,7 +211,7 @@ class Engine:
         return True
 
     def frames(self) -> Iterator[Frame]:
-        """Return all frames as they are now, by ascending id; later writes do not show."""
+        """Return all frames as they are now, by ascending id; later writes do not show, but for erasures."""
         return self._frames_at(self.generation)
 
     def find(self, query: str, k: int = 10, *, mode: str = "auto") -> SearchResult:
@@ -232,8 +259,14 @@ class Engine:
         return self.generation if seen is None else seen
 
     def frame_ids_at(self, generation: int) -> list[int]:
-        """Return the ids of the frames that were live at *generation*, ascending."""
+        """
+        Return the ids of the frames that were live at *generation*, ascending.
+
+        Raises:
+            CheckpointNotFoundError: It was pruned.
+        """
         with self._reading() as connection:
+            demand_kept(connection, generation)
             return changes.frame_ids(connection, generation)
 
     def snapshot(self, *, with_ids: bool) -> tuple[StateSnapshot, bytes]:
@@ -256,11 +289,75 @@ class Engine:
             )
             return snapshot, state_hash.digest(state.frames_hash)
 
+    # -- going back ---------------------------------------------------------------
+
+    def generation_of(self, moment: Moment) -> int:
+        """
+        Return the generation that *moment* means.
+
+        Raises:
+            CheckpointNotFoundError: It cannot be gone back to: pruned, unknown, of another memory.
+        """
+        with self._reading() as connection:
+            return generation_of(connection, moment)
+
+    def at(self, moment: Moment) -> Engine:
+        """
+        Return the memory as it was, for reading: a private copy, whatever becomes of this one.
+
+        Raises:
+            CheckpointNotFoundError: As `generation_of` says.
+        """
+        return Engine(self.path, time_ns=self._time_ns, connection=past(self._connection, moment))
+
+    def fork(self, path: str, *, at: Moment | None = None) -> Engine:
+        """
+        Make a branch in a new file with what is kept up to *at* (by default: all); return it, open for writing.
+
+        Raises:
+            UsageError: There is something at *path*.
+            CheckpointNotFoundError: As `generation_of` says.
+            StorageError: The file cannot be made; then there is none.
+        """
+        made = fork(self._connection, path, at, now_ns=self._time_ns())
+        return Engine(path, time_ns=self._time_ns, connection=made)
+
+    def restore(self, moment: Moment) -> int:
+        """
+        Make a generation that holds what *moment* held; return it, or the present one if nothing differs.
+
+        Raises:
+            CheckpointNotFoundError: As `generation_of` says.
+        """
+        with self._writing() as change:
+            with self._reading() as connection:
+                restore(connection, change, generation_of(connection, moment))
+            return change.generation
+
+    def limit_of(self, moment: Moment) -> int:
+        """Return the generation from which on all is as new as *moment*, as `history.limit_of` says."""
+        with self._reading() as connection:
+            return limit_of(connection, moment)
+
+    def prune(self, keep: Iterable[int], before: int) -> Pruning:
+        """Forget the generations below *before* that are not in *keep*, and what only they need."""
+        with self._connection.writing() as connection:
+            pruning = prune(connection, keep, before)
+        with self._connection.lending() as connection:
+            give_back(connection)
+        return pruning
+
+    @property
+    def lineage(self) -> Lineage:
+        """Where it comes from and which forks of it are known."""
+        with self._reading() as connection:
+            return lineage_of(connection, self.path)
+
     # -- closing ------------------------------------------------------------------
 
-    def freeze(self) -> None:
-        """Refuse writes from now on with ReadOnlyError."""
-        self._connection.freeze()
+    def freeze(self, refusal: str) -> None:
+        """Refuse writes from now on with ReadOnlyError, which says *refusal*."""
+        self._connection.freeze(refusal)
 
     def close(self) -> None:
         """Let go of the file; closing twice is fine, every other call then raises ClosedError."""
@@ -291,6 +388,13 @@ class Engine:
             yield change
         self._seen.generation = change.generation
 
+    @contextmanager
+    def _adding(self, *, dedupe: bool) -> Iterator[Callable[[Fields], int]]:
+        with self._writing() as change:
+            if dedupe:
+                change.prepare_to_add_once()
+            yield change.add_once if dedupe else change.add
+
     def _live(self, frame_id: int) -> Version:
         with self._reading() as connection:
             return live_version(connection, frame_id)
@@ -299,14 +403,23 @@ class Engine:
         after = -1
         while True:
             with self._connection.reading() as connection:
+                demand_kept(connection, generation)
                 page = changes.frame_ids_after(connection, generation, after, _PAGE)
             for frame_id in page:
                 with self._connection.reading() as connection:
-                    frame = changes.version_at(connection, frame_id, generation).frame()
-                yield frame
+                    frame = self._frame_at(connection, frame_id, generation)
+                if frame is not None:
+                    yield frame
             if len(page) < _PAGE:
                 return
             after = page[-1]
+
+    def _frame_at(self, connection: apsw.Connection, frame_id: int, generation: int) -> Frame | None:
+        try:
+            return changes.version_at(connection, frame_id, generation).frame()
+        except FrameNotFoundError:
+            # Erased since its page was read: of all writes this one shows.
+            return None
 
 
 def _item_fields(item: str | bytes | Mapping[str, Any], index: int) -> Fields:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import attrs
+from blake3 import blake3
 
 from replaykit.errors import UsageError
 from replaykit.memory.script import spaced
@@ -172,8 +173,6 @@ def restored(value: str | bytes) -> str:
 
 
 def _hash_of(*parts: str | bytes | None) -> bytes:
-    from blake3 import blake3
-
     hasher = blake3()
     for chunk in _framed(parts):
         hasher.update(chunk)

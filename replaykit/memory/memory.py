@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
+import attrs
+
+from replaykit.errors import UsageError
 from replaykit.intercept.binding import Binder, binder_of
 from replaykit.intercept.shapes import RUNNERS, Recorded
 from replaykit.memory.engine import UNSET, Engine, Unset
-from replaykit.model import Answer, Frame, ReplayConfig, SearchResult, StateSnapshot
+from replaykit.memory.files import read_file
+from replaykit.memory.history import Moment
+from replaykit.memory.holding import sessions_with
+from replaykit.memory.keeping import generations_to_keep
+from replaykit.model import (
+    Answer,
+    Checkpoint,
+    Erasure,
+    Frame,
+    Lineage,
+    Pruning,
+    ReplayAction,
+    ReplayConfig,
+    SearchResult,
+    StateSnapshot,
+)
 from replaykit.operations import Operation
 from replaykit.recording.engine import RecordingEngine
 from replaykit.settings import Settings
@@ -23,10 +41,17 @@ _OPERATIONS = {
     "put_many": Operation(kind="put_many", name="put_many", source=_SOURCE, ignore=("progress",)),
     "update": Operation(kind="update", name="update", source=_SOURCE),
     "delete": Operation(kind="delete", name="delete", source=_SOURCE),
+    "erase": Operation(kind="delete", name="erase", source=_SOURCE),
     "get": Operation(kind="find", name="get", source=_SOURCE, by_id=True),
     "find": Operation(kind="find", name="find", source=_SOURCE),
     "ask": Operation(kind="ask", name="ask", source=_SOURCE),
+    # It returns a generation, which is no frame's id.
+    "restore": Operation(kind="update", name="restore", source=_SOURCE, ids="result.frame_ids"),
 }
+
+# A file that can be read is recorded as the put of what is in it, which plays
+# and replays without the file.  Of another there is no content to hash.
+_REFUSED_FILE = Operation(kind="put", name="put_file", source=_SOURCE, content="arguments.content")
 
 
 def _given(bind: Binder) -> Binder:
@@ -38,6 +63,21 @@ def _given(bind: Binder) -> Binder:
     return bind_given
 
 
+def _by_generation(bind: Binder) -> Binder:
+    """Say a moment by its generation, which a replay on a fork understands."""
+
+    def bind_plain(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        return {name: _generation(value) for name, value in bind(*args, **kwargs).items()}
+
+    return bind_plain
+
+
+def _generation(moment: Any) -> Any:
+    if isinstance(moment, Checkpoint):
+        return moment.snapshot.generation
+    return moment.generation if isinstance(moment, ReplayAction) else moment
+
+
 class Memory(SessionSurface):
     """
     A memory in one file: no server, no key.
@@ -46,14 +86,19 @@ class Memory(SessionSurface):
     from any thread.  A closed memory raises `ClosedError`.
     """
 
-    def __init__(self, engine: Engine, recording: RecordingEngine) -> None:
+    def __init__(self, engine: Engine, recording: RecordingEngine, *, present: Memory | None = None) -> None:
         self._frames = engine
         self._engine = recording
-        recording.identity = self
+        self._present = present
+        if present is None:
+            recording.identity = self
+        identity = present or self
         self._recorded = {
-            name: Recorded(operation, _given(binder_of(getattr(engine, name))), self, engine.last_generation)
+            name: Recorded(operation, bind(binder_of(getattr(engine, name))), identity, engine.last_generation)
             for name, operation in _OPERATIONS.items()
+            for bind in (_by_generation if name == "restore" else _given,)
         }
+        self._recorded["put_file"] = Recorded(_REFUSED_FILE, binder_of(self.put_file), self, engine.last_generation)
 
     def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
         return RUNNERS["plain"](self._recorded[name], getattr(self._frames, name), args, kwargs)
@@ -67,36 +112,82 @@ class Memory(SessionSurface):
         title: str | None = None,
         uri: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        dedupe: bool = False,
     ) -> int:
         """
         Store one frame; return its id.
+
+        With *dedupe* nothing is stored where live frames have the same
+        content, title, uri and metadata: the lowest of their ids is returned.
 
         Raises:
             UsageError: The content is neither text nor bytes, or the metadata cannot be stored.
             StorageError: The file refuses (a full disk, a lock).
         """
-        frame_id: int = self._call("put", content, title=title, uri=uri, metadata=metadata)
+        frame_id: int = self._call("put", content, title=title, uri=uri, metadata=metadata, dedupe=dedupe)
         return frame_id
+
+    def put_file(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        title: str | None = None,
+        uri: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        dedupe: bool = False,
+        encoding: str | None = "utf-8",
+    ) -> int:
+        """
+        Store what a file holds as one frame; return its id.
+
+        The content is a text where the file decodes as *encoding* and has no
+        NUL (a byte order mark is left out), else bytes; with *encoding* None
+        always bytes.  The title is the file's name and the uri its ``file://``
+        address unless they are given.  Recorded as the `put` that it makes.
+
+        Raises:
+            UsageError: There is no such file, or it cannot be read, is no regular file or larger than a frame
+                may be.  Nothing is stored; recorded as ``put_file``.
+            StorageError: The memory's own file refuses.
+        """
+        try:
+            found = read_file(path, encoding=encoding)
+        except UsageError as error:
+            self._refuse_file(error, path, title=title, uri=uri, metadata=metadata, dedupe=dedupe, encoding=encoding)
+        title, uri = found.name if title is None else title, found.uri if uri is None else uri
+        return self.put(found.content, title=title, uri=uri, metadata=metadata, dedupe=dedupe)
+
+    def _refuse_file(self, error: UsageError, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise *error*, recorded as the failed call that it is."""
+
+        def refuse(*_args: Any, **_kwargs: Any) -> NoReturn:
+            raise error
+
+        RUNNERS["plain"](self._recorded["put_file"], refuse, args, kwargs)
+        raise error
 
     def put_many(
         self,
         items: Iterable[str | bytes | Mapping[str, Any]],
         *,
         progress: Callable[[int], None] | None = None,
+        dedupe: bool = False,
     ) -> list[int]:
         """
         Store many frames in one transaction; return their ids in order.
 
         An item is a content, or a dict with ``content`` and the keywords of
-        `put`.  *progress* is called with the number stored so far.  Recorded
-        as one action.
+        `put`.  *progress* is called with the number stored so far; what it
+        raises stops the call and nothing is stored.  With *dedupe* an item
+        that equals a live frame or an earlier item gives that one's id.
+        Recorded as one action.
 
         Raises:
             UsageError: An item cannot be stored; then none is.
         """
         # A generator would be used up by the recording, or by the call.
         listed = items if isinstance(items, (list, tuple)) else list(items)
-        frame_ids: list[int] = self._call("put_many", listed, progress=progress)
+        frame_ids: list[int] = self._call("put_many", listed, progress=progress, dedupe=dedupe)
         return frame_ids
 
     def update(
@@ -130,6 +221,33 @@ class Memory(SessionSurface):
             FrameNotFoundError: There is no such live frame.
         """
         self._call("delete", frame_id)
+
+    def erase(self, frame_id: int | Iterable[int]) -> Erasure:
+        """
+        Take a frame, or several, out of this memory, its past and its known forks, to the last byte.
+
+        Also one that was deleted before.  A keyed hash of the content stays,
+        which only this memory's key makes from the same content.  The file is
+        rewritten, once for all frames of a call.  Killed on the way, a frame
+        is whole still, or gone; the next opening for writing then overwrites
+        what is left of its bytes.  Sessions keep what they recorded: the
+        result names them, and ``delete_session(which, erase=True)`` erases one.
+
+        Raises:
+            FrameNotFoundError: The memory never gave one of these ids; nothing is changed.
+            LockedError: Another process is using the file.  Erase again: the frames may be gone, but not
+                their bytes.
+            StorageError: The file cannot be rewritten (a full disk); likewise.
+        """
+        # A generator would be used up by the recording, or by the call.
+        named = list(frame_id) if isinstance(frame_id, Iterable) and not isinstance(frame_id, str) else frame_id
+        erasure: Erasure = RUNNERS["plain"](self._recorded["erase"], self._erase, (named,), {})
+        return erasure
+
+    def _erase(self, frame_id: int | list[int]) -> Erasure:
+        erasure = self._frames.erase(frame_id)
+        sessions = sessions_with(self._engine.catalogue, erasure.frame_ids, source=_SOURCE)
+        return attrs.evolve(erasure, sessions=sessions)
 
     # -- reading ------------------------------------------------------------------
 
@@ -187,11 +305,89 @@ class Memory(SessionSurface):
         """Return what the memory holds now; its ids are read when they are looked at."""
         return self._frames.snapshot(with_ids=False)[0]
 
+    # -- going back ---------------------------------------------------------------
+
+    def at(self, moment: Moment) -> Memory:
+        """
+        Return this memory as it was, for reading: the hits, the order and the scores of then.
+
+        *moment* is a checkpoint, a recorded action, a datetime (without a
+        zone: local time) or a generation.  It is a private copy that later
+        writes, pruning and closing leave alone; it goes when it is closed or
+        not referred to any more.  Its calls are recorded like this memory's.
+
+        Raises:
+            CheckpointNotFoundError: That state was pruned, never was, or is of another memory.
+            UsageError: *moment* is none of these.
+        """
+        present = self._present or self
+        return Memory(present._frames.at(moment), self._engine, present=present)
+
+    def fork(self, path: str | os.PathLike[str], *, at: Moment | None = None) -> Memory:
+        """
+        Make a branch in a new file and return it, open for writing.
+
+        It has the frames, under their ids, and the history up to *at* (by
+        default the present; see `at`), and no sessions.  It knows this memory
+        as its parent, and unless this one is open for reading only, this one
+        knows it: see `lineage`.  Killed at any moment, the file is whole or
+        not there.
+
+        Raises:
+            UsageError: There is something at *path*; it is left as it is.
+            CheckpointNotFoundError: As for `at`.
+            StorageError: The file cannot be made; then there is none.
+        """
+        if self._present is not None:
+            return self._present.fork(path, at=self.generation if at is None else at)
+        location = os.fspath(path)
+        return _recorded_memory(self._frames.fork(location, at=at), self._engine.settings)
+
+    def restore(self, moment: Moment) -> int:
+        """
+        Go back: make a new generation that holds what *moment* held (see `at`); return its number.
+
+        What came later stays in the history, so that this can be undone.
+        Without a difference there is no new generation.  Recorded as an
+        update.
+
+        Raises:
+            CheckpointNotFoundError: As for `at`.
+        """
+        generation: int = self._call("restore", moment)
+        return generation
+
+    def prune(
+        self, *, keep_checkpoints: int | Iterable[Checkpoint] | None = None, before: Moment | None = None
+    ) -> Pruning:
+        """
+        Forget old versions of frames that nothing kept needs.
+
+        Kept are the present, everything from *before* on (by default only
+        the present), and checkpoints: all that are recorded here, with a
+        number so many of the newest, or those that are given.  The room can
+        be used by new frames; ``replaykit compact`` gives it to the system.
+
+        Raises:
+            CheckpointNotFoundError: A given checkpoint or *before* is none of this memory's, or was pruned.
+            UsageError: *keep_checkpoints* is none of these.
+        """
+        # Asked for first: a checkpoint that is made meanwhile is not older.
+        limit = self.generation if before is None else self._frames.limit_of(before)
+        keep = generations_to_keep(self._engine.catalogue, keep_checkpoints, self._frames.generation_of)
+        return self._frames.prune(keep, limit)
+
+    @property
+    def lineage(self) -> Lineage:
+        """Which memory this is, which one it was forked from and which forks of it are known."""
+        return self._frames.lineage
+
     # -- the end ------------------------------------------------------------------
 
     def close(self) -> None:
         """End open sessions, publish them and close the file; closing twice is fine."""
-        self._engine.close()
+        if self._present is None:
+            self._engine.close()
         self._frames.close()
 
     def __enter__(self) -> Memory:
@@ -201,7 +397,25 @@ class Memory(SessionSurface):
         self.close()
 
     def __repr__(self) -> str:
+        if self._present is not None:
+            return f"<Memory {self.path} as it was at generation {self.generation}>"
         return f"<Memory {self.path}>"
+
+
+def _recorded_memory(
+    engine: Engine, settings: Settings, *, store: str | None = None, read_only: bool = False
+) -> Memory:
+    recording = RecordingEngine(
+        engine.path if store is None else store,
+        settings,
+        state_source=engine,
+        frames_at=engine.frame_ids_at,
+        # A store elsewhere must be readable without this memory.
+        stores_ids=store is not None,
+        # With a store elsewhere the sessions of a read-only memory are kept there.
+        read_only=read_only and store is None,
+    )
+    return Memory(engine, recording)
 
 
 def open_memory(
@@ -228,16 +442,7 @@ def open_memory(
     """
     settings = Settings.of({"config": config, **options})
     engine = Engine(os.fspath(path), create=create, read_only=read_only)
-    recording = RecordingEngine(
-        os.fspath(path) if store is None else store,
-        settings,
-        state_source=engine,
-        frames_at=engine.frame_ids_at,
-        # A store elsewhere must be readable without this memory.
-        stores_ids=store is not None,
-        # With a store elsewhere the sessions of a read-only memory are kept there.
-        read_only=read_only and store is None,
-    )
-    memory = Memory(engine, recording)
-    recording.start_if_asked()
+    elsewhere = None if store is None else os.fspath(store)
+    memory = _recorded_memory(engine, settings, store=elsewhere, read_only=read_only)
+    memory._engine.start_if_asked()
     return memory

@@ -8,6 +8,8 @@ contents under equal ids give equal states, whichever way led there.
 
 from __future__ import annotations
 
+from blake3 import blake3
+
 __all__ = ["EMPTY", "VECTOR_BYTES", "add", "digest", "element", "from_bytes", "remove", "to_bytes"]
 
 _LANES = 1024
@@ -24,8 +26,6 @@ _ALL = _TOP | _REST
 
 def element(frame_id: int, fields_hash: bytes) -> int:
     """Return what one frame adds to the state; *fields_hash* stands for all that a user sees of it."""
-    from blake3 import blake3
-
     source = frame_id.to_bytes(8, "little", signed=True) + fields_hash
     return int.from_bytes(blake3(source).digest(length=VECTOR_BYTES), "little")
 
@@ -44,8 +44,6 @@ def remove(state: int, item: int) -> int:
 
 def digest(state: int) -> bytes:
     """Return the 32 bytes that name *state*."""
-    from blake3 import blake3
-
     return blake3(to_bytes(state)).digest()
 
 

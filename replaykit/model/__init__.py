@@ -22,10 +22,12 @@ from replaykit.model.actions import (
 from replaykit.model.integrity import Compaction, Diagnosis, Finding, Recovery, Severity, Usage, Verification
 from replaykit.model.results import (
     Answer,
+    Erasure,
     Frame,
     Hit,
     SearchResult,
 )
+from replaykit.model.rewinding import KnownFork, Lineage, Pruning
 from replaykit.model.sessions import (
     Checkpoint,
     Playable,
@@ -62,6 +64,7 @@ __all__ = [
     "Diagnosis",
     "Divergence",
     "DivergenceType",
+    "Erasure",
     "Failure",
     "Find",
     "Finding",
@@ -69,12 +72,15 @@ __all__ = [
     "FrameId",
     "Hit",
     "KINDS",
+    "KnownFork",
+    "Lineage",
     "MAX_BODY_BYTES",
     "MAX_PREVIEW",
     "ModelResult",
     "OVERSIZE_HASH",
     "Opaque",
     "Playable",
+    "Pruning",
     "Put",
     "PutMany",
     "Recovery",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, overload
+from uuid import UUID
 
 import attrs
 
 from replaykit.model.actions import FrameId
 
-__all__ = ["Answer", "Frame", "Hit", "SearchResult"]
+__all__ = ["Answer", "Erasure", "Frame", "Hit", "SearchResult"]
 
 
 @attrs.frozen(kw_only=True)
@@ -23,6 +24,41 @@ class Frame:
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     created_ns: int = 0
     generation: int = 0
+
+    @property
+    def content_hash(self) -> bytes:
+        """The BLAKE3 hash of the content, 32 bytes: of a text, of its UTF-8."""
+        from blake3 import blake3
+
+        content = self.content
+        return blake3(content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content).digest()
+
+
+@attrs.frozen(kw_only=True)
+class Erasure:
+    """
+    How far an erasure reached.
+
+    Attributes:
+        frame_ids: The frames that were to go.
+        versions: How many versions of them this memory held.
+        generation: The memory's generation afterwards; a new one where a frame was live.
+        forks: The files of the forks that do not hold them any more.
+        unreached: The files of forks that may still hold them, each with the reason.
+        sessions: The sessions whose actions touched them: their recordings may hold what they said.
+    """
+
+    frame_ids: tuple[int, ...]
+    versions: int = 0
+    generation: int = 0
+    forks: tuple[str, ...] = ()
+    unreached: Mapping[str, str] = attrs.field(factory=dict)
+    sessions: tuple[UUID, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether neither a known fork nor a session of the memory's store may hold them still."""
+        return not self.unreached and not self.sessions
 
 
 @attrs.frozen(kw_only=True, repr=False)

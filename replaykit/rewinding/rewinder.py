@@ -26,6 +26,7 @@ __all__ = ["Rewinder"]
 log = get_logger("rewinding")
 
 _NO_SESSION = UUID(int=0)
+_REFUSAL = "this is a store as it was at a checkpoint; write into a branch of it (fork), or restore the checkpoint"
 
 
 class Rewinder:
@@ -97,7 +98,7 @@ class Rewinder:
         generation = self._shadow.demand(checkpoint)
         engine = Engine(MEMORY)
         engine.put_many(map(item_of, self._shadow.frames_at(generation)))
-        engine.freeze()
+        engine.freeze(_REFUSAL)
         recording = RecordingEngine(
             MEMORY, settings, state_source=engine, frames_at=engine.frame_ids_at, stores_ids=False, read_only=True
         )

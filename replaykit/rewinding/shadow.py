@@ -122,22 +122,22 @@ class Shadow:
                 f"give a Checkpoint, not {type(checkpoint).__name__}: get_session(which).checkpoints has them"
             )
         if checkpoint.state_hash == ZERO_HASH:
-            raise CheckpointNotFoundError(
-                checkpoint.id, "holds no content: it was made without frames=, or the store could not be read then"
+            raise _not_found(
+                checkpoint, "holds no content: it was made without frames=, or the store could not be read then"
             )
         generation = checkpoint.snapshot.generation
         try:
             with self._opened(create=False).reading() as connection:
                 is_there = 0 <= generation < FOREVER and has_generation(connection, generation)
         except StoreNotFoundError as error:
-            raise CheckpointNotFoundError(
-                checkpoint.id, f"cannot be gone back to: the states are kept in {self.path}, which is not there"
+            raise _not_found(
+                checkpoint, f"cannot be gone back to: the states are kept in {self.path}, which is not there"
             ) from error
         if not is_there:
-            raise CheckpointNotFoundError(checkpoint.id, f"cannot be gone back to: its state is not in {self.path}")
+            raise _not_found(checkpoint, f"cannot be gone back to: its state is not in {self.path}")
         if self._hash_at(generation) != checkpoint.state_hash:
-            raise CheckpointNotFoundError(
-                checkpoint.id, f"is another store's: what {self.path} has at generation {generation} differs from it"
+            raise _not_found(
+                checkpoint, f"is another store's: what {self.path} has at generation {generation} differs from it"
             )
         return generation
 
@@ -209,6 +209,10 @@ def _kept(frame: StoredFrame, old: _Last | None, change: Change, connection: aps
     if old.fields_hash != fields_hash:
         change.replace(live_version(connection, old.number), fields)
     return _Last(old.number, fields_hash, seen)
+
+
+def _not_found(checkpoint: Checkpoint, reason: str) -> CheckpointNotFoundError:
+    return CheckpointNotFoundError(checkpoint.id, f"Checkpoint {checkpoint.id} {reason}")
 
 
 def _demand_new_frame(frame: object, seen: dict[FrameId, Any]) -> None:

@@ -18,13 +18,26 @@ from replaykit.errors import DamagedError, NotAStoreError, ReadOnlyError, Storag
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["APPLICATION_ID", "MEMORY", "demand_stored_tables", "open_database", "open_ram_copy"]
+__all__ = [
+    "APPLICATION_ID",
+    "BUSY_TIMEOUT_MS",
+    "MEMORY",
+    "attach_file",
+    "demand_stored_tables",
+    "harden",
+    "open_blank",
+    "open_database",
+    "open_ram_copy",
+]
 
 MEMORY = ":memory:"
 """The path of a database that lives in RAM."""
 
 APPLICATION_ID = 0x72706B6D
 """``rpkm``, in the database header: how one of our files is known from any other."""
+
+BUSY_TIMEOUT_MS = 10_000
+"""How long a connection waits for others."""
 
 _TABLES = ("replaykit_meta", "replaykit_part", "replaykit_session")
 _HEADER = b"SQLite format 3\x00"
@@ -73,6 +86,43 @@ def open_ram_copy(source: apsw.Connection) -> apsw.Connection:
     return _configured(copy, fresh=False, read_only=False)
 
 
+def open_blank(path: str = "") -> apsw.Connection:
+    """
+    Open an empty database to be filled: the empty file *path*, ``:memory:``, or one that is nameless and ends here.
+
+    A nameless one lives in RAM as far as it fits the cache, the rest in a
+    file without a name.  What is half written is worth nothing, so nothing
+    is logged or synced: whoever fills it makes it durable.  `harden` it
+    before it is used.
+    """
+    import apsw
+
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI | apsw.SQLITE_OPEN_NOFOLLOW
+    connection = apsw.Connection(path, flags=flags)
+    connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_VIEW, 0)
+    for pragma in ("journal_mode=OFF", "synchronous=OFF", "mmap_size=0", "secure_delete=ON", "cache_size=-65536"):
+        connection.execute(f"PRAGMA {pragma}")
+    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    return connection
+
+
+def harden(connection: apsw.Connection, *, read_only: bool = False) -> apsw.Connection:
+    """Return the filled database *connection*, ready to be used as any that was opened."""
+    for pragma in ("journal_mode=MEMORY", "secure_delete=OFF", "cache_size=-2000"):
+        connection.execute(f"PRAGMA {pragma}")
+    return _configured(connection, fresh=False, read_only=read_only)
+
+
+def attach_file(connection: apsw.Connection, path: str, name: str) -> None:
+    """Attach the database file *path*, which another connection of this process has open, for reading as *name*."""
+    # As `_opened_for_reading`, whose connection sees to what is left behind.
+    log = f"{path}-wal"
+    is_fixed = not (os.path.exists(log) or os.access(path, os.W_OK))
+    connection.execute(f"ATTACH ? AS {name}", (_location(path, "immutable=1" if is_fixed else "mode=ro"),))
+
+
 def demand_stored_tables(connection: apsw.Connection, path: str) -> None:
     """
     Return if the tables of recordings, as far as they are there, are tables of stored columns.
@@ -117,8 +167,11 @@ def _opened_for_reading(path: str) -> apsw.Connection:
         # is written is seen to by query_only.
         return _opened(path, apsw.SQLITE_OPEN_READWRITE)
     # Nobody can write here, so nothing can change while we read.
-    location = f"file:{urllib.parse.quote(os.path.abspath(path))}?immutable=1"
-    return _opened(location, apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+    return _opened(_location(path, "immutable=1"), apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+
+
+def _location(path: str, how: str) -> str:
+    return f"file:{urllib.parse.quote(os.path.abspath(path))}?{how}"
 
 
 def _prepare(path: str, *, create: bool, read_only: bool) -> bool:
@@ -167,7 +220,7 @@ def _configured(connection: apsw.Connection, *, fresh: bool, read_only: bool) ->
     connection.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0)
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_VIEW, 0)
-    connection.set_busy_timeout(10_000)
+    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
     for pragma in ("cell_size_check=ON", "mmap_size=0", "synchronous=NORMAL", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
     if read_only:

@@ -213,3 +213,78 @@ def test_demo_records_a_session_on_real_text(tmp_path: Path) -> None:
     assert [item["name"] for item in sessions] == ["demo", "demo"]
     assert all(item["checkpoint_count"] == 3 for item in sessions)
     assert len(replaykit.open(path, read_only=True)) > 5_000
+
+
+# -- branches of a memory ---------------------------------------------------------
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> str:
+    """A memory with two frames and a session ``first`` with a checkpoint after the first of them."""
+    path = str(tmp_path / "notes.mv")
+    with replaykit.open(path) as notes, notes.session("first") as session:
+        notes.put("one")
+        session.checkpoint()
+        notes.put("two")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "frames"),
+    [
+        ([], 2),
+        (["--at", "1"], 1),
+        (["--session", "first", "--at", "0"], 1),
+        (["--at", "2999-01-01"], 2),
+        (["--at", "1999-01-01T00:00:00+01:00"], 0),
+    ],
+)
+def test_fork_makes_a_branch_of_what_was_meant(memory: str, options: list[str], frames: int) -> None:
+    forked = run("fork", memory, "branch.mv", *options, "--json")
+
+    assert forked.exit_code == 0
+    said = json.loads(forked.output)
+    with replaykit.open("branch.mv") as branch:
+        assert (len(branch), branch.generation) == (said["frames"], said["generation"]) == (frames, frames)
+        assert said["lineage"]["parent_path"] == memory
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["taken.mv"], 2, "exists"),
+        (["branch.mv", "--at", "yesterday"], 2, "neither a generation nor a time"),
+        (["branch.mv", "--at", "77"], 2, "There is no generation 77"),
+        (["branch.mv", "--session", "first"], 2, "--session needs --at"),
+        (["branch.mv", "--session", "first", "--at", "7"], 2, "Checkpoint 7 not found"),
+        (["branch.mv", "--session", "nobody", "--at", "0"], 2, "not found"),
+        (["nowhere/branch.mv"], 3, "make its folder first"),
+    ],
+)
+def test_a_fork_that_cannot_be_leaves_everything_as_it_was(memory: str, words: list[str], code: int, says: str) -> None:
+    Path("taken.mv").write_bytes(b"mine")
+
+    failed = run("fork", memory, *words)
+
+    assert failed.exit_code == code
+    assert says in failed.stderr
+    assert Path("taken.mv").read_bytes() == b"mine"
+    assert not os.path.exists("branch.mv")
+
+
+def test_what_is_no_memory_has_no_branch(store: str) -> None:
+    assert run("fork", store, "branch.mv").exit_code == 3
+    assert run("fork", "nothing.mv", "branch.mv").exit_code == 3
+    assert not os.path.exists("branch.mv") and not os.path.exists("nothing.mv")
+
+
+def test_info_shows_where_a_memory_comes_from(memory: str, store: str) -> None:
+    """On both sides of a fork; a store without a memory has no lineage."""
+    run("fork", memory, "branch.mv", "--at", "1")
+    parent, branch = (json.loads(run("info", path, "--json").output)["lineage"] for path in (memory, "branch.mv"))
+
+    assert (branch["parent_id"], branch["forked_at"]) == (parent["memory_id"], 1)
+    assert [fork["memory_id"] for fork in parent["forks"]] == [branch["memory_id"]]
+    assert json.loads(run("info", store, "--json").output)["lineage"] is None
+    assert f"generation 1 of {memory} ({parent['memory_id']})" in run("info", "branch.mv").output
+    assert branch["memory_id"] in run("info", memory).output

@@ -9,8 +9,10 @@ line; what a child has to say goes into the named pipe that the request names.
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import os
+import random
 import signal
 import sys
 import threading
@@ -21,6 +23,7 @@ from typing import Any
 import replaykit
 from replaykit.format import records
 from replaykit.format.values import pack
+from replaykit.memory.engine import Engine
 from replaykit.redactors import make_redactor
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.files import SystemFiles
@@ -204,9 +207,80 @@ def tear(request: Request, say: Say) -> None:
     _die()
 
 
+def write(request: Request, say: Say) -> None:
+    """Write into a memory for ever, one frame after another; say each call that has returned."""
+    memory = replaykit.open(request["store"])
+    if request["recorded"]:
+        memory.start_session("writing")
+    calls: dict[str, Callable[[int], Any]] = {
+        "put": lambda number: memory.put(f"qq{number}z put"),
+        "update": lambda number: memory.update(number, f"qq{number}z update"),
+        "delete": memory.delete,
+        "erase": memory.erase,
+    }
+    say({"opened": True})
+    for number in range(request["first"], 1_000_000):
+        calls[request["kind"]](number)
+        say({"done": number})
+
+
+def rewind(request: Request, say: Say) -> None:
+    """Write, then fork, restore or prune, for ever; say what is begun, and each state that a call has returned with."""
+    engine = Engine(request["store"])
+    chance = random.Random(request["seed"])
+    said = [_state_of(engine, say)]
+    for number in itertools.count():
+        for write in (_put_some, _change_some):
+            write(engine, chance)
+            said.append(_state_of(engine, say))
+        _REWINDS[request["does"]](engine, chance, said, f"{request['store']}.{request['seed']}.{number}.branch.mv", say)
+        said.append(_state_of(engine, say))
+
+
+def _state_of(engine: Engine, say: Say) -> dict[str, Any]:
+    snapshot, digest = engine.snapshot(with_ids=False)
+    state = {"generation": snapshot.generation, "hash": digest.hex()}
+    say(state)
+    return state
+
+
+def _put_some(engine: Engine, chance: random.Random) -> None:
+    engine.put_many(f"frame {chance.random()} " + "word " * chance.randrange(200) for _ in range(20))
+
+
+def _change_some(engine: Engine, chance: random.Random) -> None:
+    ids = engine.frame_ids_at(engine.generation)
+    engine.update(chance.choice(ids), f"changed {chance.random()}")
+    engine.delete(chance.choice(ids))
+
+
+def _fork(engine: Engine, chance: random.Random, said: list[dict[str, Any]], path: str, say: Say) -> None:
+    state = chance.choice(said)
+    say({"begun": "fork"})
+    engine.fork(path, at=state["generation"]).close()
+    say({"forked": path, "at": state})
+
+
+def _restore(engine: Engine, chance: random.Random, said: list[dict[str, Any]], path: str, say: Say) -> None:
+    state = chance.choice(said)
+    say({"begun": "restore"})
+    engine.restore(state["generation"])
+    say({"restored": state["hash"]})
+
+
+def _prune(engine: Engine, chance: random.Random, said: list[dict[str, Any]], path: str, say: Say) -> None:
+    said[:] = chance.sample(said[:-1], k=min(3, len(said) - 1)) + said[-1:]
+    say({"begun": "prune", "kept": [state["generation"] for state in said]})
+    engine.prune([state["generation"] for state in said], engine.generation)
+    say({"pruned": True})
+
+
+_REWINDS = {"fork": _fork, "restore": _restore, "prune": _prune}
+
+
 TASKS = {
     "record": record, "hang": hang, "hold": hold, "end": end, "end_only": end_only,
-    "recover": recover_store, "tear": tear,
+    "recover": recover_store, "tear": tear, "write": write, "rewind": rewind,
 }  # fmt: skip
 
 

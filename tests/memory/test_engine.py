@@ -34,6 +34,7 @@ from replaykit.errors import (
     UsageError,
 )
 from replaykit.memory.engine import Engine
+from replaykit.memory.files import read_file
 
 WORDS = ["red fox", "blue fox", "", b"fox"]
 TEXTS = st.text(st.characters(), max_size=30)
@@ -79,12 +80,14 @@ class AgainstADict(RuleBasedStateMachine):
         self.engine = Engine(":memory:")
         self.model = {}
         self.generation = 0
+        self.newest = 0
         self.ids_at = {0: ()}
 
     def teardown(self):
         self.engine.close()
 
     def _wrote(self):
+        self.newest = max((self.newest, *self.model))
         self.generation += 1
         self.ids_at[self.generation] = tuple(sorted(self.model))
         assert self.generation == self.engine.last_generation()
@@ -98,7 +101,7 @@ class AgainstADict(RuleBasedStateMachine):
     )
     def put(self, content, title, uri, metadata):
         frame_id = self.engine.put(content, title=title, uri=uri, metadata=metadata)
-        assert frame_id > max(self.model, default=0)
+        assert frame_id > self.newest
         self.model[frame_id] = (content, title, uri, metadata or {})
         self._wrote()
         return frame_id
@@ -109,18 +112,53 @@ class AgainstADict(RuleBasedStateMachine):
             self.model[frame_id] = (content, None, None, {})
         self._wrote()
 
+    @rule(
+        contents=st.lists(st.sampled_from(WORDS), min_size=1, max_size=4),
+        title=st.sampled_from([None, "t"]),
+        singly=st.booleans(),
+    )
+    def put_once(self, contents, title, singly):
+        before = dict(self.model)
+        if singly:
+            given = [self.engine.put(contents[0], title=title, dedupe=True)]
+        else:
+            given = self.engine.put_many([{"content": each, "title": title} for each in contents], dedupe=True)
+        for frame_id, content in zip(given, contents, strict=False):
+            self.model.setdefault(frame_id, (content, title, None, {}))
+            assert frame_id == self._lowest_like(content, title)
+        if self.model != before:
+            self._wrote()
+
+    def _lowest_like(self, content, title):
+        wanted = (type(content), content, title, None, {})
+        return min(number for number, fields in self.model.items() if (type(fields[0]), *fields) == wanted)
+
+    @rule(target=frames, content=CONTENTS)
+    def put_file(self, content):
+        data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
+        Path("file.txt").write_bytes(data)
+        found = read_file("file.txt")
+        frame_id = self.engine.put(found.content, title=found.name, uri=found.uri)
+        self.model[frame_id] = (_as_file_content(data), "file.txt", Path("file.txt").absolute().as_uri(), {})
+        self._wrote()
+        return frame_id
+
     @rule()
     def put_none(self):
         assert self.engine.put_many([]) == []
 
     @rule(frame_id=frames, content=st.sampled_from(WORDS) | CONTENTS)
     def update_content(self, frame_id, content):
+        if frame_id not in self.model:
+            return
         self.engine.update(frame_id, content)
         self.model[frame_id] = (content, *self.model[frame_id][1:])
         self._wrote()
 
     @rule(frame_id=frames, title=OPTIONAL_TEXTS, metadata=METADATA)
     def update_the_rest(self, frame_id, title, metadata):
+        if frame_id not in self.model:
+            return
         self.engine.update(frame_id, title=title, metadata=metadata)
         content, _, uri, _ = self.model[frame_id]
         self.model[frame_id] = (content, title, uri, metadata or {})
@@ -128,12 +166,27 @@ class AgainstADict(RuleBasedStateMachine):
 
     @rule(frame_id=consumes(frames))
     def delete(self, frame_id):
-        self.engine.delete(frame_id)
-        del self.model[frame_id]
-        self._wrote()
+        if frame_id in self.model:
+            self.engine.delete(frame_id)
+            del self.model[frame_id]
+            self._wrote()
         for refused in (self.engine.delete, self.engine.get, self.engine.update):
             with pytest.raises(FrameNotFoundError):
                 refused(frame_id)
+
+    @rule(data=st.data())
+    def erase(self, data):
+        """Live frames and deleted ones, of the present and of the past."""
+        number = data.draw(st.integers(0, self.newest + 1))
+        if not 0 < number <= self.newest:
+            with pytest.raises(FrameNotFoundError):
+                self.engine.erase(number)
+            return
+        was_live = self.model.pop(number, None) is not None
+        self.engine.erase(number)
+        self.ids_at = {at: tuple(each for each in ids if each != number) for at, ids in self.ids_at.items()}
+        if was_live:
+            self._wrote()
 
     @rule()
     def hash_is_that_of_the_same_frames_put_another_way(self):
@@ -171,6 +224,14 @@ class AgainstADict(RuleBasedStateMachine):
         assert all(type(held[frame_id][0]) is type(self.model[frame_id][0]) for frame_id in held)
         assert len(self.model) == len(self.engine)
         assert self.generation == self.engine.generation
+
+
+def _as_file_content(data):
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data
+    return data if "\x00" in text else text
 
 
 TestAgainstADict = AgainstADict.TestCase

@@ -411,9 +411,19 @@ def test_the_store_is_shown_as_it_was(notes: Notes, recorder: Recorder) -> None:
         (hit,) = memory.find("two")
         assert (hit.text, hit.metadata["stored_id"], len(memory)) == ("two", "b", 2)
         for write in (lambda: memory.put("x"), lambda: memory.delete(1), lambda: memory.update(1, "x")):
-            with pytest.raises(ReadOnlyError):
+            with pytest.raises(ReadOnlyError, match="a store as it was at a checkpoint"):
                 write()
     assert notes.texts() == {}
+
+
+def test_a_branch_of_the_past_can_be_written(notes: Notes, recorder: Recorder) -> None:
+    """A memory of its own, with what the store held then."""
+    checkpoint = held(notes, recorder)
+
+    with recorder.at(checkpoint) as then, then.fork("branch.mv") as branch:
+        branch.put("three")
+        assert [frame.content for frame in branch] == ["one", "two", "three"]
+        assert len(then) == 2
 
 
 def test_what_is_asked_of_the_past_is_recorded(notes: Notes, recorder: Recorder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from datetime import datetime
 from typing import assert_type
 from uuid import UUID
 
@@ -10,8 +11,11 @@ import replaykit
 from replaykit import (
     Answer,
     Checkpoint,
+    Erasure,
+    Lineage,
     Memory,
     Player,
+    Pruning,
     Recorder,
     Recording,
     ReplayAction,
@@ -21,6 +25,7 @@ from replaykit import (
     SessionSummary,
     StoredFrame,
 )
+from replaykit.protocols import Rewindable
 
 
 class Client:
@@ -158,10 +163,28 @@ def a_memory_is_typed() -> None:
     assert_type(replaykit.recorder_of(replaykit.open(":memory:")), Memory)
     with replaykit.open("notes.mv") as mv:
         assert_type(mv, Memory)
-        assert_type(mv.put("x"), int)
+        assert_type(mv.put("x", dedupe=True), int)
+        assert_type(mv.put_file("x.txt", encoding=None), int)
+        assert_type(mv.put_many(["x", {"content": b"x"}], progress=print), list[int])
+        assert_type(mv.erase([1, 2]), Erasure)
+        assert_type(mv.get(1).content_hash, bytes)
         assert_type(mv.find("x"), SearchResult)
         assert_type(mv.ask("x"), Answer)
         assert_type(mv.get_session("last"), ReplaySession)
+
+
+def a_memory_can_be_gone_back_in(mv: Memory, checkpoint: Checkpoint, action: ReplayAction, when: datetime) -> None:
+    for moment in (checkpoint, action, when, 3):
+        assert_type(mv.at(moment), Memory)
+        assert_type(mv.restore(moment), int)
+        with mv.fork("branch.mv", at=moment) as branch:
+            assert_type(branch, Memory)
+    assert_type(mv.prune(keep_checkpoints=[checkpoint], before=when), Pruning)
+    assert_type(mv.prune(keep_checkpoints=5).bytes, int)
+    assert_type(mv.lineage, Lineage)
+    rewindable: Rewindable = mv
+    rewindable.fork("branch.mv", at=checkpoint)
+    mv.at("yesterday")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def recordings_are_typed() -> None:

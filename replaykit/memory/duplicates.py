@@ -1,0 +1,35 @@
+"""
+Finds the live frame that equals one about to be stored.
+
+The look-up goes through an index that is made at the first use, so that a
+memory that never asks never pays for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from replaykit.memory.schema import FOREVER
+
+if TYPE_CHECKING:
+    import apsw
+
+__all__ = ["make_index", "twin_of"]
+
+# Written with the number itself: SQLite uses a partial index only where the
+# query says the very same thing.
+_LIVE = f"until = {FOREVER}"
+
+
+def make_index(connection: apsw.Connection) -> None:
+    """Make the index if it is not there; part of the caller's transaction."""
+    connection.execute(f"CREATE INDEX IF NOT EXISTS memory_by_fields ON memory_versions (fields_hash) WHERE {_LIVE}")
+
+
+def twin_of(connection: apsw.Connection, fields_hash: bytes) -> int | None:
+    """Return the lowest id of the live frames with *fields_hash*, None if there is none."""
+    found: int | None = connection.execute(
+        f"SELECT min(frame_id) FROM memory_versions INDEXED BY memory_by_fields WHERE fields_hash = ? AND {_LIVE}",  # noqa: S608 - a number of ours
+        (fields_hash,),
+    ).get
+    return found

@@ -1,0 +1,40 @@
+"""Which sessions a frame was part of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from replaykit.errors import SessionNotFoundError, StorageError
+from replaykit.model import ReplayAction
+from replaykit.storage.catalogue import Catalogue
+
+__all__ = ["sessions_with"]
+
+
+def sessions_with(catalogue: Catalogue, frame_ids: Iterable[int], *, source: str) -> tuple[UUID, ...]:
+    """
+    Return the sessions in which a call of *source* wrote or read one of *frame_ids*.
+
+    A session that cannot be read is among them: it may.  One that only
+    deleted them is not: it says their ids and no more.
+    """
+    wanted = frozenset(frame_ids)
+    return tuple(
+        summary.session_id
+        for summary in catalogue.list_sessions()
+        if _has(catalogue, summary.session_id, wanted, source)
+    )
+
+
+def _has(catalogue: Catalogue, session_id: UUID, wanted: frozenset[int], source: str) -> bool:
+    try:
+        return any(_touches(action, wanted, source) for action in catalogue.get_session(session_id).actions)
+    except SessionNotFoundError:
+        return False
+    except StorageError:
+        return True
+
+
+def _touches(action: ReplayAction, wanted: frozenset[int], source: str) -> bool:
+    return action.kind != "delete" and action.source == source and not wanted.isdisjoint(action.affected_frames)
