@@ -45,10 +45,12 @@ if TYPE_CHECKING:
     from replaykit.model import ReplayOptions as ReplayOptions
     from replaykit.model import ReplayResult as ReplayResult
     from replaykit.model import ReplaySession as ReplaySession
+    from replaykit.model import Restoration as Restoration
     from replaykit.model import SearchResult as SearchResult
     from replaykit.model import SessionComparison as SessionComparison
     from replaykit.model import SessionSummary as SessionSummary
     from replaykit.model import StateSnapshot as StateSnapshot
+    from replaykit.model import StoredFrame as StoredFrame
     from replaykit.model import Structured as Structured
     from replaykit.model import ToolCall as ToolCall
     from replaykit.model import Update as Update
@@ -72,8 +74,8 @@ if TYPE_CHECKING:
 _MODEL = (
     "Answer Ask Checkpoint Checkpointed ComparisonReport ComparisonSummary Delete Divergence "
     "DivergenceType Erasure Failure Find Frame Hit KnownFork Lineage ModelResult Opaque Playable Pruning Put PutMany "
-    "ReplayAction ReplayConfig ReplayManifest ReplayOptions ReplayResult ReplaySession SearchResult "
-    "SessionComparison SessionSummary StateSnapshot Structured ToolCall Update Verification"
+    "ReplayAction ReplayConfig ReplayManifest ReplayOptions ReplayResult ReplaySession Restoration SearchResult "
+    "SessionComparison SessionSummary StateSnapshot StoredFrame Structured ToolCall Update Verification"
 )
 _HOMES = {
     "replaykit.loading": "Recording load",
@@ -123,10 +125,12 @@ __all__ = [
     "ReplayOptions",
     "ReplayResult",
     "ReplaySession",
+    "Restoration",
     "SearchResult",
     "SessionComparison",
     "SessionSummary",
     "StateSnapshot",
+    "StoredFrame",
     "Structured",
     "ToolCall",
     "Update",

@@ -19,6 +19,7 @@ Everything that can go wrong, as one tree.
       StorageError (OSError)                bytes could not be kept or found; .path
         StoreNotFoundError (FileNotFoundError)
         StoreFullError                        it holds as much as it may; .limit
+        RestoreError                          a store did not take back what it held; .state .before
         NotAStoreError                        the file is something else; it is left as it is
         LockedError                           another process writes to it; .owner
         DamagedError                          .path .offset .reason
@@ -58,6 +59,7 @@ __all__ = [
     "RedactionError",
     "ReplaykitError",
     "ReplaykitWarning",
+    "RestoreError",
     "SessionActiveError",
     "SessionNotFoundError",
     "StorageError",
@@ -198,6 +200,24 @@ class StoreFullError(StorageError):
             f"(replaykit compact {path}), or allow more.",
             path=path,
         )
+
+
+class RestoreError(StorageError):
+    """
+    A wrapped store failed while it was read or filled for a restore.
+
+    Attributes:
+        state: What it holds now: ``"unchanged"`` (as before the restore),
+            ``"mixed"`` (a part of the checkpoint, or of what was there) or
+            ``"unknown"`` (it cannot be read either).
+        before: A `Checkpoint` of what it held, to restore once the cause is
+            gone; None where none was made.
+    """
+
+    def __init__(self, message: str, *, state: str, before: object = None) -> None:
+        self.state = state
+        self.before = before
+        super().__init__(message)
 
 
 class NotAStoreError(StorageError):

@@ -7,13 +7,13 @@ suffices, else a few methods.  Objects are passed in; nothing registers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 from uuid import UUID
 
 import attrs
 
-from replaykit.model import Compaction, StateSnapshot, Verification
+from replaykit.model import Compaction, FrameId, StateSnapshot, StoredFrame, Verification
 
 __all__ = [
     "Advance",
@@ -24,6 +24,7 @@ __all__ = [
     "PendingCall",
     "Progress",
     "Redactor",
+    "Restorable",
     "Rewindable",
     "StateSource",
     "Store",
@@ -86,6 +87,25 @@ class StateSource(Protocol):
 
         With *with_ids* the frame ids are read now and complete; else
         ``frame_ids`` may be read from the memory when looked at.
+        """
+
+
+class Restorable(Protocol):
+    """
+    A store that can say all it holds and be made to hold it again.
+
+    ``replaykit.testing.RestorableContract`` is the test of one.
+    """
+
+    def frames(self) -> Iterable[StoredFrame]:
+        """Return all that the store holds now, each id once; the order is the store's."""
+
+    def restore(self, frames: Iterable[StoredFrame]) -> Mapping[FrameId, FrameId] | None:
+        """
+        Make the store hold exactly *frames*; what it has and needs is best left as it is.
+
+        Returns the new id of each frame whose id could not be kept; None or
+        an empty map where all were.
         """
 
 

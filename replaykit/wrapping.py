@@ -11,10 +11,12 @@ from typing import Any, TypeVar, cast, overload
 
 from replaykit.errors import UsageError
 from replaykit.intercept.proxy import RecordedFunction, RecordedObject, recorded_function, recorded_object
+from replaykit.memory.memory import Memory
 from replaykit.operations import Operation, Place, operation_from
-from replaykit.protocols import Store
+from replaykit.protocols import Restorable, Store
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.handle import SessionHandle
+from replaykit.rewinding.surface import RewindingSurface
 from replaykit.settings import Settings, default_store
 from replaykit.surface import SessionSurface
 
@@ -25,6 +27,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 StorePath = str | os.PathLike[str]
 Operations = Mapping[str, str | Operation]
+Frames = Restorable | bool | None
 
 _USUAL_METHODS = {
     "put": "put",
@@ -41,7 +44,7 @@ _USUAL_METHODS = {
 """What an object's methods mean when no map is given."""
 
 
-class Recorder(SessionSurface):
+class Recorder(RewindingSurface):
     """
     Owns a store and records into it.
 
@@ -66,7 +69,7 @@ class Recorder(SessionSurface):
         self._engine.background.drain()
         return self._engine.store
 
-    def wrap(self, target: T, operations: Operations | None = None) -> T:
+    def wrap(self, target: T, operations: Operations | None = None, *, frames: Frames = None) -> T:
         """
         Return a drop-in proxy of *target* whose memory operations are recorded.
 
@@ -75,9 +78,17 @@ class Recorder(SessionSurface):
         Wrapping a proxy of this recorder again gives it back; a proxy of
         another one, or a new map, gives a new proxy of what it stands for.
 
+        With *frames* the checkpoints of this recorder hold what the target
+        holds, and `at` and `restore` go back to them: True finds what reads
+        and fills it by its type (or takes its own ``frames()`` and
+        ``restore(frames)``), else it is an object with these two methods.
+        Each checkpoint then reads the whole store, and what it holds is kept
+        unredacted beside the recordings.
+
         Raises:
             UsageError: The target has no such method, none of the usual names, or
-                records by itself.
+                records by itself; or nothing is known that reads and fills it, or
+                this recorder's checkpoints hold another store.
         """
         if isinstance(target, SessionSurface):
             raise UsageError(
@@ -86,13 +97,16 @@ class Recorder(SessionSurface):
             )
         inner: Any = target
         if isinstance(target, RecordedObject):
-            if target._self_recorder is self and operations is None:
+            if target._self_recorder is self and operations is None and not _holds(frames):
                 return target
             # A proxy around a proxy would record each call twice.
             inner = target.__wrapped__
             operations = target._self_rows if operations is None else operations
         rows = _rows_for(inner, operations)
-        return cast(T, recorded_object(inner, self, rows, (_rewrapped, (_absolute(self._location), self._options))))
+        if _holds(frames):
+            self._hold(inner, frames, _absolute(self._location))
+        rebuild = (_rewrapped, (_absolute(self._location), self._options, frames))
+        return cast(T, recorded_object(inner, self, rows, rebuild))
 
     @overload
     def records(self, kind: F, /) -> F: ...
@@ -105,6 +119,7 @@ class Recorder(SessionSurface):
     def close(self) -> None:
         """End open sessions, publish them and let go of the store; closing twice is fine."""
         self._engine.close()
+        self._close_states()
 
     def __enter__(self) -> Recorder:
         return self
@@ -116,14 +131,21 @@ class Recorder(SessionSurface):
         return f"<Recorder {self._location}>"
 
 
-def _rewrapped(target: Any, rows: Mapping[str, Operation], location: str, options: Mapping[str, Any]) -> Any:
+def _rewrapped(
+    target: Any, rows: Mapping[str, Operation], location: str, options: Mapping[str, Any], frames: Any = None
+) -> Any:
     """Wrap an unpickled object again, into the same store."""
-    return wrap(target, store=location, operations=rows, **options)
+    return wrap(target, store=location, operations=rows, frames=frames, **options)
 
 
 def _absolute(location: str) -> str:
     # A trailing slash asks for a directory and must survive.
     return location if location == ":memory:" else os.path.abspath(location) + ("/" if location.endswith("/") else "")
+
+
+def _holds(frames: Frames) -> bool:
+    # Not by its truth: a store that is empty may count as false.
+    return frames is not None and frames is not False
 
 
 def _source_of(target: Any) -> str:
@@ -199,21 +221,30 @@ def configure(*, store: StorePath | None = None, **options: Any) -> None:
     _defaults.options = options
 
 
-def wrap(target: T, *, store: StorePath | None = None, operations: Operations | None = None, **options: Any) -> T:
+def wrap(
+    target: T,
+    *,
+    store: StorePath | None = None,
+    operations: Operations | None = None,
+    frames: Frames = None,
+    **options: Any,
+) -> T:
     """
     Return a drop-in proxy of *target* whose memory operations are recorded into *store*.
 
     It keeps identity, ``isinstance`` and signatures, and has the session
     surface besides its own names: ``with wrapped.session("name"): ...``.  What
-    records already comes back as it is.
+    records already comes back as it is.  With *frames* checkpoints restore:
+    see `Recorder.wrap`.
 
     Raises:
         UsageError: The target has no such method, or an option is wrong.
     """
-    if isinstance(target, (RecordedObject, SessionSurface)) and store is None and operations is None and not options:
+    asks_for_nothing = store is None and operations is None and not _holds(frames) and not options
+    if isinstance(target, (RecordedObject, SessionSurface)) and asks_for_nothing:
         return cast(T, target)
     location = store if store is not None else _defaults.store
-    return Recorder(location, **{**_defaults.options, **options}).wrap(target, operations)
+    return Recorder(location, **{**_defaults.options, **options}).wrap(target, operations, frames=frames)
 
 
 def session(
@@ -320,6 +351,10 @@ def _module_of(function: Any) -> str:
     return getattr(function, "__module__", None) or ""
 
 
+@overload
+def recorder_of(target: Memory) -> Memory: ...  # type: ignore[overload-overlap]  # a Memory is its own
+@overload
+def recorder_of(target: object) -> Recorder: ...
 def recorder_of(target: Any) -> SessionSurface:
     """
     Return what has the session surface of a recorded memory or wrapped object, whatever names its target has.

@@ -25,6 +25,7 @@ _LAYERS = [
     "playback",
     "surface",
     "memory adapters exporters",
+    "rewinding",
     "wrapping loading replaying",
     "cli viewer testing pytest_plugin",
     "__main__",

@@ -37,6 +37,8 @@ _EXPECTED = [
     "SessionSummary",
     "Checkpoint",
     "StateSnapshot",
+    "StoredFrame",
+    "Restoration",
     "Hit",
     "Frame",
     "SearchResult",

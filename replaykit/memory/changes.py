@@ -27,6 +27,7 @@ __all__ = [
     "frame_ids",
     "frame_ids_after",
     "is_live",
+    "live_hashes",
     "live_version",
     "version_at",
     "versions",
@@ -123,6 +124,13 @@ def frame_ids_after(connection: apsw.Connection, generation: int, after: int, li
         f"{_IDS_SQL} AND frame_id > ? ORDER BY frame_id LIMIT ?", (generation, generation, after, limit)
     )
     return [frame_id for (frame_id,) in rows]
+
+
+def live_hashes(connection: apsw.Connection) -> Iterator[tuple[int, bytes, str]]:
+    """Yield id, hash of the fields and metadata (JSON) of each live frame, by ascending id."""
+    yield from connection.execute(
+        "SELECT frame_id, fields_hash, metadata FROM memory_versions WHERE until = ? ORDER BY frame_id", (FOREVER,)
+    )
 
 
 def as_id(frame_id: object) -> int:

@@ -129,6 +129,10 @@ class Connection:
             with _transaction(connection, "BEGIN IMMEDIATE"):
                 yield connection
 
+    def freeze(self, refusal: str) -> None:
+        """Refuse writes from now on, as if it had been opened for reading; *refusal* is what a write is told."""
+        self._read_only, self._refusal = True, refusal
+
     def rewrite(self) -> None:
         """
         Rewrite the file: nothing of what was deleted stays in it or in its log.

@@ -386,6 +386,10 @@ class Engine:
 
     # -- closing ------------------------------------------------------------------
 
+    def freeze(self, refusal: str) -> None:
+        """Refuse writes from now on with ReadOnlyError, which says *refusal*."""
+        self._connection.freeze(refusal)
+
     def close(self) -> None:
         """Let go of the file; closing twice is fine, every other call then raises ClosedError."""
         self._connection.close()

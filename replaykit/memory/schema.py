@@ -37,6 +37,7 @@ __all__ = [
     "change_next_id",
     "create",
     "demand_readable",
+    "has_generation",
     "has_tables",
     "load_generation",
     "load_state",
@@ -227,6 +228,11 @@ def _transaction(connection: apsw.Connection) -> Iterator[None]:
 def load_generation(connection: apsw.Connection) -> int:
     """Return the present generation."""
     return int(connection.execute("SELECT generation FROM memory_state").get)
+
+
+def has_generation(connection: apsw.Connection, generation: int) -> bool:
+    """Return whether *generation* can be gone back to: it was made and not pruned."""
+    return bool(connection.execute("SELECT 1 FROM memory_generations WHERE generation = ?", (generation,)).get)
 
 
 def load_state(connection: apsw.Connection) -> State:

@@ -39,6 +39,7 @@ from replaykit.model.sessions import (
     SessionSummary,
     StateSnapshot,
 )
+from replaykit.model.stored import Restoration, StoredFrame
 from replaykit.model.structured import Opaque, Structured
 from replaykit.model.verdicts import (
     ActionResult,
@@ -92,12 +93,14 @@ __all__ = [
     "ReplayOptions",
     "ReplayResult",
     "ReplaySession",
+    "Restoration",
     "SearchResult",
     "SessionComparison",
     "SessionState",
     "SessionSummary",
     "Severity",
     "StateSnapshot",
+    "StoredFrame",
     "Structured",
     "Tolerances",
     "ToolCall",

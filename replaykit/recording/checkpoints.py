@@ -134,6 +134,7 @@ class Checkpoints:
 
     def _snapshot(self) -> tuple[StateSnapshot, bytes]:
         source = self._session.engine.state_source
-        if source is None:
+        # Where nothing is stored the memory, which may be absent, is left alone.
+        if source is None or self._session.is_silent:
             return StateSnapshot(), ZERO_HASH
         return source.snapshot(with_ids=self._session.engine.stores_ids)

@@ -95,6 +95,7 @@ class RecordingEngine:
         self.forked_calls = 0
         self.lost = 0
         self.skipped = 0
+        self.bare_checkpoints = 0
         self._frames_at = frames_at
         self._store: Store | None = None
         self._is_closed = False
@@ -433,6 +434,13 @@ class RecordingEngine:
             "and read in its place",
         )
 
+    def report_bare_checkpoint(self, error: Exception) -> None:
+        """Count, log and say once that a checkpoint was made of a store that could not be read."""
+        self.bare_checkpoints += 1
+        said = f"{type(error).__name__}: {error}"
+        log.error("checkpoint_made_without_content", error=said)
+        self._warn_once("bare_checkpoint", f"a checkpoint was made without the store's content, which failed: {said}")
+
     def amend(self, session: ActiveSession) -> None:
         """A call came after the end of *session*."""
         if self._store is not None:
@@ -481,13 +489,19 @@ class RecordingEngine:
     # -- the end --------------------------------------------------------------------
 
     def stats(self) -> dict[str, int]:
-        """Return counts since the recorder was made: open and skipped sessions, lost, unscoped and forked calls."""
+        """
+        Return counts since the recorder was made.
+
+        Open and skipped sessions, lost, unscoped and forked calls,
+        checkpoints of a store that could not be read.
+        """
         return {
             "open_sessions": len([session for session in list(self._open.values()) if session.is_open]),
             "lost": self.lost + sum(session.lost for session in list(self._open.values()) if session.is_open),
             "unscoped": self.unscoped,
             "forked": self.forked_calls,
             "skipped": self.skipped,
+            "bare_checkpoints": self.bare_checkpoints,
             "unpublished": 0 if self._store is None else background_of(self._store).failures,
         }
 

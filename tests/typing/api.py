@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from datetime import datetime
 from typing import assert_type
 from uuid import UUID
@@ -20,8 +20,10 @@ from replaykit import (
     Recording,
     ReplayAction,
     ReplaySession,
+    Restoration,
     SearchResult,
     SessionSummary,
+    StoredFrame,
 )
 from replaykit.protocols import Rewindable
 
@@ -114,8 +116,25 @@ def objects_keep_their_type(client: Client, recorder: Recorder) -> None:
     assert_type(recorder.wrap(client, operations={"find": "find"}), Client)
     assert_type(replaykit.wrap(client).find("a"), list[str])
     assert_type(replaykit.recorder_of(client).is_recording, bool)
+    assert_type(replaykit.recorder_of(client), Recorder)
     assert_type(recorder.records("find")(search)("a"), list[str])
     assert_type(recorder.records(bare)("a"), int)
+
+
+class Keeper(Client):
+    def frames(self) -> list[StoredFrame]:
+        return [StoredFrame(id="a", text="b", vector=(0.5,))]
+
+    def restore(self, frames: Iterable[StoredFrame]) -> None:
+        assert_type([frame.id for frame in frames], list[int | str])
+
+
+def checkpoints_restore(recorder: Recorder, client: Client, keeper: Keeper, checkpoint: Checkpoint) -> None:
+    assert_type(replaykit.wrap(keeper, frames=True), Keeper)
+    assert_type(recorder.wrap(client, frames=keeper), Client)
+    assert_type(recorder.at(checkpoint), Memory)
+    assert_type(recorder.restore(checkpoint, into=keeper), Restoration)
+    recorder.wrap(client, frames=client)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def sessions_are_typed(recorder: Recorder, carried: Callable[[int], str]) -> None:
@@ -141,6 +160,7 @@ async def sessions_are_async_too(recorder: Recorder) -> None:
 
 
 def a_memory_is_typed() -> None:
+    assert_type(replaykit.recorder_of(replaykit.open(":memory:")), Memory)
     with replaykit.open("notes.mv") as mv:
         assert_type(mv, Memory)
         assert_type(mv.put("x", dedupe=True), int)
