@@ -13,6 +13,7 @@ from replaykit.errors import FrameNotFoundError
 from replaykit.memory.fields import Fields, restored, stored
 from replaykit.memory.schema import FOREVER, State, load_state, save_state
 from replaykit.memory.state_hash import add, element, remove
+from replaykit.memory.vectors import keep_vector
 from replaykit.model import Frame
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = [
     "is_live",
     "live_version",
     "version_at",
+    "versions_without_vector",
 ]
 
 
@@ -94,6 +96,15 @@ def version_at(connection: apsw.Connection, frame_id: int, generation: int) -> V
     if row is None:
         raise FrameNotFoundError(frame_id)
     return _version(row)
+
+
+def versions_without_vector(connection: apsw.Connection, after: int, limit: int) -> list[Version]:
+    """Return up to *limit* versions, live and ended, above *after* that have no vector."""
+    without = "version_id NOT IN (SELECT version_id FROM memory_vectors)"
+    rows = connection.execute(
+        f"{_VERSION_SQL} WHERE version_id > ? AND {without} ORDER BY version_id LIMIT ?", (after, limit)
+    )
+    return [_version(row) for row in rows]
 
 
 _IDS_SQL = "SELECT frame_id FROM memory_versions WHERE until > ? AND since <= ?"
@@ -173,21 +184,21 @@ class Change:
         """The generation that is made; the one before while nothing is changed."""
         return self._generation_before + (not self._is_empty)
 
-    def add(self, fields: Fields) -> int:
-        """Add a frame and return its id; ids ascend and are never used again."""
+    def add(self, fields: Fields, vector: bytes | None = None) -> int:
+        """Add a frame, with its vector, and return its id; ids ascend and are never used again."""
         self._is_empty = False
         frame_id = self._next_id
         self._next_id += 1
         self._frame_count += 1
-        self._begin(frame_id, fields, created_ns=self._made_ns, content_id=None)
+        self._begin(frame_id, fields, created_ns=self._made_ns, content_id=None, vector=vector)
         return frame_id
 
-    def replace(self, old: Version, fields: Fields) -> None:
-        """Let *fields* stand under the id of the live version *old*."""
+    def replace(self, old: Version, fields: Fields, vector: bytes | None = None) -> None:
+        """Let *fields*, with their vector, stand under the id of the live version *old*."""
         self._is_empty = False
         self._end(old)
         content_id = old.content_id if fields.content == old.fields.content else None
-        self._begin(old.frame_id, fields, created_ns=old.created_ns, content_id=content_id)
+        self._begin(old.frame_id, fields, created_ns=old.created_ns, content_id=content_id, vector=vector)
 
     def remove(self, old: Version) -> None:
         """Remove the frame whose live version is *old*."""
@@ -208,7 +219,9 @@ class Change:
         )
         save_state(self._connection, state, made_ns=self._made_ns)
 
-    def _begin(self, frame_id: int, fields: Fields, *, created_ns: int, content_id: int | None) -> None:
+    def _begin(
+        self, frame_id: int, fields: Fields, *, created_ns: int, content_id: int | None, vector: bytes | None
+    ) -> None:
         if content_id is None:
             content_id = self._store_content(fields.content)
         fields_hash = fields.fields_hash()
@@ -227,6 +240,8 @@ class Change:
                 fields.metadata,
             ),
         )
+        if vector is not None:
+            keep_vector(self._connection, self._connection.last_insert_rowid(), vector)
         self._connection.execute(
             "INSERT INTO memory_index (rowid, title, body) VALUES (?, ?, ?)", (frame_id, *fields.indexed())
         )

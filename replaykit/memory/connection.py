@@ -25,6 +25,7 @@ from replaykit.errors import (
     StorageError,
     UsageError,
 )
+from replaykit.memory.counts import prepare_counting
 from replaykit.memory.schema import VERSION, demand_readable, has_tables, prepare, upgrade
 from replaykit.storage.database import MEMORY, open_database, open_ram_copy
 
@@ -123,8 +124,10 @@ class Connection:
         opened = open_database(self._file, create=create, read_only=self._read_only)
         try:
             if self._read_only:
-                return _for_reading(opened, self._path)
-            prepare(opened, self._path)
+                opened = _for_reading(opened, self._path)
+            else:
+                prepare(opened, self._path)
+            prepare_counting(opened)
             return opened
         except BaseException:
             opened.close()

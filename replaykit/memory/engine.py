@@ -18,10 +18,15 @@ from replaykit.errors import UsageError
 from replaykit.memory import answers, changes, state_hash
 from replaykit.memory.changes import Change, Version, changing, live_version
 from replaykit.memory.connection import Connection
+from replaykit.memory.embedders import embedder_of
 from replaykit.memory.fields import Fields, checked
 from replaykit.memory.frame_ids import FrameIds
+from replaykit.memory.ranking import Scored
+from replaykit.memory.reembedding import reembed
+from replaykit.memory.retrieval import Retrieval
 from replaykit.memory.schema import load_generation, load_state
-from replaykit.memory.search import Scored, rank, snippet, words
+from replaykit.memory.search import snippet, words
+from replaykit.memory.vectors import VectorStatus, status
 from replaykit.model import Answer, Frame, Hit, SearchResult, StateSnapshot
 
 if TYPE_CHECKING:
@@ -65,10 +70,13 @@ class Engine:
         create: bool = True,
         read_only: bool = False,
         time_ns: Callable[[], int] = time.time_ns,
+        embedder: Any = None,
     ) -> None:
+        self._retrieval = Retrieval(embedder, path=path)
         self._connection = Connection(path, create=create, read_only=read_only)
         self._time_ns = time_ns
         self._seen = threading.local()
+        self._demand_own_vectors()
 
     @property
     def path(self) -> str:
@@ -96,8 +104,9 @@ class Engine:
             StorageError: It cannot be written; nothing of it is kept.
         """
         fields = checked(content, title=title, uri=uri, metadata=metadata)
+        (vector,) = self._retrieval.vectors([fields])
         with self._writing() as change:
-            return change.add(fields)
+            return change.add(fields, vector)
 
     def put_many(
         self,
@@ -119,9 +128,10 @@ class Engine:
         if isinstance(items, (str, bytes, Mapping)):
             raise UsageError(f"put_many takes several items, not one {type(items).__name__}: use put")
         ids: list[int] = []
+        ready = self._with_vectors(_item_fields(item, index) for index, item in enumerate(items))
         with self._writing() as change:
-            for index, item in enumerate(items):
-                ids.append(change.add(_item_fields(item, index)))
+            for fields, vector in ready:
+                ids.append(change.add(fields, vector))
                 if progress is not None and len(ids) % _PROGRESS_EVERY == 0:
                     progress(len(ids))
             if progress is not None and len(ids) % _PROGRESS_EVERY:
@@ -145,9 +155,11 @@ class Engine:
             UsageError: A value has the wrong type or cannot be stored.
         """
         given = {"content": content, "title": title, "uri": uri, "metadata": metadata}
+        vectors = self._vectors_of_update(frame_id, given)
         with self._writing() as change:
             old = self._live(frame_id)
-            change.replace(old, _updated(old.fields, given))
+            fields = _updated(old.fields, given)
+            change.replace(old, fields, vectors(fields))
 
     def delete(self, frame_id: int) -> None:
         """
@@ -187,36 +199,73 @@ class Engine:
         """Return all frames as they are now, by ascending id; later writes do not show."""
         return self._frames_at(self.generation)
 
-    def find(self, query: str, k: int = 10, *, mode: str = "auto") -> SearchResult:
+    def find(
+        self, query: str, k: int = 10, *, mode: str = "auto", where: Mapping[str, Any] | None = None
+    ) -> SearchResult:
         """
-        Return the *k* frames that answer best to any of the words of *query*.
+        Return the *k* frames that answer best to *query*, among those whose metadata fits *where*.
 
-        Equal scores are ordered by id.  A query without words finds nothing.
-        Frames of bytes are found by their titles.
+        Equal scores are ordered by id.  A query without words finds nothing
+        by words.  Frames of bytes are found by their titles.
 
         Raises:
-            UsageError: *k* is not positive, or *mode* is not set up.
+            UsageError: *k* is not positive, *mode* is not set up, or *where* is no filter.
+            EmbedderError: The embedding model failed.
         """
         _demand_text("query", query)
         _demand_positive(k)
-        if mode not in ("auto", "lex"):
-            raise UsageError(_no_such_mode(mode))
+        vector = self._retrieval.query_vector(mode, query)
         with self._reading() as connection:
-            state = load_state(connection)
-            found = rank(connection, query, k, frame_count=state.frame_count)
-            return SearchResult(_hits(connection, found, words(query)), mode="lex")
+            found, ran = self._retrieval.find(
+                connection, query, k, mode=mode, vector=vector, where=where, state=load_state(connection)
+            )
+            return SearchResult(_hits(connection, found, words(query)), mode=ran)
 
-    def ask(self, question: str, k: int = 6, *, model: str = "extractive") -> Answer:
+    def ask(
+        self,
+        question: str,
+        k: int = 6,
+        *,
+        model: str = "extractive",
+        mode: str = "auto",
+        where: Mapping[str, Any] | None = None,
+    ) -> Answer:
         """
         Return the best sentences of the *k* frames that `find` gives for *question*.
 
         Raises:
-            UsageError: *k* is not positive, or *model* is not set up.
+            UsageError: *k* is not positive, *model* or *mode* is not set up, or *where* is no filter.
+            EmbedderError: The embedding model failed.
         """
         _demand_text("question", question)
         if model not in (answers.PROVIDER, answers.MODEL):
             raise UsageError(f"The model {model!r} is not set up; use model='extractive'")
-        return answers.extract(question, self.find(question, k).hits)
+        return answers.extract(question, self.find(question, k, mode=mode, where=where).hits)
+
+    # -- vectors ------------------------------------------------------------------
+
+    def reembed(self, embedder: Any = None, *, progress: Callable[[int], None] | None = None) -> int:
+        """
+        Compute the vectors that are lacking, or all where *embedder* is a new model; return how many.
+
+        From then on the memory is searched with that model.
+
+        Raises:
+            UsageError: The memory was opened without an embedder, and none is given.
+            EmbedderError: The model failed; what was computed before stays.
+            ReadOnlyError: The memory was opened for reading.
+        """
+        chosen = embedder_of(embedder) or self._retrieval.embedder
+        if chosen is None:
+            raise UsageError("Which embedder? mv.reembed('semantic'), or give the object")
+        done = reembed(self._connection, chosen, progress)
+        self._retrieval.embedder = chosen
+        return done
+
+    def vector_status(self) -> VectorStatus:
+        """Return which model the vectors are of, and how many live frames have or lack one."""
+        with self._reading() as connection:
+            return status(connection)
 
     # -- generations --------------------------------------------------------------
 
@@ -284,8 +333,32 @@ class Engine:
     @contextmanager
     def _writing(self) -> Iterator[Change]:
         with self._connection.writing() as connection, changing(connection, made_ns=self._time_ns()) as change:
+            self._retrieval.prepare_write(connection)
             yield change
         self._seen.generation = change.generation
+
+    def _demand_own_vectors(self) -> None:
+        try:
+            with self._connection.reading() as connection:
+                self._retrieval.demand_fits(connection)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _with_vectors(self, fields: Iterable[Fields]) -> Iterable[tuple[Fields, bytes | None]]:
+        """Pair fields with their vectors, computed before anything waits for the write."""
+        if self._retrieval.embedder is None:
+            return ((each, None) for each in fields)
+        listed = list(fields)
+        return list(zip(listed, self._retrieval.vectors(listed), strict=True))
+
+    def _vectors_of_update(self, frame_id: int, given: Mapping[str, Any]) -> Callable[[Fields], bytes | None]:
+        """Return what gives an updated frame's vector: computed now, or then if another write comes between."""
+        if self._retrieval.embedder is None:
+            return lambda fields: None
+        expected = _updated(self._live(frame_id).fields, given)
+        (vector,) = self._retrieval.vectors([expected])
+        return lambda fields: vector if fields == expected else self._retrieval.vectors([fields])[0]
 
     def _live(self, frame_id: int) -> Version:
         with self._reading() as connection:
@@ -353,9 +426,3 @@ def _demand_text(name: str, value: object) -> None:
 def _demand_positive(k: object) -> None:
     if isinstance(k, bool) or not isinstance(k, int) or k <= 0:
         raise UsageError(f"k must be a whole number above 0, not {k!r}")
-
-
-def _no_such_mode(mode: object) -> str:
-    if mode in ("vec", "hybrid", "semantic"):
-        return f"mode {mode!r} needs an embedding model, and none is set up; use mode='lex'"
-    return f"unknown mode {mode!r}; use 'auto' or 'lex'"
