@@ -41,7 +41,6 @@ _BRANCHING_SHARE = 0.2
 _PREPARED: weakref.WeakSet[Any] = weakref.WeakSet()
 
 _Found = Callable[[float, int], None]
-_Parts = tuple[list["Term"], list["Term"], list["Term"]]
 
 Passes = Callable[[int], bool]
 """``(frame_id) -> bool``: whether a frame may be a hit."""
@@ -131,6 +130,41 @@ def top(
     return [Scored(-negative_id, score) for score, negative_id in sorted(search.best, reverse=True)]
 
 
+@attrs.frozen(kw_only=True)
+class _Frames:
+    """Which frames to score: those with all of *held* (or any), none of *missing*, whether or not with *optional*."""
+
+    held: list[Term]
+    any_held: bool = False
+    missing: list[Term] = attrs.field(factory=list)
+    optional: list[Term] = attrs.field(factory=list)
+
+    def count(self) -> int:
+        """Return how many there are at most."""
+        return (sum if self.any_held else min)(term.found for term in self.held)
+
+    def query(self) -> str:
+        """Return the FTS5 query that matches them."""
+        query = (" OR " if self.any_held else " AND ").join(term.phrase for term in self.held)
+        if self.optional:
+            # A phrase is seen only if it is in the query, and must not be
+            # demanded: so whatever has what is held is let through.
+            query = f"({query}) AND ({' OR '.join(term.phrase for term in [*self._let_through(), *self.optional])})"
+        if self.missing:
+            query = f"({query}) NOT ({' OR '.join(term.phrase for term in self.missing)})"
+        return query
+
+    def counting(self) -> list[tuple[int, float]]:
+        """Return place and bound of the phrases in the query that count."""
+        first = len(self.held) + len(self._let_through())
+        return [(number, term.bound) for number, term in enumerate(self.held)] + [
+            (first + number, term.bound) for number, term in enumerate(self.optional)
+        ]
+
+    def _let_through(self) -> list[Term]:
+        return self.held if self.any_held else self.held[:1]
+
+
 class _Search:
     """One search: its k best frames so far, and the score that others have to reach."""
 
@@ -153,11 +187,15 @@ class _Search:
         branching = self._branching_terms()
         others = [term for term in self._terms if term not in branching]
         self._branch([], branching, [], others)
-        for number, term in enumerate(others):
-            # Here are the frames that have none of the strong terms.
-            if not self._reaches(_bound(others[number:])):
-                return
-            self._visit_rows([term], [*branching, *others[:number]], others[number + 1 :])
+        # What is left are the frames that have none of the strong terms.  Of
+        # many weak ones each step takes as many as were taken before.
+        done = 0
+        while done < (needed := self._needed(others)):
+            upto = min(max(1, 2 * done), needed)
+            self._visit_rows(
+                _Frames(held=others[done:upto], any_held=True, missing=[*branching, *others[:done]]), others[upto:]
+            )
+            done = upto
 
     def _branching_terms(self) -> list[Term]:
         if self._terms[0].found <= self._costs.few_rows:
@@ -174,42 +212,42 @@ class _Search:
             self._branch([*held, term], rest, missing, others)
             self._branch(held, rest, [*missing, term], others)
         elif held:
-            self._visit_rows(held, missing, others)
+            self._visit_rows(_Frames(held=held, missing=missing), others)
+
+    def _needed(self, terms: Sequence[Term]) -> int:
+        """Return how many of *terms* a frame may have first of all: with the rest alone it cannot reach the best."""
+        return sum(self._reaches(_bound(terms[number:])) for number in range(len(terms)))
 
     def _reaches(self, bound: float) -> bool:
         return bound + _ROUNDING >= self._floor
 
-    def _visit_rows(self, held: list[Term], missing: list[Term], others: list[Term]) -> None:
-        rows = min(term.found for term in held)
+    def _visit_rows(self, frames: _Frames, others: list[Term]) -> None:
+        rows = frames.count()
         late = [] if rows <= self._costs.few_rows else [term for term in others if self._is_late(term, rows)]
-        soon = [term for term in others if term not in late]
+        soon = attrs.evolve(frames, optional=[term for term in others if term not in late])
         if not late:
-            self._score(held, missing, soon, self._keep)
+            self._score(soon, self._keep)
             return
         slack = _bound(late)
         partial: list[tuple[float, int]] = []
-        self._score(held, missing, soon, lambda score, row: self._note(score, row, slack, partial), slack=slack)
+        self._score(soon, lambda score, row: self._note(score, row, slack, partial), slack=slack)
         partial.sort(key=lambda item: (-item[0], item[1]))
-        self._complete(
-            partial,
-            slack,
-            (held, missing, [*soon, *late]),
-            sum(min(term.found, rows * self._costs.skip) for term in late),
-        )
+        walk = sum(min(term.found, rows * self._costs.skip) for term in late)
+        self._complete(attrs.evolve(frames, optional=others), partial, slack, walk)
 
     def _is_late(self, term: Term, rows: int) -> bool:
         return term.found > self._costs.long_list and term.found > 8 * rows
 
-    def _complete(self, partial: list[tuple[float, int]], slack: float, whole: _Parts, walk: int) -> None:
+    def _complete(self, frames: _Frames, partial: list[tuple[float, int]], slack: float, walk: int) -> None:
         """Score frames whole, best first: one by one, or in one walk over *walk* places where many are left."""
         for number, (score, frame_id) in enumerate(partial):
             if not self._reaches(score + slack):
                 return
             if number % self._k == 0 and self._left(partial[number:], slack) * self._costs.lookup > walk:
                 self._done = frozenset(frame_id for _, frame_id in partial[:number])
-                self._score(*whole, self._keep_new)
+                self._score(frames, self._keep_new)
                 return
-            self._score(*whole, self._keep, frame_id=frame_id)
+            self._score(frames, self._keep, frame_id=frame_id)
 
     def _left(self, partial: list[tuple[float, int]], slack: float) -> int:
         return bisect.bisect_right(partial, slack - self._floor + _ROUNDING, key=lambda item: -item[0])
@@ -244,22 +282,13 @@ class _Search:
         if len(floors) == self._k:
             self._floor = max(self._floor, floors[0])
 
-    def _score(
-        self,
-        held: list[Term],
-        missing: list[Term],
-        optional: list[Term],
-        found: _Found,
-        *,
-        slack: float = 0.0,
-        frame_id: int | None = None,
-    ) -> None:
-        """Call *found* with score and id of each frame that has *held*, not *missing*, and can reach the floor."""
+    def _score(self, frames: _Frames, found: _Found, *, slack: float = 0.0, frame_id: int | None = None) -> None:
+        """Call *found* with score and id of each of *frames* that can reach the floor."""
         import apsw
 
-        query, weighted = _query(held, missing, optional)
+        visitor = self._visitor(frames.counting(), found, slack + _ROUNDING)
+        bindings: list[Any] = [frames.query(), apsw.pyobject(visitor)]
         sql = "SELECT 1 FROM memory_index WHERE memory_index MATCH ? AND replaykit_visit(memory_index, ?)"
-        bindings: list[Any] = [query, apsw.pyobject(self._visitor(weighted, found, slack + _ROUNDING))]
         if frame_id is not None:
             sql += " AND rowid = ?"
             bindings.append(frame_id)
@@ -299,17 +328,3 @@ class _Search:
 
 def _bound(terms: Sequence[Term]) -> float:
     return sum(term.bound for term in terms)
-
-
-def _query(held: list[Term], missing: list[Term], optional: list[Term]) -> tuple[str, list[tuple[int, float]]]:
-    """Return the FTS5 query, and place and bound of the phrases in it that count."""
-    query = " AND ".join(term.phrase for term in held)
-    counting = [(number, term.bound) for number, term in enumerate(held)]
-    if optional:
-        # A phrase is seen only if it is in the query, and must not be
-        # demanded: so any frame with the first one is let through.
-        query = f"({query}) AND ({' OR '.join([held[0].phrase, *(term.phrase for term in optional)])})"
-        counting += [(len(held) + 1 + number, term.bound) for number, term in enumerate(optional)]
-    if missing:
-        query = f"({query}) NOT ({' OR '.join(term.phrase for term in missing)})"
-    return query, counting
