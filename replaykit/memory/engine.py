@@ -155,11 +155,16 @@ class Engine:
             UsageError: A value has the wrong type or cannot be stored.
         """
         given = {"content": content, "title": title, "uri": uri, "metadata": metadata}
-        vectors = self._vectors_of_update(frame_id, given)
+        computed: dict[str, bytes | None] = {}
+        if self._retrieval.embedder is not None:
+            before = self._live(frame_id).fields
+            computed = self._retrieval.vectors_of_update(before, _updated(before, given))
         with self._writing() as change:
             old = self._live(frame_id)
             fields = _updated(old.fields, given)
-            change.replace(old, fields, vectors(fields))
+            with self._reading() as connection:
+                vector = self._retrieval.vector_of_update(connection, old, fields, computed)
+            change.replace(old, fields, vector)
 
     def delete(self, frame_id: int) -> None:
         """
@@ -351,14 +356,6 @@ class Engine:
             return ((each, None) for each in fields)
         listed = list(fields)
         return list(zip(listed, self._retrieval.vectors(listed), strict=True))
-
-    def _vectors_of_update(self, frame_id: int, given: Mapping[str, Any]) -> Callable[[Fields], bytes | None]:
-        """Return what gives an updated frame's vector: computed now, or then if another write comes between."""
-        if self._retrieval.embedder is None:
-            return lambda fields: None
-        expected = _updated(self._live(frame_id).fields, given)
-        (vector,) = self._retrieval.vectors([expected])
-        return lambda fields: vector if fields == expected else self._retrieval.vectors([fields])[0]
 
     def _live(self, frame_id: int) -> Version:
         with self._reading() as connection:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from replaykit.errors import UsageError
+from replaykit.memory.changes import Version
 from replaykit.memory.counts import PhraseCounts
 from replaykit.memory.embedders import embedder_of
 from replaykit.memory.fields import Fields
@@ -22,6 +23,7 @@ from replaykit.memory.vectors import (
     make_vector_tables,
     nearest,
     status,
+    stored_vector,
     vectors_of,
 )
 
@@ -65,6 +67,26 @@ class Retrieval:
         if self.embedder is None:
             return [None] * len(fields)
         return list(vectors_of(self.embedder, [embedded_text(each) for each in fields]))
+
+    def vectors_of_update(self, old: Fields, new: Fields) -> dict[str, bytes | None]:
+        """
+        Return the vector of what an update makes of a frame, by its text; empty where the text stays.
+
+        Raises:
+            EmbedderError: The model failed.
+        """
+        text = embedded_text(new)
+        return {} if text == embedded_text(old) else {text: self.vectors([new])[0]}
+
+    def vector_of_update(
+        self, connection: apsw.Connection, old: Version, fields: Fields, computed: Mapping[str, bytes | None]
+    ) -> bytes | None:
+        """Return the vector of an updated frame: a computed one, that of *old* where the text stays, else a new one."""
+        text = embedded_text(fields)
+        if text in computed:
+            return computed[text]
+        kept = stored_vector(connection, old.version_id) if text == embedded_text(old.fields) else None
+        return kept or self.vectors([fields])[0]
 
     def prepare_write(self, connection: apsw.Connection) -> None:
         """

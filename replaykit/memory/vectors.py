@@ -39,6 +39,7 @@ __all__ = [
     "make_vector_tables",
     "nearest",
     "status",
+    "stored_vector",
     "vectors_of",
 ]
 
@@ -181,6 +182,16 @@ def demand_same_model(connection: apsw.Connection, embedder: Embedder, path: str
 def keep_vector(connection: apsw.Connection, version_id: int, vector: bytes) -> None:
     """Keep the vector of a version; part of the caller's transaction."""
     connection.execute("INSERT OR REPLACE INTO memory_vectors VALUES (?, ?)", (version_id, vector))
+
+
+def stored_vector(connection: apsw.Connection, version_id: int) -> bytes | None:
+    """Return the vector of a version, None where it has none."""
+    if not has_vectors(connection):
+        return None
+    found: bytes | None = connection.execute(
+        "SELECT vector FROM memory_vectors WHERE version_id = ?", (version_id,)
+    ).get
+    return found
 
 
 def status(connection: apsw.Connection) -> VectorStatus:

@@ -171,6 +171,20 @@ def test_updated_and_deleted_frames_are_found_as_they_are_now(memory):
     assert ids(memory.find("snail", mode="vec", where={"a": 1})) == [one]
 
 
+def test_an_update_that_leaves_the_text_keeps_the_vector(tmp_path):
+    """Nothing is computed, and a memory that was opened without the model does not lose it."""
+    path, model = str(tmp_path / "notes.mv"), HashedNgrams()
+    with Engine(path, embedder=model) as memory:
+        memory.put("quick fox", title="a")
+        memory.update(1, metadata={"a": 1})
+        assert model.embedded == 1
+    with Engine(path) as memory:
+        memory.update(1, "quick fox", uri="file:fox")
+        assert memory.vector_status().lacking == 0
+        memory.update(1, title="b")
+        assert memory.vector_status().lacking == 1
+
+
 def test_bytes_have_a_vector_of_their_title_only(memory):
     memory.put(b"the quick fox")
     titled = memory.put(b"\xff", title="a quick fox")
