@@ -205,7 +205,7 @@ class Engine:
         return self._frames_at(self.generation)
 
     def find(
-        self, query: str, k: int = 10, *, mode: str = "auto", where: Mapping[str, Any] | None = None
+        self, query: str, k: int = 10, *, mode: str = "auto", where: Mapping[str, Any] | None | Unset = UNSET
     ) -> SearchResult:
         """
         Return the *k* frames that answer best to *query*, among those whose metadata fits *where*.
@@ -219,6 +219,7 @@ class Engine:
         """
         _demand_text("query", query)
         _demand_positive(k)
+        where = None if where is UNSET else where
         vector = self._retrieval.query_vector(mode, query)
         with self._reading() as connection:
             found, ran = self._retrieval.find(
@@ -232,8 +233,8 @@ class Engine:
         k: int = 6,
         *,
         model: str = "extractive",
-        mode: str = "auto",
-        where: Mapping[str, Any] | None = None,
+        mode: str | Unset = UNSET,
+        where: Mapping[str, Any] | None | Unset = UNSET,
     ) -> Answer:
         """
         Return the best sentences of the *k* frames that `find` gives for *question*.
@@ -245,7 +246,9 @@ class Engine:
         _demand_text("question", question)
         if model not in (answers.PROVIDER, answers.MODEL):
             raise UsageError(f"The model {model!r} is not set up; use model='extractive'")
-        return answers.extract(question, self.find(question, k, mode=mode, where=where).hits)
+        return answers.extract(
+            question, self.find(question, k, mode="auto" if isinstance(mode, Unset) else mode, where=where).hits
+        )
 
     # -- vectors ------------------------------------------------------------------
 

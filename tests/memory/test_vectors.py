@@ -385,9 +385,12 @@ def test_a_recorded_find_keeps_its_mode_and_filter():
         with mv.session() as session:
             mv.put("fox", metadata={"a": 1})
             mv.find("fox", where={"a": 1})
-        action = session.result.actions[1]
+            mv.ask("fox")
+        action, ask = session.result.actions[1:]
 
     assert action.arguments["where"] == {"a": 1}
+    # Recordings that are older than the options still match.
+    assert ask.arguments == {"question": "fox", "k": 6, "model": "extractive"}
     assert action.output.mode == "hybrid"
     assert action.affected_frames == (1,)
 
