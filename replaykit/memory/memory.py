@@ -39,9 +39,9 @@ def _given(bind: Binder) -> Binder:
     return bind_given
 
 
-def _chosen(**options: Any) -> dict[str, Any]:
-    """Leave out what says nothing: a call without it then matches recordings that are older than the option."""
-    return {name: value for name, value in options.items() if value is not None and value != "auto"}
+def _chosen(**options: tuple[Any, Any]) -> dict[str, Any]:
+    """Leave out what is as usual, given as (value, usual): a call then matches recordings older than the option."""
+    return {name: value for name, (value, usual) in options.items() if type(value) is not type(usual) or value != usual}
 
 
 class Memory(SessionSurface):
@@ -164,7 +164,7 @@ class Memory(SessionSurface):
             UsageError: *k* is not positive, *mode* is not set up (the message says how), or *where* is no filter.
             EmbedderError: The embedding model failed.
         """
-        result: SearchResult = self._call("find", query, k, mode=mode, **_chosen(where=where))
+        result: SearchResult = self._call("find", query, k, mode=mode, **_chosen(where=(where, None)))
         return result
 
     def ask(
@@ -185,7 +185,9 @@ class Memory(SessionSurface):
             UsageError: *k* is not positive, the model is unknown, *mode* is not set up, or *where* is no filter.
             EmbedderError: The embedding model failed.
         """
-        answer: Answer = self._call("ask", question, k, model=model, **_chosen(mode=mode, where=where))
+        answer: Answer = self._call(
+            "ask", question, k, model=model, **_chosen(mode=(mode, "auto"), where=(where, None))
+        )
         return answer
 
     def reembed(self, embedder: Any = None, *, progress: Callable[[int], None] | None = None) -> int:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import replaykit
 from replaykit.errors import UsageError
 from replaykit.memory.engine import Engine
 from replaykit.memory.fields import encode_metadata
@@ -185,6 +186,7 @@ def deep_list(levels):
     [
         ([], "where must be a dict"),
         ("lang=en", "where must be a dict"),
+        ("auto", "where must be a dict"),
         ({1: 2}, "a key in where"),
         ({"$nor": []}, r"where\['\$nor'\].*\$and"),
         ({"$and": []}, r"where\['\$and'\] must be a list"),
@@ -208,7 +210,7 @@ def deep_list(levels):
     ],
 )
 def test_what_is_no_filter_is_refused_with_its_place(where, place):
-    with Engine(":memory:") as memory, pytest.raises(UsageError, match=place) as caught:
+    with replaykit.open(":memory:") as memory, pytest.raises(UsageError, match=place) as caught:
         memory.find("x", where=where)
     assert len(str(caught.value)) < 500
 
