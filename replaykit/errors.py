@@ -11,6 +11,7 @@ Everything that can go wrong, as one tree.
         AmbiguousSessionError                 .which .candidates
         CheckpointNotFoundError (LookupError) .checkpoint
         FrameNotFoundError (LookupError)      .frame_id
+        EmbedderMismatchError                 .stored .given
         ReadOnlyError                         a write to something opened for reading
         ClosedError                           used after close
       CaptureError                          a call could not be kept
@@ -25,13 +26,14 @@ Everything that can go wrong, as one tree.
         DamagedError                          .path .offset .reason
         UnsupportedVersionError               .found .supported
         UnsupportedPlatformError              no file locks or no safe opens here
+      EmbedderError (RuntimeError)          an embedding model failed or gave no usable vectors; .embedder
       PlaybackError                         a recording cannot answer
         NoMatchError (LookupError)            .call .nearest
         RecordedError                         stands for a recorded exception that is not rebuilt; .failure
         DivergenceError (AssertionError)      .result
 
 The second level says who must act: the caller, the capture settings, the
-disk, the agent.  Nothing foreign leaves ``format`` or ``storage``: decoder
+disk, the model, the agent.  Nothing foreign leaves ``format`` or ``storage``: decoder
 errors and ``OSError`` are chained into these.
 """
 
@@ -47,6 +49,8 @@ __all__ = [
     "ClosedError",
     "DamagedError",
     "DivergenceError",
+    "EmbedderError",
+    "EmbedderMismatchError",
     "FrameNotFoundError",
     "LockedError",
     "NoActiveSessionError",
@@ -131,6 +135,24 @@ class FrameNotFoundError(UsageError, LookupError):
     def __init__(self, frame_id: object) -> None:
         self.frame_id = frame_id
         super().__init__(f"Frame {frame_id} not found: it never existed or was deleted")
+
+
+class EmbedderMismatchError(UsageError):
+    """
+    A memory's vectors are another embedding model's.
+
+    Attributes:
+        stored: Name and dimension of the model that made them.
+        given: Name and dimension of the model that was given.
+    """
+
+    def __init__(self, path: object, stored: tuple[str, int], given: tuple[str, int]) -> None:
+        self.stored = stored
+        self.given = given
+        super().__init__(
+            f"{path} has vectors of {stored[0]!r} (dimension {stored[1]}), not of {given[0]!r} (dimension {given[1]}). "
+            "Give that embedder; or open without embedder= and call mv.reembed(embedder) to compute all vectors anew."
+        )
 
 
 class ReadOnlyError(UsageError):
@@ -275,6 +297,19 @@ class UnsupportedVersionError(StorageError):
 
 class UnsupportedPlatformError(StorageError):
     """This platform lacks file locks or safe opens (Linux and macOS have them)."""
+
+
+class EmbedderError(ReplaykitError, RuntimeError):
+    """
+    An embedding model failed, or what it gave are no usable vectors; nothing was stored.
+
+    Attributes:
+        embedder: The model's name.
+    """
+
+    def __init__(self, embedder: str, reason: str) -> None:
+        self.embedder = embedder
+        super().__init__(f"The embedder {embedder!r} {reason}")
 
 
 class PlaybackError(ReplaykitError):

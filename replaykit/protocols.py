@@ -19,6 +19,7 @@ __all__ = [
     "Advance",
     "CheckpointPolicy",
     "Clock",
+    "Embedder",
     "FileLayer",
     "Log",
     "PendingCall",
@@ -117,6 +118,29 @@ class Rewindable(Protocol):
 
     def fork(self, path: Any, *, at: Any = None) -> Any:
         """Make a branch at *path*, as it was at *at* (by default: as it is), and return it; nothing is overwritten."""
+
+
+# -- memory ---------------------------------------------------------------------
+
+
+class Embedder(Protocol):
+    """
+    A model that turns texts into vectors whose angles say how near the texts are in meaning.
+
+    Equal texts get equal vectors.  It may be called from any thread, by one
+    at a time.
+    """
+
+    @property
+    def name(self) -> str:
+        """Which model it is, its version included: vectors of different names are never compared."""
+
+    @property
+    def dimension(self) -> int:
+        """How many numbers each vector has."""
+
+    def embed(self, texts: Sequence[str], /) -> Sequence[Sequence[float]]:
+        """Return one vector for each text, in order: lists of floats, or an array with a row for each."""
 
 
 # -- storage --------------------------------------------------------------------

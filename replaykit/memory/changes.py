@@ -14,6 +14,7 @@ from replaykit.memory import duplicates
 from replaykit.memory.fields import Fields, restored, stored
 from replaykit.memory.schema import FOREVER, State, load_state, save_state
 from replaykit.memory.state_hash import add, element, remove
+from replaykit.memory.vectors import keep_vector, stored_vector
 from replaykit.model import Frame
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ __all__ = [
     "live_version",
     "version_at",
     "versions",
+    "versions_without_vector",
 ]
 
 
@@ -107,6 +109,15 @@ def versions(
     tables = f"FROM {schema}.memory_versions JOIN {schema}.memory_contents"
     sql = _VERSION_SQL.replace("FROM memory_versions JOIN memory_contents", tables)
     return map(_version, connection.execute(f"{sql} WHERE {condition}", bindings))
+
+
+def versions_without_vector(connection: apsw.Connection, after: int, limit: int) -> list[Version]:
+    """Return up to *limit* versions, live and ended, above *after* that have no vector."""
+    without = "version_id NOT IN (SELECT version_id FROM memory_vectors)"
+    rows = connection.execute(
+        f"{_VERSION_SQL} WHERE version_id > ? AND {without} ORDER BY version_id LIMIT ?", (after, limit)
+    )
+    return [_version(row) for row in rows]
 
 
 _IDS_SQL = "SELECT frame_id FROM memory_versions WHERE until > ? AND since <= ?"
@@ -194,30 +205,30 @@ class Change:
         """The generation that is made; the one before while nothing is changed."""
         return self._generation_before + (not self._is_empty)
 
-    def add(self, fields: Fields) -> int:
-        """Add a frame and return its id; ids ascend and are never used again."""
+    def add(self, fields: Fields, vector: bytes | None = None) -> int:
+        """Add a frame, with its vector, and return its id; ids ascend and are never used again."""
         self._is_empty = False
         frame_id = self._next_id
         self._next_id += 1
         self._frame_count += 1
-        self._begin(frame_id, fields, created_ns=self._made_ns, content_id=None)
+        self._begin(frame_id, fields, created_ns=self._made_ns, content_id=None, vector=vector)
         return frame_id
 
     def prepare_to_add_once(self) -> None:
         """Make what `add_once` looks equals up in."""
         duplicates.make_index(self._connection)
 
-    def add_once(self, fields: Fields) -> int:
+    def add_once(self, fields: Fields, vector: bytes | None = None) -> int:
         """Return the lowest id of the live frames that equal *fields*, or add them."""
         twin = duplicates.twin_of(self._connection, fields.fields_hash())
-        return self.add(fields) if twin is None else twin
+        return self.add(fields, vector) if twin is None else twin
 
-    def replace(self, old: Version, fields: Fields) -> None:
-        """Let *fields* stand under the id of the live version *old*."""
+    def replace(self, old: Version, fields: Fields, vector: bytes | None = None) -> None:
+        """Let *fields*, with their vector, stand under the id of the live version *old*."""
         self._is_empty = False
         self._end(old)
         content_id = old.content_id if fields.content == old.fields.content else None
-        self._begin(old.frame_id, fields, created_ns=old.created_ns, content_id=content_id)
+        self._begin(old.frame_id, fields, created_ns=old.created_ns, content_id=content_id, vector=vector)
 
     def put_back(self, then: Version, now: Version | None) -> None:
         """Let the ended version *then* stand again in place of *now*, or where its frame has no live version."""
@@ -226,16 +237,19 @@ class Change:
             self._frame_count += 1
         else:
             self._end(now)
-        self._begin(then.frame_id, then.fields, created_ns=then.created_ns, content_id=then.content_id)
+        vector = stored_vector(self._connection, then.version_id)
+        content_id = then.content_id
+        self._begin(then.frame_id, then.fields, created_ns=then.created_ns, content_id=content_id, vector=vector)
 
-    def set_frame(self, version: Version, now: Version | None) -> None:
-        """Let what *version*, which may be of another memory, holds stand in place of *now*, or as a frame anew."""
+    def set_frame(self, version: Version, now: Version | None, vector: bytes | None) -> None:
+        """Let what *version*, of another memory perhaps, holds stand in place of *now*, or as a frame anew."""
         self._is_empty = False
         if now is None:
             self._frame_count += 1
         else:
             self._end(now)
-        self._begin(version.frame_id, version.fields, created_ns=version.created_ns, content_id=None)
+        fields, created_ns = version.fields, version.created_ns
+        self._begin(version.frame_id, fields, created_ns=created_ns, content_id=None, vector=vector)
 
     def remove(self, old: Version) -> None:
         """Remove the frame whose live version is *old*."""
@@ -256,7 +270,9 @@ class Change:
         )
         save_state(self._connection, state, made_ns=self._made_ns)
 
-    def _begin(self, frame_id: int, fields: Fields, *, created_ns: int, content_id: int | None) -> None:
+    def _begin(
+        self, frame_id: int, fields: Fields, *, created_ns: int, content_id: int | None, vector: bytes | None
+    ) -> None:
         if content_id is None:
             content_id = self._store_content(fields.content)
         fields_hash = fields.fields_hash()
@@ -275,6 +291,8 @@ class Change:
                 fields.metadata,
             ),
         )
+        if vector is not None:
+            keep_vector(self._connection, self._connection.last_insert_rowid(), vector)
         self._connection.execute(
             "INSERT INTO memory_index (rowid, title, body) VALUES (?, ?, ?)", (frame_id, *fields.indexed())
         )

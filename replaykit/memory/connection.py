@@ -25,6 +25,7 @@ from replaykit.errors import (
     StorageError,
     UsageError,
 )
+from replaykit.memory.counts import prepare_counting
 from replaykit.memory.schema import VERSION, demand_readable, has_tables, prepare, upgrade
 from replaykit.storage.database import MEMORY, open_database, open_ram_copy
 
@@ -79,6 +80,7 @@ class Connection:
         self = cls.__new__(cls)
         self._path, self._file, self._closed = path, MEMORY, False
         self._read_only, self._refusal = bool(refusal), refusal
+        prepare_counting(opened)
         self._handles = {os.getpid(): _Handle(opened)}
         return self
 
@@ -185,8 +187,10 @@ class Connection:
         try:
             opened.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
             if self._read_only:
-                return _for_reading(opened, self._path)
-            prepare(opened, self._path)
+                opened = _for_reading(opened, self._path)
+            else:
+                prepare(opened, self._path)
+            prepare_counting(opened)
             return opened
         except BaseException:
             opened.close()

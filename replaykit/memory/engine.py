@@ -18,15 +18,20 @@ from replaykit.errors import FrameNotFoundError, UsageError
 from replaykit.memory import answers, changes, erasing, state_hash
 from replaykit.memory.changes import Change, Version, changing, live_version
 from replaykit.memory.connection import Connection
+from replaykit.memory.embedders import embedder_of
 from replaykit.memory.fields import Fields, checked
 from replaykit.memory.forking import fork, past
 from replaykit.memory.frame_ids import FrameIds
 from replaykit.memory.history import Moment, demand_kept, generation_of, hash_at, last_change, limit_of
 from replaykit.memory.lineage import lineage_of
 from replaykit.memory.pruning import give_back, prune
+from replaykit.memory.ranking import Scored
+from replaykit.memory.reembedding import reembed
 from replaykit.memory.restoring import restore
+from replaykit.memory.retrieval import Retrieval
 from replaykit.memory.schema import change_next_id, load_generation, load_state
-from replaykit.memory.search import Scored, rank, snippet, words
+from replaykit.memory.search import snippet, words
+from replaykit.memory.vectors import VectorStatus, status
 from replaykit.model import Answer, Erasure, Frame, Hit, Lineage, Pruning, SearchResult, StateSnapshot
 
 if TYPE_CHECKING:
@@ -71,11 +76,14 @@ class Engine:
         read_only: bool = False,
         time_ns: Callable[[], int] = time.time_ns,
         connection: Connection | None = None,
+        embedder: Any = None,
     ) -> None:
+        self._retrieval = Retrieval(embedder, path=path)
         # One that is given is used as it is: a copy of another memory.
         self._connection = connection or Connection(path, create=create, read_only=read_only)
         self._time_ns = time_ns
         self._seen = threading.local()
+        self._demand_own_vectors()
         if connection is None and not read_only:
             erasing.finish(self._connection, time_ns=time_ns)
 
@@ -108,8 +116,9 @@ class Engine:
             StorageError: It cannot be written; nothing of it is kept.
         """
         fields = checked(content, title=title, uri=uri, metadata=metadata)
+        (vector,) = self._retrieval.vectors([fields])
         with self._adding(dedupe=dedupe) as add:
-            return add(fields)
+            return add(fields, vector)
 
     def put_many(
         self,
@@ -134,9 +143,10 @@ class Engine:
         if isinstance(items, (str, bytes, Mapping)):
             raise UsageError(f"put_many takes several items, not one {type(items).__name__}: use put")
         ids: list[int] = []
+        ready = self._with_vectors(_item_fields(item, index) for index, item in enumerate(items))
         with self._adding(dedupe=dedupe) as add:
-            for index, item in enumerate(items):
-                ids.append(add(_item_fields(item, index)))
+            for fields, vector in ready:
+                ids.append(add(fields, vector))
                 if progress is not None and len(ids) % _PROGRESS_EVERY == 0:
                     progress(len(ids))
             if progress is not None and len(ids) % _PROGRESS_EVERY:
@@ -160,9 +170,16 @@ class Engine:
             UsageError: A value has the wrong type or cannot be stored.
         """
         given = {"content": content, "title": title, "uri": uri, "metadata": metadata}
+        computed: dict[str, bytes | None] = {}
+        if self._retrieval.embedder is not None:
+            before = self._live(frame_id).fields
+            computed = self._retrieval.vectors_of_update(before, _updated(before, given))
         with self._writing() as change:
             old = self._live(frame_id)
-            change.replace(old, _updated(old.fields, given))
+            fields = _updated(old.fields, given)
+            with self._reading() as connection:
+                vector = self._retrieval.vector_of_update(connection, old, fields, computed)
+            change.replace(old, fields, vector)
 
     def delete(self, frame_id: int) -> None:
         """
@@ -214,36 +231,76 @@ class Engine:
         """Return all frames as they are now, by ascending id; later writes do not show, but for erasures."""
         return self._frames_at(self.generation)
 
-    def find(self, query: str, k: int = 10, *, mode: str = "auto") -> SearchResult:
+    def find(
+        self, query: str, k: int = 10, *, mode: str = "auto", where: Mapping[str, Any] | None | Unset = UNSET
+    ) -> SearchResult:
         """
-        Return the *k* frames that answer best to any of the words of *query*.
+        Return the *k* frames that answer best to *query*, among those whose metadata fits *where*.
 
-        Equal scores are ordered by id.  A query without words finds nothing.
-        Frames of bytes are found by their titles.
+        Equal scores are ordered by id.  A query without words finds nothing
+        by words.  Frames of bytes are found by their titles.
 
         Raises:
-            UsageError: *k* is not positive, or *mode* is not set up.
+            UsageError: *k* is not positive, *mode* is not set up, or *where* is no filter.
+            EmbedderError: The embedding model failed.
         """
         _demand_text("query", query)
         _demand_positive(k)
-        if mode not in ("auto", "lex"):
-            raise UsageError(_no_such_mode(mode))
+        where = None if where is UNSET else where
+        vector = self._retrieval.query_vector(mode, query)
         with self._reading() as connection:
-            state = load_state(connection)
-            found = rank(connection, query, k, frame_count=state.frame_count)
-            return SearchResult(_hits(connection, found, words(query)), mode="lex")
+            found, ran = self._retrieval.find(
+                connection, query, k, mode=mode, vector=vector, where=where, state=load_state(connection)
+            )
+            return SearchResult(_hits(connection, found, words(query)), mode=ran)
 
-    def ask(self, question: str, k: int = 6, *, model: str = "extractive") -> Answer:
+    def ask(
+        self,
+        question: str,
+        k: int = 6,
+        *,
+        model: str = "extractive",
+        mode: str | Unset = UNSET,
+        where: Mapping[str, Any] | None | Unset = UNSET,
+    ) -> Answer:
         """
         Return the best sentences of the *k* frames that `find` gives for *question*.
 
         Raises:
-            UsageError: *k* is not positive, or *model* is not set up.
+            UsageError: *k* is not positive, *model* or *mode* is not set up, or *where* is no filter.
+            EmbedderError: The embedding model failed.
         """
         _demand_text("question", question)
         if model not in (answers.PROVIDER, answers.MODEL):
             raise UsageError(f"The model {model!r} is not set up; use model='extractive'")
-        return answers.extract(question, self.find(question, k).hits)
+        return answers.extract(
+            question, self.find(question, k, mode="auto" if isinstance(mode, Unset) else mode, where=where).hits
+        )
+
+    # -- vectors ------------------------------------------------------------------
+
+    def reembed(self, embedder: Any = None, *, progress: Callable[[int], None] | None = None) -> int:
+        """
+        Compute the vectors that are lacking, or all where *embedder* is a new model; return how many.
+
+        From then on the memory is searched with that model.
+
+        Raises:
+            UsageError: The memory was opened without an embedder, and none is given.
+            EmbedderError: The model failed; what was computed before stays.
+            ReadOnlyError: The memory was opened for reading.
+        """
+        chosen = embedder_of(embedder) or self._retrieval.embedder
+        if chosen is None:
+            raise UsageError("Which embedder? mv.reembed('semantic'), or give the object")
+        done = reembed(self._connection, chosen, progress)
+        self._retrieval.embedder = chosen
+        return done
+
+    def vector_status(self) -> VectorStatus:
+        """Return which model the vectors are of, and how many live frames have or lack one."""
+        with self._reading() as connection:
+            return status(connection)
 
     # -- generations --------------------------------------------------------------
 
@@ -313,7 +370,8 @@ class Engine:
 
     def over(self, connection: Connection) -> Engine:
         """Return an engine like this one over another connection, which stays the caller's."""
-        return Engine(self.path, time_ns=self._time_ns, connection=connection)
+        embedder = self._retrieval.embedder
+        return Engine(self.path, time_ns=self._time_ns, connection=connection, embedder=embedder)
 
     def go_on_from(self, frame_ids: Iterable[int]) -> None:
         """Give the next frame the lowest of *frame_ids* that none has had yet: for replaying under recorded ids."""
@@ -339,7 +397,7 @@ class Engine:
         Raises:
             CheckpointNotFoundError: As `generation_of` says.
         """
-        return Engine(self.path, time_ns=self._time_ns, connection=past(self._connection, moment))
+        return self.over(past(self._connection, moment))
 
     def fork(self, path: str, *, at: Moment | None = None) -> Engine:
         """
@@ -351,7 +409,7 @@ class Engine:
             StorageError: The file cannot be made; then there is none.
         """
         made = fork(self._connection, path, at, now_ns=self._time_ns())
-        return Engine(path, time_ns=self._time_ns, connection=made)
+        return Engine(path, time_ns=self._time_ns, connection=made, embedder=self._retrieval.embedder)
 
     def restore(self, moment: Moment) -> int:
         """
@@ -416,15 +474,31 @@ class Engine:
     @contextmanager
     def _writing(self) -> Iterator[Change]:
         with self._connection.writing() as connection, changing(connection, made_ns=self._time_ns()) as change:
+            self._retrieval.prepare_write(connection)
             yield change
         self._seen.generation = change.generation
 
     @contextmanager
-    def _adding(self, *, dedupe: bool) -> Iterator[Callable[[Fields], int]]:
+    def _adding(self, *, dedupe: bool) -> Iterator[Callable[[Fields, bytes | None], int]]:
         with self._writing() as change:
             if dedupe:
                 change.prepare_to_add_once()
             yield change.add_once if dedupe else change.add
+
+    def _demand_own_vectors(self) -> None:
+        try:
+            with self._connection.reading() as connection:
+                self._retrieval.demand_fits(connection)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _with_vectors(self, fields: Iterable[Fields]) -> Iterable[tuple[Fields, bytes | None]]:
+        """Pair fields with their vectors, computed before anything waits for the write."""
+        if self._retrieval.embedder is None:
+            return ((each, None) for each in fields)
+        listed = list(fields)
+        return list(zip(listed, self._retrieval.vectors(listed), strict=True))
 
     def _live(self, frame_id: int) -> Version:
         with self._reading() as connection:
@@ -501,9 +575,3 @@ def _demand_text(name: str, value: object) -> None:
 def _demand_positive(k: object) -> None:
     if isinstance(k, bool) or not isinstance(k, int) or k <= 0:
         raise UsageError(f"k must be a whole number above 0, not {k!r}")
-
-
-def _no_such_mode(mode: object) -> str:
-    if mode in ("vec", "hybrid", "semantic"):
-        return f"mode {mode!r} needs an embedding model, and none is set up; use mode='lex'"
-    return f"unknown mode {mode!r}; use 'auto' or 'lex'"

@@ -14,6 +14,7 @@ from replaykit.memory.script import spaced
 
 __all__ = [
     "MAX_METADATA_DEPTH",
+    "PLAIN_OF",
     "Fields",
     "checked",
     "encode_metadata",
@@ -104,7 +105,7 @@ def is_text_or_none(name: str, value: object) -> str | None:
 
 # An enum member or another subclass is kept as its plain value, which its own
 # __str__ may hide.
-_PLAIN_OF: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+PLAIN_OF: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (str, str.__str__),
     (int, int.__int__),
     (float, float.__float__),
@@ -139,7 +140,7 @@ def encode_metadata(metadata: object) -> str:
 def _plain(value: object, where: str, depth: int) -> Any:
     if value is None or isinstance(value, bool):
         return value
-    for kind, exact in _PLAIN_OF:
+    for kind, exact in PLAIN_OF:
         if isinstance(value, kind):
             return exact(value)
     if not depth:

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+import attrs
+
 from replaykit.errors import FrameNotFoundError
 from replaykit.memory.changes import Change, Version, changing, is_live, live_version, version_at
 from replaykit.memory.connection import Connection
 from replaykit.memory.forking import private_branch
 from replaykit.memory.history import came_after, demand_kept, ended_after, first_version_after, versions_of
+from replaykit.memory.vectors import stored_vector
 
 if TYPE_CHECKING:
     import apsw
@@ -37,7 +40,7 @@ class Hindsight:
         self._with_later_changes = with_later_changes
         self._copy: Connection | None = None
         self._generation = end
-        self._changed: dict[int, Version | None] = {}
+        self._changed: dict[int, _Held | None] = {}
 
     @property
     def changed_frames(self) -> Iterable[int]:
@@ -64,14 +67,14 @@ class Hindsight:
 
     def _made(self) -> Connection:
         if self._with_later_changes:
-            self._changed = changed_after(self._origin, self._end)
+            self._changed = _changed_after(self._origin, self._end)
         copy = private_branch(self._origin, self._end)
         _change(copy, self._lay_over)
         return copy
 
     def _lay_over(self, connection: apsw.Connection, change: Change) -> None:
-        for frame_id, version in self._changed.items():
-            _let_stand(connection, change, frame_id, version)
+        for frame_id, held in self._changed.items():
+            _let_stand(connection, change, frame_id, held)
 
     def _move(self, copy: Connection, generation: int) -> None:
         low, high = sorted((self._generation, generation))
@@ -92,23 +95,36 @@ class Hindsight:
 
     def _go_to(self, connection: apsw.Connection, change: Change, generation: int, frame_ids: list[int]) -> None:
         for frame_id in frame_ids:
-            _let_stand(connection, change, frame_id, _version_then(connection, frame_id, generation))
+            _let_stand(connection, change, frame_id, _held_then(connection, frame_id, generation))
 
 
-def _version_then(connection: apsw.Connection, frame_id: int, generation: int) -> Version | None:
+def _held_then(connection: apsw.Connection, frame_id: int, generation: int) -> _Held | None:
     # What the moves made is newer than the session's end: it is never meant.
     try:
-        return version_at(connection, frame_id, generation)
+        return _held(connection, version_at(connection, frame_id, generation))
     except FrameNotFoundError:
         return None
 
 
-def changed_after(origin: Connection, generation: int) -> dict[int, Version | None]:
+@attrs.frozen
+class _Held:
+    """What a frame holds, with its vector if it has one."""
+
+    version: Version
+    vector: bytes | None
+
+
+def _held(connection: apsw.Connection, version: Version) -> _Held:
+    return _Held(version, stored_vector(connection, version.version_id))
+
+
+def _changed_after(origin: Connection, generation: int) -> dict[int, _Held | None]:
     """Return the frames that were changed after *generation*, with what they hold now; None where they are gone."""
     with origin.reading() as connection:
         newer, older = came_after(connection, generation), ended_after(connection, generation)
-        gone = {version.frame_id: None for version in versions_of(connection, older)}
-        return gone | {version.frame_id: version for version in versions_of(connection, newer)}
+        gone: dict[int, _Held | None] = {version.frame_id: None for version in versions_of(connection, older)}
+        now = {version.frame_id: _held(connection, version) for version in versions_of(connection, newer)}
+        return gone | now
 
 
 def _change(copy: Connection, make: Callable[[apsw.Connection, Change], None]) -> None:
@@ -116,11 +132,11 @@ def _change(copy: Connection, make: Callable[[apsw.Connection, Change], None]) -
         make(connection, change)
 
 
-def _let_stand(connection: apsw.Connection, change: Change, frame_id: int, version: Version | None) -> None:
-    """Make a frame what *version* says; its content may be another database's."""
+def _let_stand(connection: apsw.Connection, change: Change, frame_id: int, held: _Held | None) -> None:
+    """Make a frame what *held* says; it may come from another database."""
     now = live_version(connection, frame_id) if is_live(connection, frame_id) else None
-    if version is None:
+    if held is None:
         if now is not None:
             change.remove(now)
-    elif now is None or now.fields_hash != version.fields_hash:
-        change.set_frame(version, now)
+    elif now is None or now.fields_hash != held.version.fields_hash:
+        change.set_frame(held.version, now, held.vector)

@@ -18,6 +18,7 @@ from replaykit.memory.history import Moment
 from replaykit.memory.holding import sessions_with
 from replaykit.memory.keeping import generations_to_keep
 from replaykit.memory.replaying import SOURCE, Live, replay_target
+from replaykit.memory.vectors import VectorStatus
 from replaykit.model import (
     Answer,
     Bisection,
@@ -79,6 +80,11 @@ def _generation(moment: Any) -> Any:
     if isinstance(moment, Checkpoint):
         return moment.snapshot.generation
     return moment.generation if isinstance(moment, ReplayAction) else moment
+
+
+def _chosen(**options: tuple[Any, Any]) -> dict[str, Any]:
+    """Leave out what is as usual, given as (value, usual): a call then matches recordings older than the option."""
+    return {name: value for name, (value, usual) in options.items() if type(value) is not type(usual) or value != usual}
 
 
 class Memory(SessionSurface):
@@ -264,25 +270,65 @@ class Memory(SessionSurface):
         frame: Frame = self._call("get", frame_id)
         return frame
 
-    def find(self, query: str, k: int = 10, *, mode: str = "auto") -> SearchResult:
+    def find(
+        self, query: str, k: int = 10, *, mode: str = "auto", where: Mapping[str, Any] | None = None
+    ) -> SearchResult:
         """
         Return the best *k* frames for *query*, best first, ties by id; any text is a query.
 
+        *mode* is ``lex`` (by words), ``vec`` (by meaning), ``hybrid`` (both)
+        or ``auto``: ``hybrid`` where an embedder is set up, else ``lex``.
+        *where* keeps to the frames whose metadata fits, such as
+        ``{"lang": "en", "year": {"$gte": 2020}}``.
+
         Raises:
-            UsageError: *k* is not positive, or *mode* is not set up (the message says how).
+            UsageError: *k* is not positive, *mode* is not set up (the message says how), or *where* is no filter.
+            EmbedderError: The embedding model failed.
         """
-        result: SearchResult = self._call("find", query, k, mode=mode)
+        result: SearchResult = self._call("find", query, k, mode=mode, **_chosen(where=(where, None)))
         return result
 
-    def ask(self, question: str, k: int = 6, *, model: str = "extractive") -> Answer:
+    def ask(
+        self,
+        question: str,
+        k: int = 6,
+        *,
+        model: str = "extractive",
+        mode: str = "auto",
+        where: Mapping[str, Any] | None = None,
+    ) -> Answer:
         """
         Answer *question* from the best *k* frames; ``extractive`` needs no network and names the frames it used.
 
+        *mode* and *where* choose the frames, as in `find`.
+
         Raises:
-            UsageError: *k* is not positive, or the model is unknown.
+            UsageError: *k* is not positive, the model is unknown, *mode* is not set up, or *where* is no filter.
+            EmbedderError: The embedding model failed.
         """
-        answer: Answer = self._call("ask", question, k, model=model)
+        answer: Answer = self._call(
+            "ask", question, k, model=model, **_chosen(mode=(mode, "auto"), where=(where, None))
+        )
         return answer
+
+    def reembed(self, embedder: Any = None, *, progress: Callable[[int], None] | None = None) -> int:
+        """
+        Compute the vectors that are lacking, or all where *embedder* is a new model; return how many; not recorded.
+
+        *progress* is called with the number computed so far.  What is done
+        stays when it is interrupted.
+
+        Raises:
+            UsageError: The memory was opened without an embedder, and none is given.
+            EmbedderError: The model failed.
+            ReadOnlyError: The memory was opened for reading.
+        """
+        return self._frames.reembed(embedder, progress=progress)
+
+    @property
+    def vectors(self) -> VectorStatus:
+        """Which embedding model the memory's vectors are of, and how many live frames have or lack one."""
+        return self._frames.vector_status()
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the live frames by ascending id; not recorded."""
@@ -463,6 +509,7 @@ def open_memory(
     *,
     create: bool = True,
     read_only: bool = False,
+    embedder: Any = None,
     store: str | os.PathLike[str] | None = None,
     config: ReplayConfig | None = None,
     **options: Any,
@@ -470,7 +517,9 @@ def open_memory(
     """
     Open the memory at *path* (``":memory:"`` for one in RAM), creating it if need be.
 
-    Sessions are kept in the same file, or in *store*.  The options are those
+    *embedder* is ``"semantic"`` (a small model that runs offline, extra
+    ``semantic``) or any `Embedder`: frames get vectors, and are found by
+    meaning too.  Sessions are kept in the same file, or in *store*.  The options are those
     of a `Recorder`; ``config=ReplayConfig(auto_record=True)`` starts a session
     at once.
 
@@ -478,10 +527,11 @@ def open_memory(
         StoreNotFoundError: There is no file and *create* is false.
         NotAStoreError: The file is something else; it is left as it is.
         StorageError: The system refuses the file.
-        UsageError: An option is unknown or wrong.
+        EmbedderMismatchError: Its vectors are another model's.
+        UsageError: An option is unknown or wrong, or an extra is not installed.
     """
     settings = Settings.of({"config": config, **options})
-    engine = Engine(os.fspath(path), create=create, read_only=read_only)
+    engine = Engine(os.fspath(path), create=create, read_only=read_only, embedder=embedder)
     elsewhere = None if store is None else os.fspath(store)
     memory = _recorded_memory(engine, settings, store=elsewhere, read_only=read_only)
     memory._engine.start_if_asked()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from replaykit.memory.changes import Change, Version, is_live, live_version
-from replaykit.memory.history import came_after, ended_after, has_table, versions_of
+from replaykit.memory.history import came_after, ended_after, versions_of
 
 if TYPE_CHECKING:
     import apsw
@@ -36,9 +36,3 @@ def _put_back(connection: apsw.Connection, change: Change, then: Version, now: V
     if now is not None and now.fields_hash == then.fields_hash:
         return
     change.put_back(then, now)
-    if has_table(connection, "memory_vectors"):
-        connection.execute(
-            "INSERT OR IGNORE INTO memory_vectors (version_id, vector) SELECT ?, vector FROM memory_vectors "
-            "WHERE version_id = ?",
-            (live_version(connection, then.frame_id).version_id, then.version_id),
-        )

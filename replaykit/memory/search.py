@@ -8,12 +8,12 @@ most frames.  Words are joined by OR.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import attrs
-
+from replaykit.memory.counts import PhraseCounts
+from replaykit.memory.ranking import Passes, Scored, terms_of, top
+from replaykit.memory.schema import State
 from replaykit.memory.script import spaced, words
 
 if TYPE_CHECKING:
@@ -42,64 +42,25 @@ SEARCHED_CHARS = 2_000_000
 _SNIPPET_LEAD = 60
 _MAX_TRIES = 1_000
 
-# SQLite's own bm25() holds this for any word that is in half of the rows or
-# more: then in a small memory all scores are about a millionth.
-_SQLITE_IDF_FLOOR = 1e-6
 
-
-@attrs.frozen
-class Scored:
-    """A frame that answers to a query."""
-
-    frame_id: int
-    score: float
-
-
-_COUNT_SQL = "SELECT count(*) FROM memory_index WHERE memory_index MATCH ?"
-_SCORES_SQL = """
-    SELECT rowid AS frame_id, -bm25(memory_index) * ? AS score FROM memory_index WHERE memory_index MATCH ?
-"""
-
-
-def rank(connection: apsw.Connection, query: str, k: int, *, frame_count: int) -> list[Scored]:
+def rank(
+    connection: apsw.Connection,
+    query: str,
+    k: int,
+    *,
+    state: State,
+    counts: PhraseCounts,
+    passes: Passes | None = None,
+) -> list[Scored]:
     """
     Return the *k* best live frames for *query*, best first, equals by ascending id.
 
-    Empty when the query has no words or nothing has one of them.
+    Empty when the query has no words or nothing has one of them.  With
+    *passes* only frames count whose id it accepts.
     """
-    weighted = _weighted_phrases(connection, query, frame_count)
-    if not weighted:
-        return []
-    bindings = [value for pair in weighted for value in pair]
-    rows = connection.execute(_ranking_sql(len(weighted)), (*bindings, min(k, frame_count)))
-    return [Scored(frame_id, score) for frame_id, score in rows]
-
-
-def _weighted_phrases(connection: apsw.Connection, query: str, frame_count: int) -> list[tuple[float, str]]:
-    weighted = []
-    for word in words(query)[:MAX_WORDS]:
-        phrase = f'"{spaced(word).strip()}"'
-        found = connection.execute(_COUNT_SQL, (phrase,)).get
-        if found:
-            weighted.append((_weight(found, frame_count), phrase))
-    return weighted
-
-
-def _weight(found: int, frame_count: int) -> float:
-    """Return the factor that turns SQLite's bm25() for one phrase into our score."""
-    odds = (frame_count - found + 0.5) / (found + 0.5)
-    sqlite_idf = math.log(odds)
-    return math.log1p(odds) / (sqlite_idf if sqlite_idf > 0 else _SQLITE_IDF_FLOOR)
-
-
-def _ranking_sql(phrases: int) -> str:
-    # Rounding makes frames with equal words equal in score, whatever the
-    # order of the additions was.
-    return f"""
-        WITH scored AS MATERIALIZED ({" UNION ALL ".join([_SCORES_SQL] * phrases)})
-        SELECT frame_id, round(sum(score), 9) AS total FROM scored
-        GROUP BY frame_id ORDER BY total DESC, frame_id LIMIT ?
-    """  # noqa: S608 - all that varies is the number of equal parts
+    phrases = [f'"{spaced(word).strip()}"' for word in words(query)[:MAX_WORDS]]
+    terms = terms_of(phrases, counts.of(connection, phrases, state), state.frame_count)
+    return top(connection, terms, k, passes=passes)
 
 
 def snippet(text: str, query_words: Sequence[str]) -> str:
