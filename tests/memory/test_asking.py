@@ -428,3 +428,17 @@ def test_six_long_texts_of_words_fit():
 def test_own_instructions_stand_in_place_of_the_usual_ones():
     assert prompt_for("Q?", [hit(1, "x")], system="Be brief.").messages[0]["content"] == "Be brief."
     assert prompt_for("Q?", [hit(1, "x")]).messages[0]["content"] == prompts.INSTRUCTIONS
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_memory_as_it_was_is_asked_as_it_was(mv, form):
+    """And the ask is recorded in the memory's own session, with the generation that it is about."""
+    before = mv.generation
+    with mv.session():
+        mv.delete(1)
+        with mv.at(before) as then:
+            _, answer = asked(then, form, QUESTION)
+
+    assert answer.text == "Paris is the capital of France."
+    action = mv.get_session("last").actions[1]
+    assert (action.name, action.generation) == (form, before)
