@@ -27,13 +27,14 @@ Everything that can go wrong, as one tree.
         UnsupportedVersionError               .found .supported
         UnsupportedPlatformError              no file locks or no safe opens here
       EmbedderError (RuntimeError)          an embedding model failed or gave no usable vectors; .embedder
+      ProviderError                         a model's server gave no answer; .provider .model .status .retryable
       PlaybackError                         a recording cannot answer
         NoMatchError (LookupError)            .call .nearest
         RecordedError                         stands for a recorded exception that is not rebuilt; .failure
         DivergenceError (AssertionError)      .result
 
 The second level says who must act: the caller, the capture settings, the
-disk, the model, the agent.  Nothing foreign leaves ``format`` or ``storage``: decoder
+disk, the model or its provider, the agent.  Nothing foreign leaves ``format`` or ``storage``: decoder
 errors and ``OSError`` are chained into these.
 """
 
@@ -57,6 +58,7 @@ __all__ = [
     "NoMatchError",
     "NotAStoreError",
     "PlaybackError",
+    "ProviderError",
     "ReadOnlyError",
     "RecordedError",
     "RecordingError",
@@ -310,6 +312,46 @@ class EmbedderError(ReplaykitError, RuntimeError):
     def __init__(self, embedder: str, reason: str) -> None:
         self.embedder = embedder
         super().__init__(f"The embedder {embedder!r} {reason}")
+
+
+class ProviderError(ReplaykitError):
+    """
+    A model's server gave no answer, or one that cannot be used.
+
+    All that it says is in its ``args``: what a recording plays back says it too.
+    """
+
+    def __init__(
+        self, message: str, provider: str = "", model: str = "", status: int | None = None, retryable: bool = False
+    ) -> None:
+        super().__init__(message, provider, model, status, retryable)
+
+    def __str__(self) -> str:
+        return str(self._told(0, ""))
+
+    @property
+    def provider(self) -> str:
+        """Who was asked."""
+        return str(self._told(1, ""))
+
+    @property
+    def model(self) -> str:
+        """Which of its models."""
+        return str(self._told(2, ""))
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status; None where there was no response, or a broken one."""
+        status = self._told(3, None)
+        return status if isinstance(status, int) else None
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may succeed later."""
+        return self._told(4, False) is True
+
+    def _told(self, index: int, default: object) -> object:
+        return self.args[index] if len(self.args) > index else default
 
 
 class PlaybackError(ReplaykitError):

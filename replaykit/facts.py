@@ -160,9 +160,15 @@ def _ask_facts(
     definition: Mapping[str, Any], arguments: Mapping[str, Any], output: Any, found: dict[str, Any]
 ) -> Facts:
     base = _find_facts(definition, arguments, output, found)
-    model = _text(_member(output, "model")) or _text(arguments.get("model"))
-    provider = _text(_member(output, "provider")) or _text(arguments.get("provider")) or _text(arguments.get("model"))
+    answer = _last_of_stream(output)
+    model = _text(_member(answer, "model")) or _text(arguments.get("model"))
+    provider = _text(_member(answer, "provider")) or _text(arguments.get("provider")) or _text(arguments.get("model"))
     return attrs.evolve(base, model=model, provider=provider)
+
+
+def _last_of_stream(output: Any) -> Any:
+    """Return what says who answered: of a stream its last item, which may be the whole answer."""
+    return output[-1] if isinstance(output, list) and output else output
 
 
 def _write_facts(

@@ -12,10 +12,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from replaykit.errors import FrameNotFoundError, UsageError
-from replaykit.memory import answers, changes, erasing, state_hash
+from replaykit.memory import changes, erasing, state_hash
+from replaykit.memory.asking.asking import Asking
+from replaykit.memory.asking.models import ModelChoice
+from replaykit.memory.asking.options import AskOptions
 from replaykit.memory.changes import Change, Version, changing, live_version
 from replaykit.memory.connection import Connection
 from replaykit.memory.embedders import embedder_of
@@ -255,27 +258,21 @@ class Engine:
             return SearchResult(_hits(connection, found, words(query)), mode=ran)
 
     def ask(
-        self,
-        question: str,
-        k: int = 6,
-        *,
-        model: str = "extractive",
-        mode: str | Unset = UNSET,
-        where: Mapping[str, Any] | None | Unset = UNSET,
+        self, question: str, k: int = 6, *, model: ModelChoice = "extractive", **options: Unpack[AskOptions]
     ) -> Answer:
         """
-        Return the best sentences of the *k* frames that `find` gives for *question*.
+        Answer *question* from the *k* frames that `find` gives for it.
 
         Raises:
             UsageError: *k* is not positive, *model* or *mode* is not set up, or *where* is no filter.
             EmbedderError: The embedding model failed.
+            ProviderError: The model's server gave no answer.
         """
-        _demand_text("question", question)
-        if model not in (answers.PROVIDER, answers.MODEL):
-            raise UsageError(f"The model {model!r} is not set up; use model='extractive'")
-        return answers.extract(
-            question, self.find(question, k, mode="auto" if isinstance(mode, Unset) else mode, where=where).hits
-        )
+        return self.asking().ask(question, k, model=model, **options)
+
+    def asking(self) -> Asking:
+        """Return what does one ask, in any of its forms."""
+        return Asking(self.find, self.last_generation)
 
     # -- vectors ------------------------------------------------------------------
 

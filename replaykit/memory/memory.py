@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Unpack
 
 import attrs
 
 from replaykit.errors import UsageError
 from replaykit.intercept.binding import Binder, binder_of
 from replaykit.intercept.shapes import RUNNERS, Recorded
+from replaykit.memory.asking.models import ModelChoice
+from replaykit.memory.asking.options import AskOptions
+from replaykit.memory.asking.recorded import recorded_asks, run_ask
+from replaykit.memory.asking.streams import AnswerStream, AsyncAnswerStream
 from replaykit.memory.bisecting import bisect, find_arguments, with_writer
 from replaykit.memory.engine import UNSET, Engine, Unset
 from replaykit.memory.files import read_file
@@ -48,7 +52,6 @@ _OPERATIONS = {
     "erase": Operation(kind="delete", name="erase", source=SOURCE),
     "get": Operation(kind="find", name="get", source=SOURCE, by_id=True),
     "find": Operation(kind="find", name="find", source=SOURCE),
-    "ask": Operation(kind="ask", name="ask", source=SOURCE),
     # It returns a generation, which is no frame's id.
     "restore": Operation(kind="update", name="restore", source=SOURCE, ids="result.frame_ids"),
 }
@@ -108,6 +111,7 @@ class Memory(SessionSurface):
             for bind in (_by_generation if name == "restore" else _given,)
         }
         self._recorded["put_file"] = Recorded(_REFUSED_FILE, binder_of(self.put_file), self, engine.last_generation)
+        self._recorded |= recorded_asks(identity, SOURCE)
 
     def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
         return RUNNERS["plain"](self._recorded[name], getattr(self._frames, name), args, kwargs)
@@ -289,27 +293,47 @@ class Memory(SessionSurface):
         return result
 
     def ask(
-        self,
-        question: str,
-        k: int = 6,
-        *,
-        model: str = "extractive",
-        mode: str = "auto",
-        where: Mapping[str, Any] | None = None,
+        self, question: str, k: int = 6, *, model: ModelChoice = "extractive", **options: Unpack[AskOptions]
     ) -> Answer:
         """
-        Answer *question* from the best *k* frames; ``extractive`` needs no network and names the frames it used.
+        Answer *question* from the best *k* frames.
 
-        *mode* and *where* choose the frames, as in `find`.
+        *model* is ``"extractive"`` (offline: the frames' own sentences),
+        ``"openai:NAME"``, ``"ollama:NAME"``, ``"vllm:NAME"``, ``"lmstudio:NAME"``,
+        or a callable ``(question, hits) -> str``.  Options: ``mode`` and ``where`` as in `find`;
+        for a server's model ``base_url``, ``api_key`` (never recorded),
+        ``timeout_s`` (60), ``temperature``, ``max_tokens`` and ``system``
+        (instructions in place of the usual ones).  Without hits no model is called.
 
         Raises:
-            UsageError: *k* is not positive, the model is unknown, *mode* is not set up, or *where* is no filter.
+            UsageError: *k* is not positive, the model is unknown, it or *mode* is not set up, or *where* is no filter.
             EmbedderError: The embedding model failed.
+            ProviderError: The model's server gave no answer; nothing is tried again.
         """
-        answer: Answer = self._call(
-            "ask", question, k, model=model, **_chosen(mode=(mode, "auto"), where=(where, None))
-        )
+        answer: Answer = self._ask("ask", question, k, model=model, **options)
         return answer
+
+    async def ask_async(
+        self, question: str, k: int = 6, *, model: ModelChoice = "extractive", **options: Unpack[AskOptions]
+    ) -> Answer:
+        """As `ask`, for an event loop; a callable may be async, and one that is not runs in a thread."""
+        answer: Answer = await self._ask("ask_async", question, k, model=model, **options)
+        return answer
+
+    def ask_stream(
+        self, question: str, k: int = 6, *, model: ModelChoice = "extractive", **options: Unpack[AskOptions]
+    ) -> AnswerStream:
+        """As `ask`, in pieces: iterate it, and then its ``answer`` is there; it raises while it is iterated."""
+        return AnswerStream(self._ask("ask_stream", question, k, model=model, **options))
+
+    def ask_stream_async(
+        self, question: str, k: int = 6, *, model: ModelChoice = "extractive", **options: Unpack[AskOptions]
+    ) -> AsyncAnswerStream:
+        """As `ask_stream`, for ``async for``."""
+        return AsyncAnswerStream(self._ask("ask_stream_async", question, k, model=model, **options))
+
+    def _ask(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        return run_ask(self._recorded[name], self._frames.asking(), *args, **kwargs)
 
     def reembed(self, embedder: Any = None, *, progress: Callable[[int], None] | None = None) -> int:
         """

@@ -119,13 +119,25 @@ class SearchResult(Sequence[Hit]):
 
 @attrs.frozen(kw_only=True, repr=False)
 class Answer:
-    """An answer and the frames that it stands on."""
+    """
+    An answer and the frames that it stands on.
+
+    Attributes:
+        frame_ids: The frames that it was made from: whose sentences it has, or that the model was shown.
+        hits: What was found for the question.
+        prompt_tokens: How many tokens the model read; None where its server does not say.
+        completion_tokens: How many tokens it wrote; None where its server does not say.
+        first_token_ms: Milliseconds from the request to the first piece of text; None unless it came in pieces.
+    """
 
     text: str
     provider: str
     model: str
     frame_ids: tuple[FrameId, ...] = ()
     hits: tuple[Hit, ...] = ()
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    first_token_ms: float | None = None
 
     def __str__(self) -> str:
         return self.text

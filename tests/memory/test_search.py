@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from replaykit.errors import UsageError
-from replaykit.memory.answers import NOTHING_FOUND
+from replaykit.memory.asking.models import NOTHING_FOUND
 from replaykit.memory.engine import Engine
 from replaykit.memory.search import MAX_WORDS, SNIPPET_CHARS, snippet, words
 

@@ -170,6 +170,12 @@ def a_memory_is_typed() -> None:
         assert_type(mv.get(1).content_hash, bytes)
         assert_type(mv.find("x"), SearchResult)
         assert_type(mv.ask("x"), Answer)
+        assert_type(mv.ask("x", model="ollama:small", temperature=0), Answer)
+        assert_type(mv.ask("x", model=lambda question, hits: question + hits[0].text), Answer)
+        mv.ask("x", temprature=0)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        for piece in mv.ask_stream("x"):
+            assert_type(piece, str)
+        assert_type(mv.ask_stream("x").answer, Answer)
         assert_type(mv.get_session("last"), ReplaySession)
 
 
@@ -185,6 +191,14 @@ def a_memory_can_be_gone_back_in(mv: Memory, checkpoint: Checkpoint, action: Rep
     rewindable: Rewindable = mv
     rewindable.fork("branch.mv", at=checkpoint)
     mv.at("yesterday")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def asks_are_async_too(mv: Memory) -> None:
+    assert_type(await mv.ask_async("x"), Answer)
+    async with mv.ask_stream_async("x", k=3) as stream:
+        async for piece in stream:
+            assert_type(piece, str)
+    assert_type(stream.answer, Answer)
 
 
 def recordings_are_typed() -> None:

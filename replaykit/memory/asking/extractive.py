@@ -14,17 +14,15 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
+from replaykit.memory.asking.models import NOTHING_FOUND, Hits, WholeAnswers
 from replaykit.memory.script import words
 from replaykit.memory.search import SNIPPET_CHARS, first_occurrence, snippet
 from replaykit.model import Answer, Hit
 
-__all__ = ["MODEL", "NOTHING_FOUND", "PROVIDER", "extract"]
+__all__ = ["MODEL", "PROVIDER", "Extractive", "extract"]
 
 PROVIDER = "extractive"
 MODEL = "extractive-1"
-
-NOTHING_FOUND = "No relevant frames were found for this question."
-"""The answer when nothing in the memory speaks to the question."""
 
 _MAX_SENTENCES = 3
 _READ_CHARS = 100_000
@@ -50,6 +48,17 @@ class _Sentence:
     hit: Hit
     terms: frozenset[str]
     order: int
+
+
+class Extractive(WholeAnswers):
+    """The model that is always there: it answers offline, and the same each time."""
+
+    provider = PROVIDER
+    name = MODEL
+
+    def answer(self, question: str, hits: Hits) -> Answer:
+        """Return the best sentences of *hits*."""
+        return extract(question, hits)
 
 
 def extract(question: str, hits: Sequence[Hit]) -> Answer:
