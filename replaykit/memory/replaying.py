@@ -11,8 +11,9 @@ import attrs
 from replaykit.errors import CheckpointNotFoundError, FrameNotFoundError
 from replaykit.memory.forking import private_branch
 from replaykit.memory.hindsight import Hindsight
-from replaykit.model import Checkpoint, Divergence, DivergenceType, ReplayAction, ReplayOptions, ReplaySession
+from replaykit.model import Answer, Checkpoint, Divergence, DivergenceType, ReplayAction, ReplayOptions, ReplaySession
 from replaykit.playback.judging import content_changed
+from replaykit.playback.outcomes import whole
 from replaykit.playback.replaying import Clean, Declined, NotComparable, Ran, ran
 from replaykit.playback.targets import bound, changed_by, demand_leave
 
@@ -70,12 +71,29 @@ class Live:
         return cause_of(self._engine, divergence, action.generation or 0)
 
     def _called(self, engine: Engine, action: ReplayAction, arguments: Mapping[str, Any]) -> Ran:
+        if action.kind == "ask":
+            return self._asked(engine, action, arguments)
         method = getattr(engine, action.name, None)
         if not callable(method):
             raise NotComparable(f"the memory has no method {action.name!r}")
         call = bound(method, changed_by(self._options, action, arguments))
         result = ran(call)
         return attrs.evolve(result, value=self._relevant(result.value)) if action.name == "find" else result
+
+    def _asked(self, engine: Engine, action: ReplayAction, arguments: Mapping[str, Any]) -> Ran:
+        """Ask again, in one piece, whichever form the recorded ask had."""
+        recorded = whole(action.output)
+        options = self._options
+        if isinstance(recorded, Answer) and recorded.provider == "callable" and options.model is None:
+            raise NotComparable(f"it was answered by the callable {recorded.model}: give it with model=")
+        given = {**changed_by(options, action, {"model": "extractive", **arguments})}
+        if options.temperature is not None:
+            given["temperature"] = options.temperature
+        if not options.audit_mode:
+            return ran(lambda: engine.ask(**given))
+        if not isinstance(recorded, Answer):
+            raise NotComparable("no hits were recorded that it could be asked about")
+        return ran(lambda: engine.asking().answer_from(recorded.hits, **given))
 
     def _relevant(self, found: Any) -> Any:
         if not self._options.adaptive or found is None:

@@ -20,7 +20,7 @@ from replaykit.model import (
 from replaykit.playback.alignment import Pair, align
 from replaykit.playback.hits import hits_of
 from replaykit.playback.judging import arguments_changed, judge
-from replaykit.playback.outcomes import fingerprint, outcome_of
+from replaykit.playback.outcomes import fingerprint, outcome_of, whole
 from replaykit.playback.retrieval import Order
 
 __all__ = ["compare"]
@@ -143,7 +143,7 @@ def _essence(action: ReplayAction, states: Mapping[int, bytes]) -> Any:
         return states.get(getattr(action.action_type, "checkpoint_id", -1))
     error = None if action.error is None else [action.error.type, action.error.message]
     # Of a result that was not kept there is the hash.
-    kept = [action.output_hash] if action.output is None else list(_parts(action.output))
+    kept = [action.output_hash] if action.output is None else list(_parts(whole(action.output)))
     return [dict(action.arguments), error, kept]
 
 

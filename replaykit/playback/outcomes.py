@@ -10,9 +10,9 @@ import cbor2
 
 from replaykit.format.thaw import thaw
 from replaykit.format.values import pack, plain, unpack
-from replaykit.model import Failure, FrameId, ReplayAction
+from replaykit.model import Answer, Failure, FrameId, ReplayAction
 
-__all__ = ["Outcome", "as_recorded", "fingerprint", "outcome_of"]
+__all__ = ["Outcome", "as_recorded", "fingerprint", "outcome_of", "whole"]
 
 
 @attrs.frozen(kw_only=True)
@@ -31,7 +31,13 @@ class Outcome:
 
 def outcome_of(action: ReplayAction) -> Outcome:
     """Return what came of a recorded call."""
-    return Outcome(value=action.output, error=action.error, frames=action.affected_frames)
+    return Outcome(value=whole(action.output), error=action.error, frames=action.affected_frames)
+
+
+def whole(value: Any) -> Any:
+    """Return the answer that a stream of its pieces ended with; any other value as it is."""
+    is_streamed = isinstance(value, list) and bool(value) and isinstance(value[-1], Answer)
+    return value[-1] if is_streamed else value
 
 
 def as_recorded(value: Any, clean: Callable[[bytes], bytes] = bytes) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from replaykit.errors import CheckpointNotFoundError, StorageError
+from replaykit.errors import CheckpointNotFoundError, EmbedderError, ProviderError, StorageError
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.model import (
     ActionResult,
@@ -37,7 +37,7 @@ from replaykit.redactors import redactor_for
 __all__ = ["Clean", "Declined", "NotComparable", "Ran", "Target", "ran", "replay_session"]
 
 _WRITES = frozenset({"put", "put_many", "update", "delete"})
-_INFRASTRUCTURE = (ConnectionError, TimeoutError, StorageError)
+_INFRASTRUCTURE = (ConnectionError, TimeoutError, StorageError, ProviderError, EmbedderError)
 
 
 class Declined(Exception):

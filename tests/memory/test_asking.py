@@ -266,7 +266,7 @@ def test_a_callable_must_return_text(mv, form):
         ({"model": None}, "a model is a text or a callable, not NoneType"),
         ({"temperature": 0}, "temperature= means nothing to the model extractive-1"),
         ({"model": shout, "system": "x"}, "system= means nothing to the model shout"),
-        ({"temprature": 0}, "no option 'temprature'; it takes model, mode, base_url"),
+        ({"temprature": 0}, "no option 'temprature'; it takes model, mode, where, base_url"),
         ({"mode": "psychic"}, "unknown mode 'psychic'"),
         ({"k": 0}, "k must be"),
         ({"temperature": "hot"}, "temperature must be"),

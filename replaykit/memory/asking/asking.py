@@ -39,6 +39,13 @@ class Asking:
         chosen, hits = self._prepared(question, k, model, options)
         return chosen.answer(question, hits) if hits else nothing_found(chosen)
 
+    def answer_from(
+        self, hits: Hits, question: str, k: int = 6, *, model: ModelChoice = "extractive", **options: Unpack[AskOptions]
+    ) -> Answer:
+        """Return the answer from *hits* in place of those that a find would give."""
+        chosen = model_for(model, separated(options)[1])
+        return chosen.answer(question, hits) if hits else nothing_found(chosen)
+
     async def ask_async(
         self, question: str, k: int = 6, *, model: ModelChoice = "extractive", **options: Unpack[AskOptions]
     ) -> Answer:
