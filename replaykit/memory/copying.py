@@ -16,7 +16,7 @@ import attrs
 from replaykit.memory import state_hash
 from replaykit.memory.changes import Version
 from replaykit.memory.history import came_after, demand_kept, ended_after, has_table, live_ids, next_id_at, versions_of
-from replaykit.memory.schema import FOREVER, create
+from replaykit.memory.schema import FOREVER, PRUNED_TABLE, VECTOR_TABLES, create
 from replaykit.storage.database import attach_file, open_blank
 
 if TYPE_CHECKING:
@@ -37,14 +37,6 @@ _LATE_INDEXES = {
     "memory_by_frame": "CREATE UNIQUE INDEX memory_by_frame ON memory_versions (frame_id, until, since)",
     "memory_ended": f"CREATE INDEX memory_ended ON memory_versions (until) WHERE until < {FOREVER}",
 }
-
-_VECTORS = "CREATE TABLE IF NOT EXISTS memory_vectors (version_id INTEGER PRIMARY KEY, vector BLOB NOT NULL)"
-_EMBEDDER = """
-    CREATE TABLE IF NOT EXISTS memory_embedder (
-        id INTEGER PRIMARY KEY CHECK (id = 1), name TEXT NOT NULL, dimension INTEGER NOT NULL
-    )
-"""
-_PRUNED = "CREATE TABLE IF NOT EXISTS memory_pruned (generation INTEGER PRIMARY KEY, made_ns INTEGER NOT NULL)"
 
 
 def begin_copy(source: apsw.Connection, path: str = "") -> apsw.Connection:
@@ -141,13 +133,12 @@ def _columns(target: apsw.Connection, table: str, *, without: str) -> list[str]:
 
 def _copy_vectors(target: apsw.Connection) -> None:
     if has_table(target, "memory_embedder", schema=_ORIGIN):
-        target.execute(_EMBEDDER)
+        for statement in VECTOR_TABLES:
+            target.execute(statement)
         target.execute(
             "INSERT INTO main.memory_embedder (id, name, dimension) "  # noqa: S608 - our own words
             f"SELECT id, name, dimension FROM {_ORIGIN}.memory_embedder"
         )
-    if has_table(target, "memory_vectors", schema=_ORIGIN):
-        target.execute(_VECTORS)
         target.execute(
             "INSERT INTO main.memory_vectors (version_id, vector) "  # noqa: S608 - our own words
             f"SELECT version_id, vector FROM {_ORIGIN}.memory_vectors "
@@ -169,7 +160,7 @@ def _copy_generations(target: apsw.Connection, generation: int, *, with_history:
         (generation,),
     )
     if with_history and has_table(target, "memory_pruned", schema=_ORIGIN):
-        target.execute(_PRUNED)
+        target.execute(PRUNED_TABLE)
         target.execute(
             "INSERT INTO main.memory_pruned (generation, made_ns) "  # noqa: S608 - our own words
             f"SELECT generation, made_ns FROM {_ORIGIN}.memory_pruned WHERE generation <= ?",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from replaykit.memory.schema import FOREVER
+from replaykit.memory.schema import DUPLICATES_INDEX, FOREVER
 
 if TYPE_CHECKING:
     import apsw
@@ -23,7 +23,7 @@ _LIVE = f"until = {FOREVER}"
 
 def make_index(connection: apsw.Connection) -> None:
     """Make the index if it is not there; part of the caller's transaction."""
-    connection.execute(f"CREATE INDEX IF NOT EXISTS memory_by_fields ON memory_versions (fields_hash) WHERE {_LIVE}")
+    connection.execute(DUPLICATES_INDEX)
 
 
 def twin_of(connection: apsw.Connection, fields_hash: bytes) -> int | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from replaykit.memory.history import has_table
-from replaykit.memory.schema import FOREVER, load_generation
+from replaykit.memory.schema import FOREVER, PRUNED_TABLE, load_generation
 from replaykit.model import Pruning
 from replaykit.storage.database import BUSY_TIMEOUT_MS
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import apsw
 
 __all__ = ["give_back", "prune"]
-
-_PRUNED = "CREATE TABLE IF NOT EXISTS memory_pruned (generation INTEGER PRIMARY KEY, made_ns INTEGER NOT NULL)"
 
 # A version is needed by a kept generation from `since` to before `until`.
 _UNNEEDED = """
@@ -56,7 +54,7 @@ def _drop_generations(connection: apsw.Connection, keep: Iterable[int], before: 
     dropped = "generation < ? AND generation NOT IN (SELECT generation FROM temp.kept)"
     # When the pruned ones began stays known, so that a time that is gone is
     # not taken for the state before it.
-    connection.execute(_PRUNED)
+    connection.execute(PRUNED_TABLE)
     connection.execute(
         f"INSERT OR IGNORE INTO memory_pruned SELECT generation, made_ns FROM memory_generations WHERE {dropped}",  # noqa: S608
         (before,),

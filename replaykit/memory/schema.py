@@ -17,6 +17,7 @@ no valid Unicode.  The full-text index holds live frames only and no content.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
     import apsw
 
 __all__ = [
+    "DUPLICATES_INDEX",
     "FOREVER",
+    "PRUNED_TABLE",
+    "VECTOR_TABLES",
     "VERSION",
     "State",
     "change_next_id",
@@ -124,6 +128,25 @@ _HISTORY_TABLES = (
     """,
 )
 
+# Made when they are first needed.
+VECTOR_TABLES = (
+    "CREATE TABLE IF NOT EXISTS memory_vectors (version_id INTEGER PRIMARY KEY, vector BLOB NOT NULL)",
+    """
+    CREATE TABLE IF NOT EXISTS memory_embedder (
+        id INTEGER PRIMARY KEY CHECK (id = 1), name TEXT NOT NULL, dimension INTEGER NOT NULL
+    )
+    """,
+)
+"""The vectors of the versions, and the model that they are of."""
+
+PRUNED_TABLE = "CREATE TABLE IF NOT EXISTS memory_pruned (generation INTEGER PRIMARY KEY, made_ns INTEGER NOT NULL)"
+"""When each gap that pruning left begins."""
+
+DUPLICATES_INDEX = (
+    f"CREATE INDEX IF NOT EXISTS memory_by_fields ON memory_versions (fields_hash) WHERE until = {FOREVER}"
+)
+"""Where live frames with equal fields are looked up."""
+
 # Version 1 kept no times of generations: what was put then says when.
 _TIMES_OF_OLD_GENERATIONS = """
     WITH RECURSIVE counted (generation) AS (
@@ -162,20 +185,49 @@ def prepare(connection: apsw.Connection, path: str) -> None:
         upgrade(connection)
 
 
+@functools.cache
+def _own_tables() -> dict[str, str]:
+    """Return how each of our tables and indexes is defined, by name, those that FTS5 makes among them."""
+    import apsw
+
+    connection = apsw.Connection(":memory:")
+    for statement in (*_TABLES, *_HISTORY_TABLES, *VECTOR_TABLES, PRUNED_TABLE, DUPLICATES_INDEX):
+        connection.execute(statement)
+    return {name: _spelt(sql) for name, sql in connection.execute("SELECT name, sql FROM sqlite_schema")}
+
+
+def _spelt(sql: object) -> str:
+    # How a definition is broken into lines does not matter.
+    return " ".join(str(sql).split())
+
+
 def demand_readable(connection: apsw.Connection, path: str) -> int:
     """
-    Return the version of the tables.
+    Return the version of the tables, all of which are defined as here.
+
+    A hostile file could have views, triggers, computed columns or indexes in
+    their place.
 
     Raises:
         UnsupportedVersionError: A newer replaykit made them.
-        DamagedError: They say no version.
+        DamagedError: They say no version, or something is not defined as here.
     """
+    _demand_own(connection, path, "memory_state")
     found = connection.execute("SELECT version FROM memory_state").get
     if not isinstance(found, int):
         raise DamagedError(path, 0, "the memory's state is missing")
     if found > VERSION:
         raise UnsupportedVersionError(path, found, VERSION)
+    _demand_own(connection, path, "memory%")
     return found
+
+
+def _demand_own(connection: apsw.Connection, path: str, tables: str) -> None:
+    own = _own_tables()
+    sql = "SELECT name, sql FROM sqlite_schema WHERE tbl_name LIKE ?1 OR name LIKE ?1"
+    for name, definition in connection.execute(sql, (tables,)):
+        if own.get(name) != _spelt(definition):
+            raise DamagedError(path, 0, f"{str(name)[:80]} is not defined as replaykit defines its tables")
 
 
 def has_tables(connection: apsw.Connection) -> bool:

@@ -21,7 +21,7 @@ import attrs
 from replaykit.errors import EmbedderError, EmbedderMismatchError, UsageError
 from replaykit.memory.fields import Fields
 from replaykit.memory.ranking import Scored
-from replaykit.memory.schema import FOREVER
+from replaykit.memory.schema import FOREVER, VECTOR_TABLES
 from replaykit.protocols import Embedder
 
 if TYPE_CHECKING:
@@ -52,14 +52,6 @@ SIMILARITY_DIGITS = 6
 _BATCH = 64
 _COMPARING: weakref.WeakSet[Any] = weakref.WeakSet()
 
-_TABLES = (
-    "CREATE TABLE IF NOT EXISTS memory_vectors (version_id INTEGER PRIMARY KEY, vector BLOB NOT NULL)",
-    """
-    CREATE TABLE IF NOT EXISTS memory_embedder (
-        id INTEGER PRIMARY KEY CHECK (id = 1), name TEXT NOT NULL, dimension INTEGER NOT NULL
-    )
-    """,
-)
 _NEAREST_SQL = f"""
     SELECT frame_id, round(1.0 - vec_distance_cosine(vector, ?), {SIMILARITY_DIGITS}) AS score
     FROM memory_versions JOIN memory_vectors USING (version_id)
@@ -160,7 +152,7 @@ def has_vectors(connection: apsw.Connection) -> bool:
 
 def make_vector_tables(connection: apsw.Connection, embedder: Embedder) -> None:
     """Make the tables unless they are there, and let the vectors be those of *embedder*."""
-    for statement in _TABLES:
+    for statement in VECTOR_TABLES:
         connection.execute(statement)
     connection.execute("INSERT OR REPLACE INTO memory_embedder VALUES (1, ?, ?)", (embedder.name, embedder.dimension))
 
