@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from replaykit.errors import SessionNotFoundError, StorageError
-from replaykit.model import ReplayAction
+from replaykit.model import Answer, ReplayAction
 from replaykit.storage.catalogue import Catalogue
 
 __all__ = ["sessions_with"]
@@ -16,7 +16,8 @@ def sessions_with(catalogue: Catalogue, frame_ids: Iterable[int], *, source: str
     """
     Return the sessions in which a call of *source* wrote or read one of *frame_ids*.
 
-    A session that cannot be read is among them: it may.  One that only
+    A session that cannot be read is among them: it may, and so may one with a
+    stream of an answer that was not read to its end.  One that only
     deleted them is not: it says their ids and no more.
     """
     wanted = frozenset(frame_ids)
@@ -37,4 +38,13 @@ def _has(catalogue: Catalogue, session_id: UUID, wanted: frozenset[int], source:
 
 
 def _touches(action: ReplayAction, wanted: frozenset[int], source: str) -> bool:
-    return action.kind != "delete" and action.source == source and not wanted.isdisjoint(action.affected_frames)
+    if action.kind == "delete" or action.source != source:
+        return False
+    return not wanted.isdisjoint(action.affected_frames) or _is_broken_answer(action)
+
+
+def _is_broken_answer(action: ReplayAction) -> bool:
+    """Return whether there are pieces of an answer, and not the answer itself, which names its frames."""
+    if action.kind != "ask" or "stream" not in action.flags or not isinstance(action.output, list):
+        return False
+    return bool(action.output) and not isinstance(action.output[-1], Answer)

@@ -191,6 +191,18 @@ def test_a_stream_that_is_left_is_recorded_as_abandoned_with_the_pieces_so_far(m
     assert {"stream", "abandoned"} <= set(action.flags)
 
 
+def test_an_erasure_names_the_session_of_a_stream_that_was_left(mv):
+    """Its pieces may be the frame's, and what would say so never came."""
+    with replaykit.open("own.mv") as own:
+        frame_id = own.put("Paris is the capital of France.")
+        with own.session() as session, own.ask_stream(QUESTION) as stream:
+            next(stream)
+        with own.session():
+            list(own.ask_stream("zebra?"))
+
+        assert own.erase(frame_id).sessions == (session.id,)
+
+
 def test_an_async_stream_that_is_left_is_recorded_as_abandoned(mv):
     async def left() -> str:
         async with mv.ask_stream_async(QUESTION) as stream:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
@@ -213,7 +214,7 @@ def _trusted() -> Any:
     # transport is httpx under one of two names: its client's base says which.
     try:
         base = _openai().DefaultHttpxClient.__mro__[-2]
-        return importlib.import_module(base.__module__.partition(".")[0]).create_ssl_context()
-    except (AttributeError, IndexError):
+        return sys.modules[base.__module__.partition(".")[0]].create_ssl_context()
+    except (AttributeError, LookupError):
         # Another transport: each client makes its own, as usual.
         return True
