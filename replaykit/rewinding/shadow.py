@@ -7,6 +7,7 @@ changed and went since the one before.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -67,6 +68,7 @@ class Shadow:
     def __init__(self, path: str, *, time_ns: Callable[[], int] = time.time_ns) -> None:
         self.path = path
         self._time_ns = time_ns
+        self._opening = threading.Lock()
         # What is in RAM must be there once only, whichever threads come first.
         self._connection = Connection(path, create=True, read_only=False) if path == MEMORY else None
         self._known: _Known | None = None
@@ -170,9 +172,10 @@ class Shadow:
     # -- the file -----------------------------------------------------------------
 
     def _opened(self, *, create: bool) -> Connection:
-        if self._connection is None:
-            self._connection = Connection(self.path, create=create, read_only=False)
-        return self._connection
+        with self._opening:
+            if self._connection is None:
+                self._connection = Connection(self.path, create=create, read_only=False)
+            return self._connection
 
     def close(self) -> None:
         """Let go of the file; closing twice is fine."""

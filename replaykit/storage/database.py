@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 import urllib.parse
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from replaykit.errors import DamagedError, NotAStoreError, ReadOnlyError, StorageError, StoreNotFoundError
+from replaykit.errors import DamagedError, LockedError, NotAStoreError, ReadOnlyError, StorageError, StoreNotFoundError
 
 if TYPE_CHECKING:
     import apsw
@@ -38,6 +40,8 @@ APPLICATION_ID = 0x72706B6D
 
 BUSY_TIMEOUT_MS = 10_000
 """How long a connection waits for others."""
+
+_BUSY_PAUSE_S = 0.002
 
 _TABLES = ("replaykit_meta", "replaykit_part", "replaykit_session")
 _HEADER = b"SQLite format 3\x00"
@@ -71,6 +75,9 @@ def open_database(path: str, *, create: bool = True, read_only: bool = False) ->
     except apsw.NotADBError as error:
         connection.close()
         raise NotAStoreError(path, "it is no database") from error
+    except apsw.BusyError as error:
+        connection.close()
+        raise LockedError(path) from error
     except apsw.Error as error:
         connection.close()
         raise StorageError(f"Cannot use {path}: {error}", path=path) from error
@@ -227,6 +234,12 @@ def _configured(connection: apsw.Connection, *, fresh: bool, read_only: bool) ->
         connection.execute("PRAGMA query_only=ON")
         _demand_ours(connection)
         return connection
+    _patiently(lambda: _take_on(connection, fresh=fresh))
+    return connection
+
+
+def _take_on(connection: apsw.Connection, *, fresh: bool) -> None:
+    """Make a database one of ours if it is empty, else see that it is; let it write ahead."""
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
     if fresh or not tables:
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
@@ -234,7 +247,20 @@ def _configured(connection: apsw.Connection, *, fresh: bool, read_only: bool) ->
         _demand_ours(connection)
     if connection.filename:
         connection.execute("PRAGMA journal_mode=WAL")
-    return connection
+
+
+def _patiently(work: Callable[[], None]) -> None:
+    """Do *work* again while others are in its way: SQLite itself does not wait where a database becomes one of ours."""
+    import apsw
+
+    until = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            return work()
+        except apsw.BusyError:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(_BUSY_PAUSE_S)
 
 
 def _demand_ours(connection: apsw.Connection) -> None:
