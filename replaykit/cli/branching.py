@@ -40,8 +40,8 @@ def fork(memory: str, new: str, moment: str | None, which: str | None, as_json: 
         raise StoreNotFoundError(memory)
     # What cannot be written cannot note its fork, but it can be forked.
     with open_memory(memory, create=False, read_only=not os.access(memory, os.W_OK)) as parent:
-        at = None if moment is None and which is None else _meant(parent, moment, which)
-        with parent.fork(new, at=at) as branch:
+        then = {} if moment is None and which is None else _meant(parent, moment, which)
+        with parent.fork(new, **then) as branch:
             facts = {"path": new, "frames": len(branch), "generation": branch.generation, "lineage": branch.lineage}
     if as_json:
         from replaykit.cli.as_json import dump
@@ -53,16 +53,16 @@ def fork(memory: str, new: str, moment: str | None, which: str | None, as_json: 
     _show_fork(console(), memory, facts)
 
 
-def _meant(memory: Memory, moment: str | None, which: str | None) -> Any:
-    """Return the moment that the options mean."""
+def _meant(memory: Memory, moment: str | None, which: str | None) -> dict[str, Any]:
+    """Return what the options mean, as keywords of a fork."""
     if moment is None:
         raise click.UsageError("--session needs --at N, the number of a checkpoint of that session")
     if which is not None:
-        return _checkpoint(memory, moment, which)
+        return {"at": _checkpoint(memory, moment, which)}
     if moment.isascii() and moment.isdigit():
-        return int(moment)
+        return {"generation": int(moment)}
     try:
-        return datetime.fromisoformat(moment)
+        return {"at": datetime.fromisoformat(moment)}
     except ValueError as error:
         raise click.UsageError(
             f"--at {moment!r} is neither a generation nor a time such as 2026-01-31T12:00"

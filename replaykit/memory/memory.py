@@ -79,6 +79,23 @@ def _by_generation(bind: Binder) -> Binder:
     return bind_plain
 
 
+def _meant(moment: Moment | None, generation: int | None) -> Moment:
+    """
+    Return the moment that is meant, by itself or by its generation.
+
+    Raises:
+        UsageError: It is a bare number, both were given, or neither.
+    """
+    if isinstance(moment, int):
+        raise UsageError(
+            f"{moment} alone may be a checkpoint's number or a generation: give the Checkpoint itself "
+            f"(get_session(which).checkpoints has them), or generation={moment}"
+        )
+    if (moment is None) == (generation is None):
+        raise UsageError("give a checkpoint, an action or a datetime, or generation=")
+    return generation if moment is None else moment  # type: ignore[return-value]  # one of them was given
+
+
 def _generation(moment: Any) -> Any:
     if isinstance(moment, Checkpoint):
         return moment.snapshot.generation
@@ -380,12 +397,13 @@ class Memory(SessionSurface):
 
     # -- going back ---------------------------------------------------------------
 
-    def at(self, moment: Moment) -> Memory:
+    def at(self, moment: Moment | None = None, *, generation: int | None = None) -> Memory:
         """
         Return this memory as it was, for reading: the hits, the order and the scores of then.
 
-        *moment* is a checkpoint, a recorded action, a datetime (without a
-        zone: local time) or a generation.  It is a private copy that later
+        *moment* is a checkpoint, a recorded action or a datetime (without a
+        zone: local time); a *generation* is given by its name, since a bare
+        number may as well be a checkpoint's.  It is a private copy that later
         writes, pruning and closing leave alone; it goes when it is closed or
         not referred to any more.  Its calls are recorded like this memory's.
 
@@ -394,9 +412,9 @@ class Memory(SessionSurface):
             UsageError: *moment* is none of these.
         """
         present = self._present or self
-        return Memory(present._frames.at(moment), self._engine, present=present)
+        return Memory(present._frames.at(_meant(moment, generation)), self._engine, present=present)
 
-    def fork(self, path: str | os.PathLike[str], *, at: Moment | None = None) -> Memory:
+    def fork(self, path: str | os.PathLike[str], *, at: Moment | None = None, generation: int | None = None) -> Memory:
         """
         Make a branch in a new file and return it, open for writing.
 
@@ -411,12 +429,13 @@ class Memory(SessionSurface):
             CheckpointNotFoundError: As for `at`.
             StorageError: The file cannot be made; then there is none.
         """
-        if self._present is not None:
-            return self._present.fork(path, at=self.generation if at is None else at)
-        location = os.fspath(path)
-        return _recorded_memory(self._frames.fork(location, at=at), self._engine.settings)
+        then = None if at is None and generation is None else _meant(at, generation)
+        present = self._present or self
+        if self._present is not None and then is None:
+            then = self.generation
+        return _recorded_memory(present._frames.fork(os.fspath(path), at=then), self._engine.settings)
 
-    def restore(self, moment: Moment) -> int:
+    def restore(self, moment: Moment | None = None, *, generation: int | None = None) -> int:
         """
         Go back: make a new generation that holds what *moment* held (see `at`); return its number.
 
@@ -427,8 +446,8 @@ class Memory(SessionSurface):
         Raises:
             CheckpointNotFoundError: As for `at`.
         """
-        generation: int = self._call("restore", moment)
-        return generation
+        made: int = self._call("restore", _meant(moment, generation))
+        return made
 
     def prune(
         self, *, keep_checkpoints: int | Iterable[Checkpoint] | None = None, before: Moment | None = None

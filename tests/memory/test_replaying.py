@@ -72,7 +72,7 @@ def test_an_untouched_memory_replays_wholly(before, calls):
 
 
 def frames_of(mv, generation):
-    with mv.at(generation) as past:
+    with mv.at(generation=generation) as past:
         return {frame.frame_id: frame for frame in past}
 
 

@@ -65,7 +65,7 @@ def test_a_view_has_the_frames_and_the_answers_of_then(memory):
     memory.put_many(["fox fox fox", "whale"])
     memory.delete(2)
 
-    view = memory.at(then)
+    view = memory.at(generation=then)
 
     assert asked == answers(view, "fox", "blue", "red whale")
     assert frames == list(view)
@@ -103,13 +103,13 @@ def test_an_action_means_the_state_that_it_left_or_saw(memory):
 
 def test_a_view_cannot_be_written_and_says_what_to_do(memory):
     memory.put("one")
-    view = memory.at(1)
+    view = memory.at(generation=1)
     writes = [
         lambda: view.put("x"),
         lambda: view.put_many(["x"]),
         lambda: view.update(1, "x"),
         lambda: view.delete(1),
-        lambda: view.restore(1),
+        lambda: view.restore(generation=1),
         lambda: view.prune(),
     ]
     for write in writes:
@@ -120,7 +120,7 @@ def test_a_view_cannot_be_written_and_says_what_to_do(memory):
 
 def test_a_view_outlives_changes_pruning_and_the_end_of_its_memory(memory):
     memory.put("one fox")
-    view = memory.at(1)
+    view = memory.at(generation=1)
     found = answers(view, "fox")
     memory.update(1, "two foxes")
     memory.prune()
@@ -136,10 +136,10 @@ def test_a_view_is_gone_when_nobody_refers_to_it():
     memory = replaykit.open("notes.mv")
     memory.put("x" * 1_000_000)
     # SQLite keeps one descriptor of a file that is locked, and uses it for the next.
-    memory.at(1).close()
+    memory.at(generation=1).close()
     gc.collect()
     before = descriptors()
-    views = [memory.at(1) for _ in range(5)]
+    views = [memory.at(generation=1) for _ in range(5)]
     held = descriptors()
 
     del views
@@ -158,7 +158,7 @@ def test_what_a_view_is_asked_is_recorded_by_the_memory(memory):
     memory.put("one fox")
     memory.put("two foxes")
     with memory.session() as session:
-        memory.at(1).find("fox")
+        memory.at(generation=1).find("fox")
         memory.find("fox")
 
     assert [(action.name, action.generation) for action in session.result.actions] == [("find", 1), ("find", 2)]
@@ -167,9 +167,9 @@ def test_what_a_view_is_asked_is_recorded_by_the_memory(memory):
 def test_a_view_of_a_view_and_a_fork_of_a_view_are_those_of_the_memory(memory, tmp_path):
     memory.put("one")
     memory.put("two")
-    view = memory.at(1)
+    view = memory.at(generation=1)
 
-    assert contents(view.at(2)) == {1: "one", 2: "two"}
+    assert contents(view.at(generation=2)) == {1: "one", 2: "two"}
     with view.fork("branch.mv") as branch:
         assert contents(branch) == {1: "one"}
         assert branch.lineage.parent_id == memory.lineage.memory_id
@@ -187,7 +187,7 @@ def branch_id(path):
 def test_a_view_says_what_it_is(memory):
     memory.put("one")
 
-    assert repr(memory.at(0)) == f"<Memory {memory.path} as it was at generation 0>"
+    assert repr(memory.at(generation=0)) == f"<Memory {memory.path} as it was at generation 0>"
 
 
 def test_a_memory_that_is_only_read_can_be_gone_back_in(tmp_path):
@@ -196,11 +196,11 @@ def test_a_memory_that_is_only_read_can_be_gone_back_in(tmp_path):
         memory.put("two")
     held = sorted(os.listdir(tmp_path))
     with replaykit.open("notes.mv", read_only=True) as memory:
-        assert contents(memory.at(1)) == {1: "one"}
-        with memory.fork("branch.mv", at=1) as branch:
+        assert contents(memory.at(generation=1)) == {1: "one"}
+        with memory.fork("branch.mv", generation=1) as branch:
             assert contents(branch) == {1: "one"}
         with pytest.raises(ReadOnlyError):
-            memory.restore(1)
+            memory.restore(generation=1)
         with pytest.raises(ReadOnlyError):
             memory.prune(keep_checkpoints=0)
     assert sorted([*held, "branch.mv"]) == sorted(os.listdir(tmp_path))
@@ -212,10 +212,10 @@ def test_a_memory_whose_file_was_removed_or_replaced_is_still_its_own_past(tmp_p
         memory.put("one")
         memory.put("two")
         os.rename("notes.mv", "elsewhere.mv")
-        assert contents(memory.at(1)) == {1: "one"}
+        assert contents(memory.at(generation=1)) == {1: "one"}
         with replaykit.open("notes.mv") as other:
             other.put("of another memory")
-            assert contents(memory.at(1)) == {1: "one"}
+            assert contents(memory.at(generation=1)) == {1: "one"}
 
 
 def test_going_back_inside_a_put_many_is_refused_and_changes_nothing(memory):
@@ -223,7 +223,7 @@ def test_going_back_inside_a_put_many_is_refused_and_changes_nothing(memory):
 
     def items():
         with pytest.raises(UsageError, match="put_many is running"):
-            memory.at(1)
+            memory.at(generation=1)
         with pytest.raises(UsageError, match="put_many is running"):
             memory.fork("branch.mv")
         yield "two"
@@ -247,16 +247,16 @@ def test_writers_go_on_while_a_view_is_made(tmp_path):
         writer = threading.Thread(target=write)
         writer.start()
         start.wait()
-        views = [memory.at(1) for _ in range(10)]
+        views = [memory.at(generation=1) for _ in range(10)]
         writer.join()
         expected = {number + 1: f"text {number}" for number in range(300)}
         assert all(contents(view) == expected for view in views)
-        assert {memory.at(1).snapshot().lex_index_hash} == {view.snapshot().lex_index_hash for view in views}
+        assert {memory.at(generation=1).snapshot().lex_index_hash} == {view.snapshot().lex_index_hash for view in views}
 
 
 def test_a_forked_child_can_use_the_view_too(memory):
     memory.put_many(f"fox {number} " + "word " * 50 for number in range(500))
-    view = memory.at(1)
+    view = memory.at(generation=1)
     expected = answers(view, "fox 7 word", "13")
     reader, writer = os.pipe()
     child = os.fork()
@@ -278,15 +278,25 @@ def test_an_unknown_generation_says_what_there_is(memory):
     memory.put("one")
     for unknown in (-1, 2, 10**30):
         with pytest.raises(CheckpointNotFoundError, match="this memory is at generation 1"):
-            memory.at(unknown)
+            memory.at(generation=unknown)
     with pytest.raises(CheckpointNotFoundError, match="There was no memory"):
         memory.at(datetime(1960, 1, 1))
 
 
-@pytest.mark.parametrize("nonsense", ["1", 1.0, True, None, b"1"])
+@pytest.mark.parametrize("nonsense", ["1", 1.0, None, b"1"])
 def test_what_is_no_moment_is_a_usage_error(memory, nonsense):
-    with pytest.raises(UsageError, match="give a checkpoint, an action, a datetime or a generation"):
+    with pytest.raises(UsageError, match="give a checkpoint, an action"):
         memory.at(nonsense)
+
+
+def test_a_bare_number_is_refused_since_it_may_be_a_checkpoints(memory):
+    with memory.session() as session:
+        memory.put("one")
+        number = session.checkpoint()
+    for go_back in (memory.at, memory.restore, lambda moment: memory.fork("branch.mv", at=moment)):
+        with pytest.raises(UsageError, match="generation=0"):
+            go_back(number)
+    assert len(memory) == 1
 
 
 def test_a_checkpoint_of_another_memory_is_refused(memory):
@@ -334,13 +344,13 @@ def test_a_fork_has_the_history_of_its_parent_up_to_then(memory):
     fox = memory.put("red fox")
     memory.update(fox, "green fox")
     memory.put("later")
-    expected = [answers(memory.at(generation), "fox", "later") for generation in (1, 2)]
+    expected = [answers(memory.at(generation=generation), "fox", "later") for generation in (1, 2)]
 
-    with memory.fork("branch.mv", at=2) as branch:
+    with memory.fork("branch.mv", generation=2) as branch:
         assert contents(branch) == {1: "green fox"}
-        assert expected == [answers(branch.at(generation), "fox", "later") for generation in (1, 2)]
+        assert expected == [answers(branch.at(generation=generation), "fox", "later") for generation in (1, 2)]
         with pytest.raises(CheckpointNotFoundError):
-            branch.at(3)
+            branch.at(generation=3)
         assert branch.list_sessions() == []
         # The id that its parent gave to its next frame.
         assert branch.put("of the branch") == 2
@@ -352,10 +362,10 @@ def test_checkpoints_of_the_parent_are_checkpoints_of_the_fork(memory):
     one, two = checkpointed(memory, lambda: memory.put("one"), lambda: memory.put("two"))
 
     with memory.fork("branch.mv") as branch:
-        assert contents(branch.at(one)) == {1: "one"}
-        branch.restore(one)
+        assert contents(branch.at(generation=one)) == {1: "one"}
+        branch.restore(generation=one)
         assert contents(branch) == {1: "one"}
-        branch.restore(two)
+        branch.restore(generation=two)
         assert contents(branch) == {1: "one", 2: "two"}
 
 
@@ -375,7 +385,7 @@ def test_a_fork_is_private_and_holds_nothing_that_came_later(memory, tmp_path):
     memory.put("one zebra")
     with memory.session():
         memory.put("a quetzalcoatl came later", title="xylophonist", metadata={"k": "vvvvvvvv"})
-    memory.fork("branch.mv", at=1).close()
+    memory.fork("branch.mv", generation=1).close()
 
     assert stat.S_IMODE(os.stat("branch.mv").st_mode) == 0o600
     held = Path("branch.mv").read_bytes()
@@ -493,7 +503,7 @@ def test_a_fork_of_a_fork_goes_on_numbering(memory):
         first.put("two")
         with first.fork("b.mv") as second:
             assert second.put("three") == 3
-            assert contents(second.at(1)) == {1: "one"}
+            assert contents(second.at(generation=1)) == {1: "one"}
             assert second.lineage.parent_id == first.lineage.memory_id
 
 
@@ -521,18 +531,18 @@ def test_a_restore_gives_the_state_and_the_hash_of_the_checkpoint(memory):
     assert memory._frames.snapshot(with_ids=False)[1] == checkpoint.state_hash
     assert memory.snapshot().lex_index_hash == checkpoint.snapshot.lex_index_hash
     assert answers(memory, "fox whale", "later") == asked
-    assert contents(memory.at(5)) == {1: "green", 3: "later"}
-    assert memory.get(fox).created_ns == memory.at(1).get(fox).created_ns
+    assert contents(memory.at(generation=5)) == {1: "green", 3: "later"}
+    assert memory.get(fox).created_ns == memory.at(generation=1).get(fox).created_ns
 
 
 def test_a_restore_can_be_undone_and_ids_never_come_again(memory):
     memory.put("one")
     memory.put("two")
-    memory.restore(1)
+    memory.restore(generation=1)
     assert contents(memory) == {1: "one"}
-    memory.restore(2)
+    memory.restore(generation=2)
     assert contents(memory) == {1: "one", 2: "two"}
-    memory.restore(0)
+    memory.restore(generation=0)
     assert (len(memory), memory.put("three")) == (0, 3)
 
 
@@ -541,13 +551,13 @@ def test_a_restore_to_what_is_there_makes_no_generation(memory):
     memory.update(1, "two")
     memory.update(1, "one")
 
-    assert memory.restore(3) == memory.restore(1) == memory.generation == 3
+    assert memory.restore(generation=3) == memory.restore(generation=1) == memory.generation == 3
 
 
 def test_a_restore_keeps_no_content_twice(memory):
     memory.put("x" * 10_000)
     memory.delete(1)
-    memory.restore(1)
+    memory.restore(generation=1)
     with memory._frames._connection.reading() as connection:
         assert connection.execute("SELECT count(*) FROM memory_contents").get == 1
 
@@ -560,7 +570,7 @@ def test_a_restore_is_recorded_as_an_update(memory):
         checkpoint = memory.get_session(session.id).checkpoints[0]
         memory.restore(checkpoint)
         with pytest.raises(CheckpointNotFoundError):
-            memory.restore(99)
+            memory.restore(generation=99)
 
     restored, failed = session.result.actions[-2:]
     assert (restored.kind, restored.name, restored.arguments) == ("update", "restore", {"moment": 1})
@@ -592,7 +602,7 @@ def test_pruning_keeps_every_checkpoint_that_is_recorded_here(memory):
     assert contents(memory.at(checkpoint)) == {1: "one"}
     for gone in (0, 1, 3):
         with pytest.raises(CheckpointNotFoundError, match="it was pruned. The nearest that can are"):
-            memory.at(gone)
+            memory.at(generation=gone)
     assert memory.prune() == attrs.evolve(pruning, versions=0, generations=0, bytes=0)
 
 
@@ -603,14 +613,14 @@ def test_pruning_keeps_the_newest_or_the_given_checkpoints(memory):
     memory.update(1, "four")
 
     memory.prune(keep_checkpoints=[first, third])
-    assert [contents(memory.at(each)) for each in (first, third)] == [{1: "one"}, {1: "three"}]
+    assert [contents(memory.at(generation=each)) for each in (first, third)] == [{1: "one"}, {1: "three"}]
     with pytest.raises(CheckpointNotFoundError):
         memory.prune(keep_checkpoints=[second])
 
     memory.prune(keep_checkpoints=1)
-    assert contents(memory.at(third)) == {1: "three"}
+    assert contents(memory.at(generation=third)) == {1: "three"}
     with pytest.raises(CheckpointNotFoundError):
-        memory.at(first)
+        memory.at(generation=first)
 
     memory.prune(keep_checkpoints=0)
     assert versions(memory) == (1, 1)
@@ -624,7 +634,7 @@ def test_pruning_takes_nothing_from_the_limit_on(memory):
 
     memory.prune(before=3)
 
-    assert [contents(memory.at(generation)) for generation in (3, 4, 5)] == [{1: "1"}, {1: "2"}, {1: "3"}]
+    assert [contents(memory.at(generation=generation)) for generation in (3, 4, 5)] == [{1: "1"}, {1: "2"}, {1: "3"}]
     assert versions(memory) == (3, 3)
 
 
@@ -748,8 +758,8 @@ def test_a_memory_of_the_first_version_can_be_gone_back_in(tmp_path):
     held = Path("old.mv").read_bytes()
     with replaykit.open("old.mv", read_only=True) as memory:
         newest = memory.generation
-        assert contents(memory.at(newest)) == contents(memory)
-        assert len(memory.at(0)) == 0
+        assert contents(memory.at(generation=newest)) == contents(memory)
+        assert len(memory.at(generation=0)) == 0
         memory.fork("branch.mv").close()
     assert Path("old.mv").read_bytes() == held
     with replaykit.open("branch.mv") as branch:
@@ -767,12 +777,12 @@ def test_vectors_go_where_their_versions_go(memory):
     memory.update(1, "two")
     memory.put("three")
 
-    with memory.at(1)._frames._connection.reading() as connection:
+    with memory.at(generation=1)._frames._connection.reading() as connection:
         assert connection.execute("SELECT name, dimension FROM memory_embedder").get == ("small", 1)
-    assert vectors(memory.at(1)) == {1: b"\x01"}
-    with memory.fork("branch.mv", at=2) as branch:
+    assert vectors(memory.at(generation=1)) == {1: b"\x01"}
+    with memory.fork("branch.mv", generation=2) as branch:
         assert vectors(branch) == {1: b"\x01", 2: b"\x02"}
-    memory.restore(1)
+    memory.restore(generation=1)
     assert vectors(memory) == {1: b"\x01", 2: b"\x02", 3: b"\x03", 4: b"\x01"}
     memory.prune()
     assert vectors(memory) == {4: b"\x01"}
