@@ -10,7 +10,8 @@ from typing import Any
 
 import cbor2
 import pytest
-from hypothesis import given
+from effort import effort
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replaykit.errors import DamagedError, UsageError
@@ -108,7 +109,8 @@ def test_among_many_a_hostile_body_is_refused_as_it_is_alone(data: bytes) -> Non
     _demand_the_same([*good, data, *good])
 
 
-@given(st.lists(st.dictionaries(st.text("abcé"), VALUES), min_size=1), st.data())
+@settings(max_examples=effort(2_000))
+@given(st.lists(st.dictionaries(st.text("abcé"), VALUES), min_size=1, max_size=8), st.data())
 def test_bodies_that_end_in_another_place_are_refused(bodies: list[dict[str, Any]], data: st.DataObject) -> None:
     """Though together they are the same bytes: a body is one map, exactly."""
     encoded = [encode_body(body) for body in bodies]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import attrs
 import pytest
-from hypothesis import given
+from effort import effort
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import replaykit
@@ -60,6 +61,7 @@ def record(mv, before, calls):
     return session.result
 
 
+@settings(max_examples=effort(4_000))
 @given(st.lists(TEXTS, max_size=3), st.lists(CALLS, max_size=12))
 def test_an_untouched_memory_replays_wholly(before, calls):
     with replaykit.open(":memory:") as mv:
@@ -112,6 +114,7 @@ def differs(action, frames):
     return [frame and frame.content for frame in held] != list(texts)
 
 
+@settings(max_examples=effort(2_500))
 @given(st.lists(TEXTS, max_size=3), st.lists(CALLS, max_size=10), WRITES)
 def test_after_one_change_the_first_action_that_would_differ_is_named(before, calls, change):
     with replaykit.open(":memory:") as mv:

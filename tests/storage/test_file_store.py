@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 
 import attrs
 import pytest
+from effort import sampled
 
 import replaykit.errors
 from replaykit.errors import (
@@ -109,7 +110,7 @@ def test_every_truncation_leaves_a_prefix_or_a_typed_error(path: Path, tmp_path:
     whole = contents(path)
     cut = tmp_path / "cut.rpk"
     most = 0
-    for size in range(len(data)):
+    for size in sampled(range(len(data)), 60_000, [len(data) - 1]):
         cut.write_bytes(data[:size])
         try:
             found = contents(cut)
@@ -159,7 +160,7 @@ def test_every_bit_flip_is_detected(path: Path, tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     whole = contents(path)
     flipped = tmp_path / "flipped.rpk"
-    for position in range(len(data)):
+    for position in sampled(range(len(data)), 60_000):
         bit = 1 << position % 8
         data[position] ^= bit
         flipped.write_bytes(data)
