@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import attrs
 import pytest
 from effort import effort
@@ -14,6 +16,7 @@ from replaykit.errors import CheckpointNotFoundError, FrameNotFoundError, UsageE
 from replaykit.memory.engine import Engine
 from replaykit.playback.judging import judge
 from replaykit.playback.outcomes import Outcome, as_recorded
+from replaykit.testing.embedders import HashedNgrams
 
 TEXTS = st.lists(st.sampled_from(["red", "blue", "fox", "dog", "cat"]), min_size=1, max_size=4).map(" ".join)
 QUERIES = st.sampled_from(["red", "fox", "blue dog", "cat fox", "nothing"])
@@ -285,3 +288,55 @@ def test_secrets_in_frames_are_compared_as_they_were_recorded(mv):
         mv.find("key")
 
     assert mv.replay()
+
+
+def test_finds_by_meaning_replay_too(tmp_path):
+    with replaykit.open(tmp_path / "notes.mv", embedder=HashedNgrams()) as mv:
+        with mv.session("run"):
+            fox = mv.put("a red fox")
+            mv.put("a brown dog")
+            mv.find("foxes", mode="vec")
+            mv.find("fox dog")
+            mv.ask("what is red?", mode="hybrid")
+            mv.update(fox, "a white fox")
+            mv.find("white foxes", mode="vec", where={"lang": {"$exists": False}})
+        for base in ("now", "then"):
+            assert mv.replay("run", base=base), mv.replay("run", base=base).to_records()
+
+        mv.update(fox, "a grey wolf")
+        assert {3, 4} <= {item.at_sequence for item in mv.replay("run").divergences}
+        with mv.at(mv.get_session("run").actions[1]) as then, mv.fork(tmp_path / "b.mv") as branch:
+            assert [hit.text for hit in then.find("foxes", mode="vec")][0] == "a red fox"
+            assert branch.find("wolves", mode="vec")[0].frame_id == fox
+
+
+def test_streamed_and_awaited_asks_replay_by_their_answers(mv):
+    async def ask():
+        await mv.ask_async("what is red?")
+        return [piece async for piece in mv.ask_stream_async("what is red?")]
+
+    with mv.session("run"):
+        mv.put("The fox is red.")
+        list(mv.ask_stream("what is red?"))
+        asyncio.run(ask())
+    result = mv.replay("run")
+    assert (result.verdict, result.matched_actions) == ("passed", 4)
+
+    mv.update(1, "The fox is white, not red.")
+    assert [item.status for item in mv.replay("run").action_results] == ["mismatched"] * 4
+
+
+def test_a_callable_model_is_handed_over_and_context_can_be_frozen(mv):
+    def first_text(question, hits):
+        return hits[0].text
+
+    with mv.session("run"):
+        mv.put("The fox is red.")
+        mv.ask("what is red?", model=first_text)
+    assert mv.replay("run").verdict == "incomplete"
+    assert mv.replay("run", model=first_text)
+
+    mv.update(1, "The fox is red and white.")
+    assert mv.replay("run", model=first_text).mismatched_actions == 2
+    frozen = mv.replay("run", model=first_text, audit_mode=True, skip_puts=True)
+    assert frozen, frozen.to_records()
