@@ -108,7 +108,7 @@ def measured(folder: str, frames: int, rounds: int) -> tuple[dict[str, float], i
         memory.put_many(texts(min(10_000, frames - begin), chance))
     queries = [" ".join(chance.choices(memory.get(1 + number).content.split(), k=3)) for number in range(20)]
     then, expected = memory.generation, answers(memory, queries)
-    found = {"at, nothing later": best(rounds, lambda: memory.at(then))}
+    found = {"at, nothing later": best(rounds, lambda: memory.at(generation=then))}
     change(memory, CHANGES, chance)
     # Closed meanwhile: the system drops a process's locks on a file with the
     # first of its descriptors that is closed.
@@ -116,17 +116,17 @@ def measured(folder: str, frames: int, rounds: int) -> tuple[dict[str, float], i
     found["copy the file (shutil) and open"] = best(rounds, lambda: copied(path, other), removed(other))
     found["SQLite's backup and open"] = best(rounds, lambda: backed_up(path, other), removed(other))
     memory = replaykit.open(path)
-    found[f"at, {CHANGES:,} later changes"] = best(rounds, lambda: memory.at(then))
+    found[f"at, {CHANGES:,} later changes"] = best(rounds, lambda: memory.at(generation=then))
     found["fork of now"] = best(rounds, lambda: memory.fork(other), removed(other))
-    found[f"fork, {CHANGES:,} later changes"] = best(rounds, lambda: memory.fork(other, at=then), removed(other))
-    with memory.at(then) as view, memory.fork(other, at=then) as branch:
+    found[f"fork, {CHANGES:,} later changes"] = best(rounds, lambda: memory.fork(other, generation=then), removed(other))
+    with memory.at(generation=then) as view, memory.fork(other, generation=then) as branch:
         is_same = answers(view, queries) == expected == answers(branch, queries)
     removed(other)()
     found["checkpoint after 100 changes"], size = checkpoints(memory, path, rounds, chance)
     now = memory.generation
-    found[f"restore, {CHANGES:,} or more differ"] = best(1, lambda: memory.restore(then))
+    found[f"restore, {CHANGES:,} or more differ"] = best(1, lambda: memory.restore(generation=then))
     is_same = is_same and answers(memory, queries) == expected
-    found["restore, forth again"] = best(1, lambda: memory.restore(now))
+    found["restore, forth again"] = best(1, lambda: memory.restore(generation=now))
     found["prune all of it"] = best(1, lambda: memory.prune(keep_checkpoints=0))
     memory.close()
     return found, int(size), is_same
