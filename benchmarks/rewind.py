@@ -118,7 +118,9 @@ def measured(folder: str, frames: int, rounds: int) -> tuple[dict[str, float], i
     memory = replaykit.open(path)
     found[f"at, {CHANGES:,} later changes"] = best(rounds, lambda: memory.at(generation=then))
     found["fork of now"] = best(rounds, lambda: memory.fork(other), removed(other))
-    found[f"fork, {CHANGES:,} later changes"] = best(rounds, lambda: memory.fork(other, generation=then), removed(other))
+    found[f"fork, {CHANGES:,} later changes"] = best(
+        rounds, lambda: memory.fork(other, generation=then), removed(other)
+    )
     with memory.at(generation=then) as view, memory.fork(other, generation=then) as branch:
         is_same = answers(view, queries) == expected == answers(branch, queries)
     removed(other)()
