@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from replaykit.memory.memory import Memory
-    from replaykit.model import Lineage
+    from replaykit.memory.vectors import VectorStatus
 
-__all__ = ["fork", "lineage_in", "show_lineage"]
+__all__ = ["fork", "memory_in", "show_memory"]
 
 
 @click.command()
@@ -76,15 +76,17 @@ def _checkpoint(memory: Memory, number: str, which: str) -> Any:
     raise CheckpointNotFoundError(number)
 
 
-def lineage_in(location: str) -> Lineage | None:
-    """Return the lineage of the memory in the store at *location*, None where there is no memory."""
+def memory_in(location: str) -> dict[str, Any] | None:
+    """Return what the memory in the store at *location* holds and where it comes from; None where there is none."""
     from replaykit.memory.engine import Engine
 
     if not os.path.isfile(location):
         return None
     try:
         with Engine(location, create=False, read_only=True) as engine:
-            return engine.lineage
+            vectors = engine.vector_status()
+            held = {"frames": len(engine), "generation": engine.generation, "vectors": vectors}
+            return {"memory": held, "lineage": engine.lineage}
     except NotAStoreError:
         return None
 
@@ -97,13 +99,18 @@ def _show_fork(out: Console, memory: str, facts: dict[str, Any]) -> None:
     out.print(printable(said, keep_lines=False), soft_wrap=True)
 
 
-def show_lineage(out: Console, lineage: Lineage) -> None:
-    """Print which memory it is, where it comes from, and its forks, a line each."""
+def show_memory(out: Console, facts: dict[str, Any]) -> None:
+    """Print what a memory holds, which one it is, where it comes from, and its forks, a line each."""
     from rich.text import Text
 
     from replaykit.cli.plain_text import printable
 
-    rows = [("memory", str(lineage.memory_id))]
+    held, lineage = facts["memory"], facts["lineage"]
+    rows = [
+        ("frames", f"{held['frames']:,} at generation {held['generation']:,}"),
+        ("vectors", _vectors_line(held["vectors"])),
+        ("memory", str(lineage.memory_id)),
+    ]
     if lineage.parent_id is not None:
         at = f"generation {lineage.forked_at} of {lineage.parent_path} ({lineage.parent_id})"
         rows.append(("forked from", at))
@@ -111,3 +118,10 @@ def show_lineage(out: Console, lineage: Lineage) -> None:
         rows.append(("" if number else "forks", f"{known.path} at generation {known.forked_at} ({known.memory_id})"))
     for label, value in rows:
         out.print(Text.assemble((f"{label:<16}", "dim"), printable(value, keep_lines=False)), soft_wrap=True)
+
+
+def _vectors_line(vectors: VectorStatus) -> str:
+    if vectors.embedder is None:
+        return "none"
+    lacking = f", {vectors.lacking:,} lacking: mv.reembed()" if vectors.lacking else ""
+    return f"{vectors.stored:,} of {vectors.embedder}, {vectors.dimension} numbers each{lacking}"

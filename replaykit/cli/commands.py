@@ -9,7 +9,7 @@ import click
 
 from replaykit._version import __version__
 from replaykit.cli.bisect import bisect
-from replaykit.cli.branching import fork, lineage_in, show_lineage
+from replaykit.cli.branching import fork, memory_in, show_memory
 from replaykit.cli.care import compact, delete, doctor, recover, verify
 from replaykit.cli.diff import diff
 from replaykit.cli.replay import replay
@@ -110,17 +110,17 @@ def info(store: str | None, as_json: bool) -> None:
         summaries = recording.list_sessions()
     with progress_bar("reading") as progress:
         diagnosis = diagnose(location, progress=progress)
-    facts, lineage = _facts(diagnosis, summaries), lineage_in(location)
+    facts, memory = _facts(diagnosis, summaries), memory_in(location)
     if as_json:
         from replaykit.cli.as_json import dump
 
-        click.echo(dump({**facts, "lineage": lineage}))
+        click.echo(dump({**facts, **(memory or {"memory": None, "lineage": None})}))
         return
     from replaykit.cli.render import console, show_info
 
     show_info(console(), facts)
-    if lineage is not None:
-        show_lineage(console(), lineage)
+    if memory is not None:
+        show_memory(console(), memory)
 
 
 def _facts(diagnosis: Diagnosis, summaries: Sequence[SessionSummary]) -> dict[str, Any]:
