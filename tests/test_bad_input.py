@@ -450,3 +450,14 @@ def test_nothing_of_this_warns_or_prints(mv: replaykit.Memory, capfd: pytest.Cap
 
     assert caught == []
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_memvid_memory_given_to_open_says_what_to_do(tmp_path: Path) -> None:
+    """It is wrapped, not opened; no byte of it changes."""
+    path = tmp_path / "memory.mv2"
+    path.write_bytes(b"MV2\x00\x01\x02" + bytes(1000))
+    before = path.read_bytes()
+
+    with pytest.raises(replaykit.errors.NotAStoreError, match=r"replaykit\.wrap"):
+        replaykit.open(path)
+    assert path.read_bytes() == before

@@ -45,6 +45,7 @@ _BUSY_PAUSE_S = 0.002
 
 _TABLES = ("replaykit_meta", "replaykit_part", "replaykit_session")
 _HEADER = b"SQLite format 3\x00"
+_MEMVID = b"MV2\x00"
 _APPLICATION_ID_AT = 68
 
 
@@ -210,6 +211,12 @@ def _is_empty_or_ours(path: str, handle: int, *, read_only: bool) -> bool:
         if read_only:
             raise ReadOnlyError(f"{path} is empty: open it for writing first")
         return True
+    if header.startswith(_MEMVID):
+        raise NotAStoreError(
+            path,
+            "it is a memvid memory. Open it with memvid_sdk, and record what it does with "
+            "replaykit.wrap(memory, store='runs.rpk'); replaykit.load is what reads recordings",
+        )
     if header[: len(_HEADER)] != _HEADER:
         raise NotAStoreError(path, "it is no SQLite database")
     found = int.from_bytes(header[_APPLICATION_ID_AT : _APPLICATION_ID_AT + 4], "big")
