@@ -9,9 +9,10 @@ time.
 from __future__ import annotations
 
 import difflib
-from bisect import bisect_left
 from collections import Counter, defaultdict, deque
 from collections.abc import Hashable, Iterator, Sequence
+
+from replaykit.playback.subsequences import longest_ascending
 
 __all__ = ["Pair", "align"]
 
@@ -65,27 +66,7 @@ def _anchors(
         for at in range(begin, first_end)
         if in_first[first[at]] == 1 and in_second[first[at]] == 1
     ]
-    return _longest_rising(once)
-
-
-def _longest_rising(pairs: Sequence[Pair]) -> list[Pair]:
-    tails: list[int] = []
-    tail_at: list[int] = []
-    before: list[int] = []
-    for at, (_, place) in enumerate(pairs):
-        length = bisect_left(tails, place)
-        before.append(tail_at[length - 1] if length else -1)
-        if length == len(tails):
-            tails.append(place)
-            tail_at.append(at)
-        else:
-            tails[length], tail_at[length] = place, at
-    rising = []
-    current = tail_at[-1] if tail_at else -1
-    while current >= 0:
-        rising.append(pairs[current])
-        current = before[current]
-    return rising[::-1]
+    return [once[at] for at in longest_ascending([place for _, place in once], strictly=True)]
 
 
 def _between(first: Sequence[Hashable], second: Sequence[Hashable], begin: Pair, end: Pair) -> Iterator[Pair]:

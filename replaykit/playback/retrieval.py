@@ -17,6 +17,7 @@ import attrs
 
 from replaykit.model import FrameId
 from replaykit.playback.hits import FoundHit
+from replaykit.playback.subsequences import longest_ascending
 
 __all__ = ["Move", "Order", "RetrievalDiff", "ScoreDrift", "kendall_tau", "rank_biased_overlap", "retrieval_diff"]
 
@@ -138,7 +139,7 @@ def _moves(
     is_loose: bool,
 ) -> tuple[Move, ...]:
     places = _tied_places(recorded) if is_loose else list(range(len(recorded)))
-    stays = _longest_ascending([places[recorded_at[key]] for key in common])
+    stays = set(longest_ascending([places[recorded_at[key]] for key in common]))
     return tuple(
         Move(id=key[0], recorded_rank=recorded_at[key] + 1, seen_rank=seen_at[key] + 1)
         for at, key in enumerate(common)
@@ -153,27 +154,6 @@ def _tied_places(hits: Sequence[FoundHit]) -> list[int]:
         is_tied = at > 0 and hit.score is not None and hit.score == hits[at - 1].score
         places.append(places[-1] if is_tied else at)
     return places
-
-
-def _longest_ascending(places: Sequence[int]) -> set[int]:
-    """Return the indexes of a longest part of *places* that never descends."""
-    tails: list[int] = []
-    tail_at: list[int] = []
-    before: list[int | None] = []
-    for at, place in enumerate(places):
-        length = bisect_right(tails, place)
-        before.append(tail_at[length - 1] if length else None)
-        if length == len(tails):
-            tails.append(place)
-            tail_at.append(at)
-        else:
-            tails[length], tail_at[length] = place, at
-    kept: set[int] = set()
-    current = tail_at[-1] if tail_at else None
-    while current is not None:
-        kept.add(current)
-        current = before[current]
-    return kept
 
 
 def kendall_tau(places: Sequence[int]) -> float:
