@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from replaykit.errors import FrameNotFoundError
-from replaykit.memory import duplicates
+from replaykit.memory import demands, duplicates
 from replaykit.memory.fields import Fields, restored, stored
 from replaykit.memory.schema import FOREVER, State, load_state, save_state
 from replaykit.memory.state_hash import add, element, remove
@@ -117,7 +117,9 @@ def versions_without_vector(connection: apsw.Connection, after: int, limit: int)
     rows = connection.execute(
         f"{_VERSION_SQL} WHERE version_id > ? AND {without} ORDER BY version_id LIMIT ?", (after, limit)
     )
-    return [_version(row) for row in rows]
+    found = [_version(row) for row in rows]
+    demands.ascending([version.version_id for version in found], "the id of a version", after=after)
+    return found
 
 
 _IDS_SQL = "SELECT frame_id FROM memory_versions WHERE until > ? AND since <= ?"
@@ -126,7 +128,7 @@ _IDS_SQL = "SELECT frame_id FROM memory_versions WHERE until > ? AND since <= ?"
 def frame_ids(connection: apsw.Connection, generation: int) -> list[int]:
     """Return the ids of all frames that were live at *generation*, ascending."""
     rows = connection.execute(f"{_IDS_SQL} ORDER BY frame_id", (generation, generation))
-    return [frame_id for (frame_id,) in rows]
+    return demands.wholes([frame_id for (frame_id,) in rows], "the id of a frame")
 
 
 def frame_ids_after(connection: apsw.Connection, generation: int, after: int, limit: int) -> list[int]:
@@ -134,14 +136,20 @@ def frame_ids_after(connection: apsw.Connection, generation: int, after: int, li
     rows = connection.execute(
         f"{_IDS_SQL} AND frame_id > ? ORDER BY frame_id LIMIT ?", (generation, generation, after, limit)
     )
-    return [frame_id for (frame_id,) in rows]
+    return demands.ascending([frame_id for (frame_id,) in rows], "the id of a frame", after=after)
 
 
 def live_hashes(connection: apsw.Connection) -> Iterator[tuple[int, bytes, str]]:
     """Yield id, hash of the fields and metadata (JSON) of each live frame, by ascending id."""
-    yield from connection.execute(
+    rows = connection.execute(
         "SELECT frame_id, fields_hash, metadata FROM memory_versions WHERE until = ? ORDER BY frame_id", (FOREVER,)
     )
+    for frame_id, fields_hash, metadata in rows:
+        yield (
+            demands.whole(frame_id, "the id of a frame"),
+            demands.blob(fields_hash, "the hash of a frame", size=32),
+            demands.text(metadata, "the metadata of a frame"),
+        )
 
 
 def as_id(frame_id: object) -> int:
@@ -156,21 +164,21 @@ def as_id(frame_id: object) -> int:
 
 
 def _version(row: Any) -> Version:
-    *key, is_text, title, uri, metadata, content = row
+    *key, is_text, title, uri, metadata, content = demands.columns(row, 11, "a version of a frame")
     version_id, frame_id, since, created_ns, fields_hash, content_id = key
     fields = Fields(
-        content=restored(content) if is_text else content,
+        content=restored(content) if is_text else demands.blob(content, "a content of bytes"),
         title=None if title is None else restored(title),
         uri=None if uri is None else restored(uri),
-        metadata=metadata,
+        metadata=demands.text(metadata, "the metadata of a frame"),
     )
     return Version(
-        version_id=version_id,
-        frame_id=frame_id,
-        since=since,
-        created_ns=created_ns,
-        fields_hash=fields_hash,
-        content_id=content_id,
+        version_id=demands.whole(version_id, "the id of a version"),
+        frame_id=demands.whole(frame_id, "the id of a frame"),
+        since=demands.whole(since, "the generation of a version"),
+        created_ns=demands.whole(created_ns, "the time of a frame", least=-(2**63), below=2**63),
+        fields_hash=demands.blob(fields_hash, "the hash of a frame", size=32),
+        content_id=demands.whole(content_id, "the id of a content"),
         fields=fields,
     )
 

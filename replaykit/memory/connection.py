@@ -255,13 +255,33 @@ def _transaction(connection: apsw.Connection, begin: str) -> Iterator[None]:
 
 @contextmanager
 def translated(path: str) -> Iterator[None]:
-    """Let SQLite's errors in the block leave as errors of ours about *path*."""
+    """Let SQLite's errors in the block leave as errors of ours about *path*, which what `demands` refuses lacks."""
     import apsw
 
     try:
         yield
     except apsw.Error as error:
         raise _as_ours(error, path) from error
+    except DamagedError as error:
+        if error.path:
+            raise
+        raise DamagedError(path, error.offset, error.reason) from error
+    except UnicodeDecodeError as error:
+        if not _is_of_a_row(error):
+            raise
+        raise DamagedError(path, 0, "a text in it is no Unicode") from error
+
+
+def _is_of_a_row(error: UnicodeDecodeError) -> bool:
+    """Return whether it was raised where a row is read, not by what a caller gave us to call."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    if at is None:
+        return False
+    # Where SQLite calls back, apsw itself is the innermost place.
+    is_apsw = at.tb_frame.f_code.co_filename.endswith(".c")
+    return is_apsw or str(at.tb_frame.f_globals.get("__name__")).startswith(f"{__package__}.")
 
 
 def _as_ours(error: apsw.Error, path: str) -> ReplaykitError:

@@ -16,7 +16,7 @@ import attrs
 from replaykit.memory import state_hash
 from replaykit.memory.changes import Version
 from replaykit.memory.history import came_after, demand_kept, ended_after, has_table, live_ids, next_id_at, versions_of
-from replaykit.memory.schema import FOREVER, PRUNED_TABLE, VECTOR_TABLES, create
+from replaykit.memory.schema import FOREVER, PRUNED_TABLE, VECTOR_TABLES, create, load_state
 from replaykit.storage.database import attach_file, open_blank
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def fill(target: apsw.Connection, generation: int, *, with_history: bool) -> Non
 
 
 def _present(target: apsw.Connection) -> int:
-    return int(target.execute(f"SELECT generation FROM {_ORIGIN}.memory_state").get)  # noqa: S608 - our own word
+    return load_state(target, schema=_ORIGIN).generation
 
 
 @contextmanager
@@ -172,14 +172,13 @@ def _make_index(target: apsw.Connection, generation: int) -> _Sums:
     """Fill the index and return the sums, in whichever of two ways is shorter."""
     gone = came_after(target, generation, schema=_ORIGIN)
     back = ended_after(target, generation, schema=_ORIGIN)
-    count, frames, index = target.execute(
-        f"SELECT frame_count, frames_hash, index_hash FROM {_ORIGIN}.memory_state"  # noqa: S608 - our own word
-    ).get
+    now = load_state(target, schema=_ORIGIN)
+    count = now.frame_count
     if len(gone) + len(back) > count - len(gone) + len(back):
         sums = _Sums()
         _add(target, sums, versions_of(target, live_ids(target)))
         return sums
-    sums = _Sums(count, state_hash.from_bytes(frames), state_hash.from_bytes(index))
+    sums = _Sums(count, now.frames_hash, now.index_hash)
     _copy_index(target)
     # In this order, since a frame is in the index once.
     _remove(target, sums, versions_of(target, gone, schema=_ORIGIN))

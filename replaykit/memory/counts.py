@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from replaykit.memory import demands
 from replaykit.memory.schema import FOREVER, State
 
 if TYPE_CHECKING:
@@ -88,8 +89,10 @@ def _only_added(connection: apsw.Connection, before: State, now: State) -> bool:
 def _counted(connection: apsw.Connection, phrase: str) -> int:
     term = _single_term(connection, phrase)
     if term is not None and connection.table_exists("temp", _TERMS.removeprefix("temp.")):
-        return int(connection.execute(_TERM_SQL, (term,)).get or 0)
-    return int(connection.execute(_COUNT_SQL, (phrase,)).get)
+        found = connection.execute(_TERM_SQL, (term,)).get or 0
+    else:
+        found = connection.execute(_COUNT_SQL, (phrase,)).get
+    return demands.whole(found, "the number of frames with a word")
 
 
 def _single_term(connection: apsw.Connection, phrase: str) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from replaykit.memory import demands
 from replaykit.memory.schema import DUPLICATES_INDEX, FOREVER
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ def make_index(connection: apsw.Connection) -> None:
 
 def twin_of(connection: apsw.Connection, fields_hash: bytes) -> int | None:
     """Return the lowest id of the live frames with *fields_hash*, None if there is none."""
-    found: int | None = connection.execute(
+    found = connection.execute(
         f"SELECT min(frame_id) FROM memory_versions INDEXED BY memory_by_fields WHERE fields_hash = ? AND {_LIVE}",  # noqa: S608 - a number of ours
         (fields_hash,),
     ).get
-    return found
+    return demands.whole_or_none(found, "the id of a frame")

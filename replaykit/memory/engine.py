@@ -15,12 +15,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from replaykit.errors import FrameNotFoundError, UsageError
-from replaykit.memory import changes, erasing, state_hash
+from replaykit.memory import changes, demands, erasing, state_hash
 from replaykit.memory.asking.asking import Asking
 from replaykit.memory.asking.models import ModelChoice
 from replaykit.memory.asking.options import AskOptions
 from replaykit.memory.changes import Change, Version, changing, live_version
-from replaykit.memory.connection import Connection
+from replaykit.memory.connection import Connection, translated
 from replaykit.memory.embedders import embedder_of
 from replaykit.memory.fields import Fields, checked
 from replaykit.memory.forking import fork, past
@@ -176,7 +176,9 @@ class Engine:
         computed: dict[str, bytes | None] = {}
         if self._retrieval.embedder is not None:
             before = self._live(frame_id).fields
-            computed = self._retrieval.vectors_of_update(before, _updated(before, given))
+            with translated(self.path):
+                after = _updated(before, given)
+            computed = self._retrieval.vectors_of_update(before, after)
         with self._writing() as change:
             old = self._live(frame_id)
             fields = _updated(old.fields, given)
@@ -546,9 +548,16 @@ def _updated(old: Fields, given: Mapping[str, Any]) -> Fields:
 
 def _hits(connection: apsw.Connection, found: list[Scored], query_words: tuple[str, ...]) -> tuple[Hit, ...]:
     return tuple(
-        _hit(live_version(connection, scored.frame_id).fields, scored, number, query_words)
+        _hit(_found_fields(connection, scored.frame_id), scored, number, query_words)
         for number, scored in enumerate(found, 1)
     )
+
+
+def _found_fields(connection: apsw.Connection, frame_id: int) -> Fields:
+    try:
+        return live_version(connection, frame_id).fields
+    except FrameNotFoundError as error:
+        raise demands.damage(f"the index has frame {frame_id}, and the memory does not") from error
 
 
 def _hit(fields: Fields, scored: Scored, number: int, query_words: tuple[str, ...]) -> Hit:

@@ -19,6 +19,7 @@ from blake3 import blake3
 
 from replaykit.errors import FrameNotFoundError, ReplaykitError, StorageError, UsageError
 from replaykit.logs import get_logger
+from replaykit.memory import demands
 from replaykit.memory.changes import Change, as_id, changing, is_live, live_version
 from replaykit.memory.connection import Connection
 from replaykit.memory.schema import FOREVER, load_generation, load_state
@@ -115,6 +116,9 @@ def _origin(database: apsw.Connection, frame_id: int) -> _Origin:
     ).get
     erased = database.execute("SELECT min(since) FROM memory_erasures WHERE frame_id = ?", (frame_id,)).get
     known = [generation for generation in (since, erased) if generation is not None]
+    demands.wholes(known, "the generation of a version")
+    if created_ns is not None:
+        demands.wholes([created_ns], "the time of a frame")
     return _Origin(frame_id, min(known, default=FOREVER), created_ns)
 
 
@@ -147,7 +151,7 @@ def _ended(database: apsw.Connection, change: Change, frame_id: int) -> Iterator
         "SELECT version_id, content_id, frame_id, since, until FROM memory_versions WHERE frame_id = ? ORDER BY since",
         (frame_id,),
     )
-    yield from (_Row(*row) for row in list(rows))
+    yield from (_Row(*demands.wholes(list(row), "a number of a version")) for row in list(rows))
 
 
 @attrs.frozen
@@ -182,9 +186,12 @@ def _leave_hashes(database: apsw.Connection, frame_ids: Sequence[int], versions:
     database.executemany(
         "UPDATE memory_erasures SET erased_ns = ? WHERE frame_id = ?", [(_UNFINISHED, each) for each in frame_ids]
     )
-    key = database.execute("SELECT hash_key FROM memory_identity").get
+    key = demands.blob(database.execute("SELECT hash_key FROM memory_identity").get, "its key of hashes", size=32)
     for row in versions:
-        content = database.execute("SELECT content FROM memory_contents WHERE content_id = ?", (row.content_id,)).get
+        content = demands.text_or_blob(
+            database.execute("SELECT content FROM memory_contents WHERE content_id = ?", (row.content_id,)).get,
+            "a content",
+        )
         data = content.encode() if isinstance(content, str) else content
         database.execute(
             "INSERT INTO memory_erasures VALUES (?, ?, ?, ?, ?)",

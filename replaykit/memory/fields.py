@@ -10,6 +10,7 @@ import attrs
 from blake3 import blake3
 
 from replaykit.errors import UsageError
+from replaykit.memory import demands
 from replaykit.memory.script import spaced
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "PLAIN_OF",
     "Fields",
     "checked",
+    "decoded_metadata",
     "encode_metadata",
     "is_text_or_none",
     "restored",
@@ -59,8 +61,8 @@ class Fields:
         return spaced(self.title or ""), spaced(self.text)
 
     def metadata_map(self) -> dict[str, Any]:
-        """Return the metadata as a new dict."""
-        return {} if self.metadata == "{}" else dict(json.loads(self.metadata))
+        """Return the metadata as a new dict; DamagedError where what was stored is none."""
+        return {} if self.metadata == "{}" else decoded_metadata(self.metadata)
 
 
 def checked(content: object, *, title: object = None, uri: object = None, metadata: object = None) -> Fields:
@@ -137,6 +139,17 @@ def encode_metadata(metadata: object) -> str:
     raise UsageError("metadata cannot be stored: a text in it has surrogate pairs that are not joined")
 
 
+def decoded_metadata(text: str) -> dict[str, Any]:
+    """Return stored metadata as a new dict, else raise DamagedError."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise demands.damage("the metadata of a frame is no JSON") from error
+    if type(found) is not dict:
+        raise demands.damage("the metadata of a frame is no map")
+    return found
+
+
 def _plain(value: object, where: str, depth: int) -> Any:
     if value is None or isinstance(value, bool):
         return value
@@ -173,8 +186,12 @@ def stored(text: str) -> str | bytes:
 
 
 def restored(value: str | bytes) -> str:
-    """Return the text whose stored form is *value*."""
-    return value if isinstance(value, str) else value.decode("utf-8", "surrogatepass")
+    """Return the text whose stored form is *value*; DamagedError where it is that of none."""
+    form = demands.text_or_blob(value, "a text of a frame")
+    try:
+        return form if isinstance(form, str) else form.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        raise demands.damage("a text of a frame is no Unicode") from error
 
 
 def _hash_of(*parts: str | bytes | None) -> bytes:

@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from replaykit.errors import UsageError
-from replaykit.memory.fields import PLAIN_OF
+from replaykit.memory import demands
+from replaykit.memory.fields import PLAIN_OF, decoded_metadata
 
 __all__ = ["MAX_FILTER_DEPTH", "MAX_FILTER_PARTS", "Filter", "compile_filter"]
 
@@ -51,6 +52,7 @@ class Filter:
 
     def __call__(self, metadata: str) -> bool:
         """Return whether the metadata, as JSON with ordered keys and no blanks, fits."""
+        demands.text(metadata, "the metadata of a frame")
         for alternatives in self._fragments:
             if not any(fragment in metadata for fragment in alternatives):
                 return False
@@ -58,7 +60,7 @@ class Filter:
         if decided is None:
             if len(self._decided) >= _REMEMBERED:
                 self._decided.clear()
-            decided = self._decided[metadata] = self._test(json.loads(metadata))
+            decided = self._decided[metadata] = self._test(decoded_metadata(metadata))
         return decided
 
 

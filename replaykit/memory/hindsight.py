@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from replaykit.errors import FrameNotFoundError
+from replaykit.memory import demands
 from replaykit.memory.changes import Change, Version, changing, is_live, live_version, version_at
 from replaykit.memory.connection import Connection
 from replaykit.memory.forking import private_branch
@@ -91,7 +92,8 @@ class Hindsight:
             "UNION SELECT frame_id FROM memory_versions WHERE until > ? AND until <= ?",
             (begin, end, low, high),
         )
-        return sorted(frame_id for (frame_id,) in rows if frame_id not in self._changed)
+        found = demands.wholes([frame_id for (frame_id,) in rows], "the id of a frame")
+        return sorted(frame_id for frame_id in found if frame_id not in self._changed)
 
     def _go_to(self, connection: apsw.Connection, change: Change, generation: int, frame_ids: list[int]) -> None:
         for frame_id in frame_ids:

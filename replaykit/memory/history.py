@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from replaykit.errors import CheckpointNotFoundError, UsageError
-from replaykit.memory import state_hash
+from replaykit.memory import demands, state_hash
 from replaykit.memory.changes import Version, versions
-from replaykit.memory.schema import FOREVER, load_generation
+from replaykit.memory.schema import FOREVER, load_frames_hash, load_generation, load_state
 from replaykit.model import Checkpoint, ReplayAction
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _nearest(connection: apsw.Connection, condition: str, generation: int, schem
 
 
 def _refusal(connection: apsw.Connection, generation: int, schema: str = "main") -> str:
-    present = connection.execute(f"SELECT generation FROM {schema}.memory_state").get  # noqa: S608 - our own word
+    present = load_state(connection, schema=schema).generation
     if not 0 <= generation <= present:
         return f"There is no generation {generation}: this memory is at generation {present}"
     near = [_nearest(connection, condition, generation, schema) for condition in ("< ?", "> ?")]
@@ -183,7 +183,7 @@ def last_change(connection: apsw.Connection, frame_id: object, since: int) -> st
     ).get
     if row is None:
         return None
-    begun, ended = row
+    begun, ended = demands.wholes(list(row), "the generation of a version")
     if since < ended < FOREVER:
         return f"deleted at generation {ended}"
     if begun <= since:
@@ -207,6 +207,7 @@ def changes_at(connection: apsw.Connection, before: int, generation: int) -> Ite
         (before, generation),
     ).fetchall()
     for frame_id, begun, ended in rows:
+        demands.whole(frame_id, "the id of a frame")
         yield f"frame {frame_id} was {'updated' if begun and ended else 'put' if begun else 'deleted'}"
 
 
@@ -249,10 +250,12 @@ def first_version_after(connection: apsw.Connection, generation: int, *, schema:
     # Ids of versions ascend with their generations.
     sql = f"SELECT version_id, since FROM {schema}.memory_versions WHERE version_id >= ? "  # noqa: S608 - our own word
     low = 0
-    high = 1 + (connection.execute(f"SELECT max(version_id) FROM {schema}.memory_versions").get or -1)  # noqa: S608
+    last = connection.execute(f"SELECT max(version_id) FROM {schema}.memory_versions").get  # noqa: S608
+    high = 1 + demands.whole(-1 if last is None else last, "the id of a version", least=-1)
     while low < high:
         middle = (low + high) // 2
-        version_id, since = connection.execute(f"{sql} ORDER BY version_id LIMIT 1", (middle,)).get
+        row = connection.execute(f"{sql} ORDER BY version_id LIMIT 1", (middle,)).get
+        version_id, since = demands.wholes([*demands.columns(row, 2, "a version")], "the generation of a version")
         if since > generation:
             high = middle
         else:
@@ -262,16 +265,22 @@ def first_version_after(connection: apsw.Connection, generation: int, *, schema:
 
 def hash_at(connection: apsw.Connection, generation: int) -> int:
     """Return the sum over the frames that were live at *generation*; takes as long as there are later changes."""
-    total = state_hash.from_bytes(connection.execute("SELECT frames_hash FROM memory_state").get)
+    total = load_frames_hash(connection)
     if generation >= load_generation(connection):
         return total
     sql = "SELECT frame_id, fields_hash FROM memory_versions WHERE "
     first = first_version_after(connection, generation)
     for row in connection.execute(sql + _CAME_AFTER, (first,)):
-        total = state_hash.remove(total, state_hash.element(*row))
+        total = state_hash.remove(total, _element(*row))
     for row in connection.execute(sql + _ENDED_AFTER, (generation, generation)):
-        total = state_hash.add(total, state_hash.element(*row))
+        total = state_hash.add(total, _element(*row))
     return total
+
+
+def _element(frame_id: object, fields_hash: object) -> int:
+    return state_hash.element(
+        demands.whole(frame_id, "the id of a frame"), demands.blob(fields_hash, "the hash of a frame", size=32)
+    )
 
 
 def next_id_at(connection: apsw.Connection, generation: int, *, schema: str = "main") -> int:
@@ -286,9 +295,10 @@ def next_id_at(connection: apsw.Connection, generation: int, *, schema: str = "m
         "ORDER BY frame_id DESC LIMIT 1",
         (generation,),
     ).get
-    bindings: tuple[Any, ...] = (first_version_after(connection, generation, schema=schema), highest or 0)
+    highest = demands.whole(highest or 0, "the id of a frame")
+    bindings: tuple[Any, ...] = (first_version_after(connection, generation, schema=schema), highest)
     later = connection.execute(
         f"SELECT min(frame_id) FROM {schema}.memory_versions WHERE version_id >= ? AND frame_id > ?",  # noqa: S608
         bindings,
     ).get
-    return int(later or connection.execute(f"SELECT next_id FROM {schema}.memory_state").get)  # noqa: S608
+    return demands.whole(later, "the id of a frame") if later else load_state(connection, schema=schema).next_id

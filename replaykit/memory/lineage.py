@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from replaykit.errors import DamagedError
+from replaykit.memory import demands
 from replaykit.model import KnownFork, Lineage
 
 if TYPE_CHECKING:
@@ -23,25 +24,35 @@ def lineage_of(connection: apsw.Connection, path: str) -> Lineage:
     """
     try:
         return _lineage(connection)
-    except (TypeError, ValueError) as error:
-        raise DamagedError(path, 0, "what it says of its parent and its forks makes no sense") from error
+    except DamagedError as error:
+        reason = f"what it says of its parent and its forks makes no sense: {error.reason}"
+        raise DamagedError(path, 0, reason) from error
 
 
 def _lineage(connection: apsw.Connection) -> Lineage:
-    memory_id, parent_id, parent_path, forked_at, forked_ns = connection.execute(
-        "SELECT memory_id, parent_id, parent_path, forked_at, forked_ns FROM memory_identity"
-    ).get
+    row = connection.execute("SELECT memory_id, parent_id, parent_path, forked_at, forked_ns FROM memory_identity").get
+    memory_id, parent_id, parent_path, forked_at, forked_ns = demands.columns(row, 5, "its identity")
     forks = connection.execute(
         "SELECT fork_id, path, forked_at, forked_ns FROM memory_forks ORDER BY forked_ns, fork_id"
     )
     return Lineage(
-        memory_id=UUID(bytes=memory_id),
-        parent_id=None if parent_id is None else UUID(bytes=parent_id),
-        parent_path=parent_path,
-        forked_at=forked_at,
-        forked_ns=forked_ns,
-        forks=tuple(
-            KnownFork(memory_id=UUID(bytes=fork_id), path=path, forked_at=at, forked_ns=ns)
-            for fork_id, path, at, ns in forks
-        ),
+        memory_id=_uuid(memory_id),
+        parent_id=None if parent_id is None else _uuid(parent_id),
+        parent_path=None if parent_path is None else demands.text(parent_path, "the path of its parent"),
+        forked_at=demands.whole_or_none(forked_at, "the generation that it was forked at"),
+        forked_ns=demands.whole_or_none(forked_ns, "the time at which it was forked"),
+        forks=tuple(_known_fork(*fork) for fork in forks),
     )
+
+
+def _known_fork(fork_id: object, path: object, forked_at: object, forked_ns: object) -> KnownFork:
+    return KnownFork(
+        memory_id=_uuid(fork_id),
+        path=demands.text(path, "the path of a fork"),
+        forked_at=demands.whole(forked_at, "the generation of a fork"),
+        forked_ns=demands.whole(forked_ns, "the time of a fork"),
+    )
+
+
+def _uuid(stored: object) -> UUID:
+    return UUID(bytes=demands.blob(stored, "the id of a memory", size=16))

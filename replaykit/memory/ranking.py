@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
+from replaykit.memory import demands
+
 if TYPE_CHECKING:
     import apsw
 
@@ -324,7 +326,10 @@ class _Search:
         return visit
 
     def _average(self, row: apsw.FTS5ExtensionApi) -> tuple[float, float]:
-        average = row.column_total_size() / row.row_count
+        words, rows = row.column_total_size(), row.row_count
+        if words <= 0 or rows <= 0:
+            raise demands.damage("the index has a row, and counts none")
+        average = words / rows
         self._lengths = _K1 * (1 - _B), _K1 * _B / average
         return self._lengths
 

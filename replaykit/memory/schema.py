@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from replaykit.errors import DamagedError, UnsupportedVersionError
-from replaykit.memory import state_hash
+from replaykit.memory import demands, state_hash
 
 if TYPE_CHECKING:
     import apsw
@@ -43,6 +43,7 @@ __all__ = [
     "demand_readable",
     "has_generation",
     "has_tables",
+    "load_frames_hash",
     "load_generation",
     "load_state",
     "prepare",
@@ -214,7 +215,7 @@ def demand_readable(connection: apsw.Connection, path: str) -> int:
     """
     _demand_own(connection, path, "memory_state")
     found = connection.execute("SELECT version FROM memory_state").get
-    if not isinstance(found, int):
+    if type(found) is not int or found < 1:
         raise DamagedError(path, 0, "the memory's state is missing")
     if found > VERSION:
         raise UnsupportedVersionError(path, found, VERSION)
@@ -253,10 +254,18 @@ def upgrade(connection: apsw.Connection) -> None:
     with _transaction(connection):
         if connection.execute("SELECT version FROM memory_state").get >= VERSION:
             return
+        _demand_few_generations(connection)
         for statement in (*_HISTORY_TABLES, _TIMES_OF_OLD_GENERATIONS):
             connection.execute(statement)
         _give_identity(connection)
         connection.execute("UPDATE memory_state SET version = ?", (VERSION,))
+
+
+def _demand_few_generations(connection: apsw.Connection) -> None:
+    # A row is made for each: a number that no writes led to would fill the disk.
+    versions = connection.execute("SELECT count(*) FROM memory_versions").get
+    if load_generation(connection) > 2 * versions:
+        raise demands.damage("the number of its generations")
 
 
 def _give_identity(connection: apsw.Connection) -> None:
@@ -279,7 +288,7 @@ def _transaction(connection: apsw.Connection) -> Iterator[None]:
 
 def load_generation(connection: apsw.Connection) -> int:
     """Return the present generation."""
-    return int(connection.execute("SELECT generation FROM memory_state").get)
+    return demands.whole(connection.execute("SELECT generation FROM memory_state").get, "the number of its generation")
 
 
 def has_generation(connection: apsw.Connection, generation: int) -> bool:
@@ -287,23 +296,38 @@ def has_generation(connection: apsw.Connection, generation: int) -> bool:
     return bool(connection.execute("SELECT 1 FROM memory_generations WHERE generation = ?", (generation,)).get)
 
 
-def load_state(connection: apsw.Connection) -> State:
-    """Return the present state."""
-    generation, next_id, frame_count, frames_hash, index_hash = connection.execute(
-        "SELECT generation, next_id, frame_count, frames_hash, index_hash FROM memory_state"
+def load_state(connection: apsw.Connection, *, schema: str = "main") -> State:
+    """
+    Return the present state of the memory in *schema*.
+
+    Raises:
+        DamagedError: It makes no sense.
+    """
+    row = connection.execute(
+        f"SELECT generation, next_id, frame_count, frames_hash, index_hash FROM {schema}.memory_state"  # noqa: S608
     ).get
+    generation, next_id, frame_count, frames_hash, index_hash = demands.columns(row, 5, "its state")
     return State(
-        generation=generation,
-        next_id=next_id,
-        frame_count=frame_count,
-        frames_hash=state_hash.from_bytes(frames_hash),
-        index_hash=state_hash.from_bytes(index_hash),
+        generation=demands.whole(generation, "the number of its generation"),
+        next_id=demands.whole(next_id, "the id of its next frame", least=_FIRST_ID),
+        frame_count=demands.whole(frame_count, "the number of its frames"),
+        frames_hash=_hash(frames_hash),
+        index_hash=_hash(index_hash),
     )
+
+
+def load_frames_hash(connection: apsw.Connection) -> int:
+    """Return the sum over the present frames."""
+    return _hash(connection.execute("SELECT frames_hash FROM memory_state").get)
+
+
+def _hash(stored: object) -> int:
+    return state_hash.from_bytes(demands.blob(stored, "a hash of its state", size=state_hash.VECTOR_BYTES))
 
 
 def change_next_id(connection: apsw.Connection, frame_ids: Iterable[int]) -> None:
     """Give the next frame the lowest of *frame_ids* that none has had yet; part of the caller's transaction."""
-    given = connection.execute("SELECT next_id FROM memory_state").get
+    given = load_state(connection).next_id
     lowest = min((frame_id for frame_id in frame_ids if frame_id >= given), default=None)
     if lowest is not None:
         connection.execute("UPDATE memory_state SET next_id = ?", (lowest,))
@@ -317,6 +341,7 @@ def save_state(connection: apsw.Connection, state: State, *, made_ns: int) -> No
     before was: times ascend.
     """
     newest = connection.execute("SELECT made_ns FROM memory_generations ORDER BY generation DESC LIMIT 1").get or 0
+    demands.whole(newest, "the time of its generation", below=2**63)
     connection.execute("INSERT INTO memory_generations VALUES (?, ?)", (state.generation, max(newest, made_ns)))
     connection.execute(
         "UPDATE memory_state SET generation = ?, next_id = ?, frame_count = ?, frames_hash = ?, index_hash = ?",

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from replaykit.errors import EmbedderError, EmbedderMismatchError, UsageError
+from replaykit.memory import demands
 from replaykit.memory.fields import Fields
 from replaykit.memory.ranking import Scored
 from replaykit.memory.schema import FOREVER, VECTOR_TABLES
@@ -180,10 +181,8 @@ def stored_vector(connection: apsw.Connection, version_id: int) -> bytes | None:
     """Return the vector of a version, None where it has none."""
     if not has_vectors(connection):
         return None
-    found: bytes | None = connection.execute(
-        "SELECT vector FROM memory_vectors WHERE version_id = ?", (version_id,)
-    ).get
-    return found
+    found = connection.execute("SELECT vector FROM memory_vectors WHERE version_id = ?", (version_id,)).get
+    return None if found is None else demands.blob(found, "a vector")
 
 
 def status(connection: apsw.Connection) -> VectorStatus:
@@ -213,7 +212,12 @@ def _stored_model(connection: apsw.Connection) -> tuple[str, int] | None:
     if not has_vectors(connection):
         return None
     row = connection.execute("SELECT name, dimension FROM memory_embedder").get
-    return None if row is None else (str(row[0]), int(row[1]))
+    if row is None:
+        return None
+    name, dimension = demands.columns(row, 2, "the model of its vectors")
+    return demands.text(name, "the name of its model"), demands.whole(
+        dimension, "the dimension of its vectors", least=1
+    )
 
 
 # -- comparing ------------------------------------------------------------------
@@ -237,7 +241,9 @@ def nearest(
         also = "AND replaykit_accepts(metadata, ?)"
         bindings.append(apsw.pyobject(accepts))
     rows = connection.execute(_NEAREST_SQL.format(also=also), (*bindings, min(k, FOREVER)))
-    return [Scored(frame_id, score) for frame_id, score in rows if score is not None]
+    scored = [Scored(frame_id, score) for frame_id, score in rows if score is not None]
+    demands.wholes([each.frame_id for each in scored], "the id of a frame")
+    return scored
 
 
 def load_comparison(connection: apsw.Connection) -> None:
