@@ -385,6 +385,8 @@ def test_a_fork_is_private_and_holds_nothing_that_came_later(memory, tmp_path):
     memory.put("one zebra")
     with memory.session():
         memory.put("a quetzalcoatl came later", title="xylophonist", metadata={"k": "vvvvvvvv"})
+    # Reading waits for the session to be published, and its log to go.
+    memory.list_sessions()
     memory.fork("branch.mv", generation=1).close()
 
     assert stat.S_IMODE(os.stat("branch.mv").st_mode) == 0o600
