@@ -448,7 +448,7 @@ def test_the_memory_as_it_was_is_asked_as_it_was(mv, form):
     before = mv.generation
     with mv.session():
         mv.delete(1)
-        with mv.at(before) as then:
+        with mv.at(generation=before) as then:
             _, answer = asked(then, form, QUESTION)
 
     assert answer.text == "Paris is the capital of France."
