@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from replaykit.model import Find as Find
     from replaykit.model import Frame as Frame
     from replaykit.model import Hit as Hit
+    from replaykit.model import KnownDivergence as KnownDivergence
     from replaykit.model import KnownFork as KnownFork
     from replaykit.model import Lineage as Lineage
     from replaykit.model import ModelResult as ModelResult
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from replaykit.model import ReplayConfig as ReplayConfig
     from replaykit.model import ReplayManifest as ReplayManifest
     from replaykit.model import ReplayOptions as ReplayOptions
+    from replaykit.model import ReplayReport as ReplayReport
     from replaykit.model import ReplayResult as ReplayResult
     from replaykit.model import ReplaySession as ReplaySession
     from replaykit.model import Restoration as Restoration
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from replaykit.policies import every as every
     from replaykit.policies import on_error as on_error
     from replaykit.replaying import replay as replay
+    from replaykit.suites.replaying import replay_all as replay_all
     from replaykit.wrapping import Recorder as Recorder
     from replaykit.wrapping import configure as configure
     from replaykit.wrapping import recorder_of as recorder_of
@@ -72,10 +75,11 @@ if TYPE_CHECKING:
     from replaykit.wrapping import wrap as wrap
 
 _MODEL = (
-    "Answer Ask Checkpoint Checkpointed ComparisonReport ComparisonSummary Delete Divergence "
-    "DivergenceType Erasure Failure Find Frame Hit KnownFork Lineage ModelResult Opaque Playable Pruning Put PutMany "
-    "ReplayAction ReplayConfig ReplayManifest ReplayOptions ReplayResult ReplaySession Restoration SearchResult "
-    "SessionComparison SessionSummary StateSnapshot StoredFrame Structured ToolCall Update Verification"
+    "Answer Ask Checkpoint Checkpointed ComparisonReport ComparisonSummary Delete Divergence DivergenceType "
+    "Erasure Failure Find Frame Hit KnownDivergence KnownFork Lineage ModelResult Opaque Playable Pruning Put "
+    "PutMany ReplayAction ReplayConfig ReplayManifest ReplayOptions ReplayReport ReplayResult ReplaySession "
+    "Restoration SearchResult SessionComparison SessionSummary StateSnapshot StoredFrame Structured ToolCall "
+    "Update Verification"
 )
 _HOMES = {
     "replaykit.loading": "Recording load",
@@ -86,6 +90,7 @@ _HOMES = {
     "replaykit.playback.player": "Player play",
     "replaykit.policies": "any_of before every on_error",
     "replaykit.replaying": "replay",
+    "replaykit.suites.replaying": "replay_all",
     "replaykit.wrapping": "Recorder configure recorder_of records session wrap",
 }
 _WHERE = {name: (module, name) for module, names in _HOMES.items() for name in names.split()}
@@ -106,6 +111,7 @@ __all__ = [
     "Find",
     "Frame",
     "Hit",
+    "KnownDivergence",
     "KnownFork",
     "Lineage",
     "Memory",
@@ -123,6 +129,7 @@ __all__ = [
     "ReplayConfig",
     "ReplayManifest",
     "ReplayOptions",
+    "ReplayReport",
     "ReplayResult",
     "ReplaySession",
     "Restoration",
@@ -149,6 +156,7 @@ __all__ = [
     "recorder_of",
     "records",
     "replay",
+    "replay_all",
     "session",
     "wrap",
 ]

@@ -21,6 +21,7 @@ from replaykit.model.actions import (
 )
 from replaykit.model.integrity import Compaction, Diagnosis, Finding, Recovery, Severity, Usage, Verification
 from replaykit.model.options import ReplayOptions, Tolerances
+from replaykit.model.reports import KnownDivergence, ReplayReport
 from replaykit.model.results import (
     Answer,
     Erasure,
@@ -75,6 +76,7 @@ __all__ = [
     "FrameId",
     "Hit",
     "KINDS",
+    "KnownDivergence",
     "KnownFork",
     "Lineage",
     "MAX_BODY_BYTES",
@@ -91,6 +93,7 @@ __all__ = [
     "ReplayConfig",
     "ReplayManifest",
     "ReplayOptions",
+    "ReplayReport",
     "ReplayResult",
     "ReplaySession",
     "Restoration",

@@ -76,8 +76,9 @@ class ActionResult:
     """
     What replaying one action gave.
 
-    ``status`` is ``matched``, ``mismatched``, ``skipped``, ``errored`` or
-    ``not_comparable``; ``reason`` says why for the last three.
+    ``status`` is ``matched``, ``mismatched``, ``skipped``, ``errored``,
+    ``not_comparable`` or ``known`` (it differs as a baseline says);
+    ``reason`` says why for all but the first two.
     """
 
     sequence: int
@@ -97,7 +98,12 @@ class ReplayResult:
 
     Attributes:
         total_actions: How many actions were to be replayed, also when the run stopped early.
+        known_actions: How many differ only as a baseline says.
+        divergences: In what they differ, what a baseline knows left out.
+        known_divergences: What a baseline knows.
         action_results: One per action that was looked at, by sequence.
+        name: The session's.
+        error: Why the session could not be replayed at all; empty if it was.
         incomplete: Why the recording or the replay is not whole; then it can fail, but never pass.
         notes: What a reader of the verdict has to know.
     """
@@ -109,33 +115,37 @@ class ReplayResult:
     skipped_actions: int = 0
     errored_actions: int = 0
     incomparable_actions: int = 0
+    known_actions: int = 0
     duration_ns: int = 0
     divergences: Sequence[Divergence] = ()
+    known_divergences: Sequence[Divergence] = ()
     action_results: Sequence[ActionResult] = ()
     incomplete: Sequence[str] = ()
     notes: Sequence[str] = ()
     options: ReplayOptions = attrs.field(factory=ReplayOptions)
+    name: str | None = None
+    error: str = ""
 
     @property
     def verdict(self) -> str:
         """``passed``, ``failed``, ``errored``, ``incomplete`` or ``nothing compared``."""
         if self.mismatched_actions:
             return "failed"
-        if self.errored_actions:
+        if self.errored_actions or self.error:
             return "errored"
         if self.incomplete or self.incomparable_actions:
             return "incomplete"
-        return "passed" if self.matched_actions else "nothing compared"
+        return "passed" if self.matched_actions or self.known_actions else "nothing compared"
 
     @property
     def is_success(self) -> bool:
-        """Something was compared, all of it agreed, and nothing is missing."""
+        """Something was compared, all of it agreed or differs as is known, and nothing is missing."""
         return self.verdict == "passed"
 
     @property
     def match_rate(self) -> float:
         """Matched over compared actions, times 100; 0.0 when nothing was compared."""
-        compared = self.matched_actions + self.mismatched_actions
+        compared = self.matched_actions + self.mismatched_actions + self.known_actions
         return 100.0 * self.matched_actions / compared if compared else 0.0
 
     @property

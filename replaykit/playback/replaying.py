@@ -330,6 +330,7 @@ def _summed(
     counts = {status: sum(1 for item in found if item.status == status) for status in _STATUSES}
     return ReplayResult(
         session_id=session.session_id,
+        name=session.name,
         total_actions=total,
         matched_actions=counts["matched"],
         mismatched_actions=counts["mismatched"],
