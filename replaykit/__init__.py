@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from replaykit.loading import load as load
     from replaykit.memory.memory import Memory as Memory
     from replaykit.memory.memory import open_memory as open
+    from replaykit.model import Agreement as Agreement
     from replaykit.model import Answer as Answer
     from replaykit.model import Ask as Ask
     from replaykit.model import Checkpoint as Checkpoint
@@ -75,11 +76,11 @@ if TYPE_CHECKING:
     from replaykit.wrapping import wrap as wrap
 
 _MODEL = (
-    "Answer Ask Checkpoint Checkpointed ComparisonReport ComparisonSummary Delete Divergence DivergenceType "
-    "Erasure Failure Find Frame Hit KnownDivergence KnownFork Lineage ModelResult Opaque Playable Pruning Put "
-    "PutMany ReplayAction ReplayConfig ReplayManifest ReplayOptions ReplayReport ReplayResult ReplaySession "
-    "Restoration SearchResult SessionComparison SessionSummary StateSnapshot StoredFrame Structured ToolCall "
-    "Update Verification"
+    "Agreement Answer Ask Checkpoint Checkpointed ComparisonReport ComparisonSummary Delete Divergence "
+    "DivergenceType Erasure Failure Find Frame Hit KnownDivergence KnownFork Lineage ModelResult Opaque Playable "
+    "Pruning Put PutMany ReplayAction ReplayConfig ReplayManifest ReplayOptions ReplayReport ReplayResult "
+    "ReplaySession Restoration SearchResult SessionComparison SessionSummary StateSnapshot StoredFrame "
+    "Structured ToolCall Update Verification"
 )
 _HOMES = {
     "replaykit.loading": "Recording load",
@@ -97,6 +98,7 @@ _WHERE = {name: (module, name) for module, names in _HOMES.items() for name in n
 _WHERE["open"] = ("replaykit.memory.memory", "open_memory")
 
 __all__ = [
+    "Agreement",
     "Answer",
     "Ask",
     "Checkpoint",

@@ -65,6 +65,7 @@ _EXPECTED = [
     "ReplayResult",
     "ReplayReport",
     "KnownDivergence",
+    "Agreement",
     "replay_all",
     "ComparisonReport",
     "ComparisonSummary",

@@ -38,6 +38,8 @@ _CHANGES = (
     click.option("--diff", "generate_diff", is_flag=True, help="Show how texts differ, word by word."),
     click.option("--order", type=click.Choice(["exact", "ties", "set"]), default="exact", show_default=True,
                  help="Whether the order of hits counts."),
+    click.option("--ids", type=click.Choice(["exact", "content"]), default="exact", show_default=True,
+                 help="Tell frames by their ids, or by content: for another memory, with --base live."),
     click.option("--score-tolerance", type=click.FloatRange(min=0), default=0.0, help="How far a score may be off."),
     click.option("--min-overlap", type=click.FloatRange(0, 1), default=1.0, help="The share of hits that must agree."),
     click.option("--confirm", type=click.IntRange(min=1), default=1, help="A divergence must show in so many runs."),
@@ -138,7 +140,7 @@ def _demand_none(many: Mapping[str, Any]) -> None:
 
 
 def _for_machines(result: ReplayResult) -> dict[str, Any]:
-    told = {name: getattr(result, name) for name in ("verdict", "is_success", "match_rate")}
+    told = {name: getattr(result, name) for name in ("verdict", "is_success", "match_rate", "agreement")}
     return attrs.asdict(result, recurse=False) | told
 
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from replaykit.cli.plain_text import one_line
-from replaykit.model import Divergence, ReplayResult
+from replaykit.cli.plain_text import counted, one_line
+from replaykit.model import Agreement, Divergence, ReplayResult
 
 __all__ = ["show_result", "verdict_text"]
 
@@ -33,9 +33,21 @@ def show_result(out: Console, result: ReplayResult) -> None:
         out.print(Text(f"errored: {one_line(result.error, 200)}", "yellow"))
     for reason in (*result.incomplete, *result.notes):
         out.print(Text(f"note: {one_line(reason, 200)}", "dim"))
+    if result.options.ids == "content":
+        out.print(Text(_agreement(result.agreement)))
     name = one_line(result.name or str(result.session_id), 60)
     counts = ", ".join(f"{count:,} {what}" for what, count in _counts(result) if count)
     out.print(Text.assemble(verdict_text(result.verdict), f"  {name}: {counts}"))
+
+
+def _agreement(found: Agreement) -> str:
+    if found.overlap is None or found.rbo is None or found.tau is None:
+        return "agreement: no find gave hits then and now"
+    means = f"overlap {found.overlap:.3f}, rank-biased overlap {found.rbo:.3f}, Kendall's tau {found.tau:.3f}"
+    times = [found.recorded_p50_ns, found.recorded_p95_ns, found.seen_p50_ns, found.seen_p95_ns]
+    then_p50, then_p95, now_p50, now_p95 = (f"{(each or 0) / 1e6:.2f} ms" for each in times)
+    finds = counted(found.finds, "find")
+    return f"agreement of {finds}: {means}; p50 {then_p50} then, {now_p50} now; p95 {then_p95} then, {now_p95} now"
 
 
 def verdict_text(verdict: str) -> tuple[str, str]:

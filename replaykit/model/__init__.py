@@ -44,6 +44,7 @@ from replaykit.model.stored import Restoration, StoredFrame
 from replaykit.model.structured import Opaque, Structured
 from replaykit.model.verdicts import (
     ActionResult,
+    Agreement,
     ComparisonReport,
     ComparisonSummary,
     Divergence,
@@ -56,6 +57,7 @@ from replaykit.model.verdicts import (
 __all__ = [
     "ActionResult",
     "ActionType",
+    "Agreement",
     "Answer",
     "Ask",
     "Bisection",

@@ -11,9 +11,10 @@ from replaykit.model import Answer, Divergence, DivergenceType, Failure, FrameId
 from replaykit.playback.differences import brief, differences, word_diff
 from replaykit.playback.hits import FoundHit, hits_of
 from replaykit.playback.outcomes import Outcome, fingerprint, outcome_of
+from replaykit.playback.recognition import are_ids_of_the_same_write, recognised
 from replaykit.playback.retrieval import Order, RetrievalDiff, retrieval_diff
 
-__all__ = ["arguments_changed", "content_changed", "judge"]
+__all__ = ["arguments_changed", "content_changed", "judge", "ranking"]
 
 
 def judge(action: ReplayAction, seen: Outcome, tolerances: Tolerances | None = None) -> list[Divergence]:
@@ -32,6 +33,8 @@ def judge(action: ReplayAction, seen: Outcome, tolerances: Tolerances | None = N
     if callable(comparer):
         is_same = comparer(recorded.value, seen.value)
         return [] if is_same else [say.mismatch(recorded.value, seen.value, "the given comparer says that they differ")]
+    if rules.ids == "content" and are_ids_of_the_same_write(action, recorded, seen):
+        return []
     return list(_values(say, recorded, seen, rules, by_frames=comparer == "frames"))
 
 
@@ -111,7 +114,7 @@ def _error_text(error: Failure | None) -> str:
 def _values(
     say: _Sayer, recorded: Outcome, seen: Outcome, rules: Tolerances, *, by_frames: bool
 ) -> Iterator[Divergence]:
-    was, is_now = hits_of(recorded.value), hits_of(seen.value)
+    was, is_now = _rankings(recorded, seen, rules)
     if say.action.kind in ("find", "ask") and was is not None and is_now is not None:
         yield from _hits(say, was, is_now, rules)
     elif by_frames or say.action.kind == "find":
@@ -122,6 +125,23 @@ def _values(
         yield from _answers(say, recorded.value, seen.value)
     elif say.action.kind != "find" or was is None or is_now is None:
         yield from _whole(say, recorded.value, seen.value)
+
+
+def _rankings(
+    recorded: Outcome, seen: Outcome, rules: Tolerances
+) -> tuple[list[FoundHit] | None, list[FoundHit] | None]:
+    was, is_now = hits_of(recorded.value), hits_of(seen.value)
+    if rules.ids == "content" and was is not None and is_now is not None:
+        return was, recognised(was, is_now)
+    return was, is_now
+
+
+def ranking(action: ReplayAction, seen: Outcome, tolerances: Tolerances) -> RetrievalDiff | None:
+    """Return how far the hits of a find agree with those recorded; None for what has no hits on both sides."""
+    if action.kind != "find":
+        return None
+    was, is_now = _rankings(outcome_of(action), seen, tolerances)
+    return None if was is None or is_now is None else retrieval_diff(was, is_now, order="set")
 
 
 def _bare(frames: Sequence[FrameId]) -> list[FoundHit]:

@@ -93,6 +93,19 @@ def test_bad_input_has_its_exit_code(words, code):
     assert replay(*words).exit_code == code
 
 
+def test_another_memory_is_asked_by_content():
+    with replaykit.open("other.mv") as other:
+        other.delete(other.put("passing"))
+        other.put("a red fox")
+    result = replay("notes.mv", "--on", "other.mv", "--base", "live", "--ids", "content")
+    found = json.loads(replay("notes.mv", "--on", "other.mv", "--base", "live", "--ids", "content", "--json").output)
+
+    assert result.exit_code == 0
+    assert "agreement of 1 find: overlap 1.000" in result.output
+    assert found["agreement"]["overlap"] == 1.0
+    assert replay("notes.mv", "--on", "other.mv", "--base", "live").exit_code == 1
+
+
 # -- all sessions -------------------------------------------------------------------
 
 
