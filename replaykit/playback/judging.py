@@ -10,7 +10,7 @@ import attrs
 from replaykit.model import Answer, Divergence, DivergenceType, Failure, FrameId, ReplayAction, Tolerances
 from replaykit.playback.differences import brief, differences, word_diff
 from replaykit.playback.hits import FoundHit, hits_of
-from replaykit.playback.outcomes import Outcome, fingerprint, outcome_of
+from replaykit.playback.outcomes import Outcome, are_alike, outcome_of
 from replaykit.playback.recognition import are_ids_of_the_same_write, recognised
 from replaykit.playback.retrieval import Order, RetrievalDiff, retrieval_diff
 
@@ -40,7 +40,7 @@ def judge(action: ReplayAction, seen: Outcome, tolerances: Tolerances | None = N
 
 def arguments_changed(action: ReplayAction, arguments: Mapping[str, Any]) -> list[Divergence]:
     """Return in what *arguments* differ from those of *action*, as one divergence; empty where they agree."""
-    if fingerprint(action.arguments) == fingerprint(arguments):
+    if are_alike(action.arguments, arguments):
         return []
     place = differences(dict(action.arguments), dict(arguments))[0]
     where = f"arguments.{place.where}".rstrip(".")
@@ -59,7 +59,7 @@ def content_changed(
         details = f"{where} is gone"
         return [say(DivergenceType.CONTENT_CHANGED, where, "gone", details, where=where, frames=(frame_id,))]
     held = {name: seen.get(name) for name in recorded}
-    if fingerprint(dict(recorded)) == fingerprint(held):
+    if are_alike(dict(recorded), held):
         return []
     place = differences(dict(recorded), held)[0]
     where = f"{where}.{place.where}".rstrip(".")
@@ -159,7 +159,7 @@ def _answers(say: _Sayer, recorded: Answer, seen: Answer) -> Iterator[Divergence
 
 
 def _whole(say: _Sayer, recorded: Any, seen: Any) -> Iterator[Divergence]:
-    if fingerprint(recorded) == fingerprint(seen):
+    if are_alike(recorded, seen):
         return
     if isinstance(recorded, (list, tuple)) and isinstance(seen, (list, tuple)) and len(recorded) != len(seen):
         was, is_now = f"{len(recorded)} items", f"{len(seen)} items"
@@ -234,9 +234,7 @@ def _drifted(say: _Sayer, diff: RetrievalDiff) -> Divergence:
 
 def _contents(say: _Sayer, recorded: list[FoundHit], seen: list[FoundHit]) -> Iterator[Divergence]:
     now = {hit.id: hit for hit in reversed(seen)}
-    changed = [
-        hit for hit in recorded if hit.id in now and fingerprint(hit.content) != fingerprint(now[hit.id].content)
-    ]
+    changed = [hit for hit in recorded if hit.id in now and not are_alike(hit.content, now[hit.id].content)]
     if not changed:
         return
     first = changed[0]

@@ -130,6 +130,9 @@ def _is_own(attribute: Any, _value: Any) -> bool:
 
 
 def _result(session_id: UUID, record: Mapping[str, Any], options: ReplayOptions) -> ReplayResult:
+    counts = [value for name, value in record.items() if name.endswith(("_actions", "_ns"))]
+    if any(type(count) is not int for count in counts) or not isinstance(record["error"], str):
+        raise ValueError("no result of ours")
     fields: dict[str, Any] = {
         "action_results": tuple(map(_action_result, record["action_results"])),
         "divergences": tuple(map(_divergence, record["divergences"])),

@@ -377,6 +377,30 @@ def test_a_file_of_something_else_is_left_as_it_is(store, tmp_path):
     assert other.read_text() == "my notes\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("matched_actions", "1"),
+        ("error", None),
+        ("action_results", 5),
+        ("action_results", [5]),
+        ("divergences", [{"divergence_type": "none of ours", "frames": []}]),
+        ("divergences", [{}]),
+        ("session_id", "x"),
+        ("unknown", 1),
+    ],
+)
+def test_a_line_that_was_damaged_is_replayed_again(store, tmp_path, name, value):
+    done = tmp_path / "done.jsonl"
+    replaykit.replay_all(store, search, resume=done)
+    lines = [json.loads(line) for line in done.read_text().splitlines()]
+    lines[2]["result"][name] = value
+    done.write_text("".join(json.dumps(line) + "\n" for line in [*lines, 5, [], {"session_id": 7}]) + "[" * 100_000)
+    report = replaykit.replay_all(store, search, resume=done)
+
+    assert (report.resumed, report.verdict) == (4, "passed")
+
+
 def test_what_cannot_be_told_again_is_not_resumed(store, tmp_path):
     with pytest.raises(UsageError, match="by name"):
         replaykit.replay_all(
