@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from replaykit.loading import load as load
     from replaykit.memory.memory import Memory as Memory
     from replaykit.memory.memory import open_memory as open
+    from replaykit.model import Agreement as Agreement
     from replaykit.model import Answer as Answer
     from replaykit.model import Ask as Ask
     from replaykit.model import Checkpoint as Checkpoint
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from replaykit.model import Find as Find
     from replaykit.model import Frame as Frame
     from replaykit.model import Hit as Hit
+    from replaykit.model import KnownDivergence as KnownDivergence
     from replaykit.model import KnownFork as KnownFork
     from replaykit.model import Lineage as Lineage
     from replaykit.model import ModelResult as ModelResult
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from replaykit.model import ReplayConfig as ReplayConfig
     from replaykit.model import ReplayManifest as ReplayManifest
     from replaykit.model import ReplayOptions as ReplayOptions
+    from replaykit.model import ReplayReport as ReplayReport
     from replaykit.model import ReplayResult as ReplayResult
     from replaykit.model import ReplaySession as ReplaySession
     from replaykit.model import Restoration as Restoration
@@ -64,6 +67,7 @@ if TYPE_CHECKING:
     from replaykit.policies import every as every
     from replaykit.policies import on_error as on_error
     from replaykit.replaying import replay as replay
+    from replaykit.suites.replaying import replay_all as replay_all
     from replaykit.wrapping import Recorder as Recorder
     from replaykit.wrapping import configure as configure
     from replaykit.wrapping import recorder_of as recorder_of
@@ -72,10 +76,11 @@ if TYPE_CHECKING:
     from replaykit.wrapping import wrap as wrap
 
 _MODEL = (
-    "Answer Ask Checkpoint Checkpointed ComparisonReport ComparisonSummary Delete Divergence "
-    "DivergenceType Erasure Failure Find Frame Hit KnownFork Lineage ModelResult Opaque Playable Pruning Put PutMany "
-    "ReplayAction ReplayConfig ReplayManifest ReplayOptions ReplayResult ReplaySession Restoration SearchResult "
-    "SessionComparison SessionSummary StateSnapshot StoredFrame Structured ToolCall Update Verification"
+    "Agreement Answer Ask Checkpoint Checkpointed ComparisonReport ComparisonSummary Delete Divergence "
+    "DivergenceType Erasure Failure Find Frame Hit KnownDivergence KnownFork Lineage ModelResult Opaque Playable "
+    "Pruning Put PutMany ReplayAction ReplayConfig ReplayManifest ReplayOptions ReplayReport ReplayResult "
+    "ReplaySession Restoration SearchResult SessionComparison SessionSummary StateSnapshot StoredFrame "
+    "Structured ToolCall Update Verification"
 )
 _HOMES = {
     "replaykit.loading": "Recording load",
@@ -86,12 +91,14 @@ _HOMES = {
     "replaykit.playback.player": "Player play",
     "replaykit.policies": "any_of before every on_error",
     "replaykit.replaying": "replay",
+    "replaykit.suites.replaying": "replay_all",
     "replaykit.wrapping": "Recorder configure recorder_of records session wrap",
 }
 _WHERE = {name: (module, name) for module, names in _HOMES.items() for name in names.split()}
 _WHERE["open"] = ("replaykit.memory.memory", "open_memory")
 
 __all__ = [
+    "Agreement",
     "Answer",
     "Ask",
     "Checkpoint",
@@ -106,6 +113,7 @@ __all__ = [
     "Find",
     "Frame",
     "Hit",
+    "KnownDivergence",
     "KnownFork",
     "Lineage",
     "Memory",
@@ -123,6 +131,7 @@ __all__ = [
     "ReplayConfig",
     "ReplayManifest",
     "ReplayOptions",
+    "ReplayReport",
     "ReplayResult",
     "ReplaySession",
     "Restoration",
@@ -149,6 +158,7 @@ __all__ = [
     "recorder_of",
     "records",
     "replay",
+    "replay_all",
     "session",
     "wrap",
 ]

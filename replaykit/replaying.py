@@ -15,7 +15,7 @@ from replaykit.playback.replaying import Target, replay_session
 from replaykit.playback.targets import Functions, Methods
 from replaykit.surface import SessionSurface
 
-__all__ = ["replay"]
+__all__ = ["demand_target", "replay"]
 
 
 def replay(
@@ -44,6 +44,16 @@ def replay(
         raise UsageError(f"replay() takes a session, not {type(session).__name__}: get_session() gives one")
     chosen = attrs.evolve(ReplayOptions() if options is None else options, **more)
     return replay_session(session, _target(target, operations, chosen), chosen, progress=progress)
+
+
+def demand_target(target: Any, operations: Mapping[str, str | Operation] | None, options: ReplayOptions) -> None:
+    """
+    Return if `replay` takes *target*.
+
+    Raises:
+        UsageError: It cannot run calls.
+    """
+    _target(target, operations, options)
 
 
 def _target(target: Any, operations: Mapping[str, str | Operation] | None, options: ReplayOptions) -> Target:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import click
 
-from replaykit.cli.words import EXIT_FAILED, as_json_option, ends, target_of, words_argument
+from replaykit.cli.words import EXIT_FAILED, Target, as_json_option, ends, target_of, words_argument
 from replaykit.errors import UsageError
-from replaykit.model import Divergence, ReplayResult, ReplaySession
+from replaykit.model import ReplayOptions, ReplayResult
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,14 +38,24 @@ _CHANGES = (
     click.option("--diff", "generate_diff", is_flag=True, help="Show how texts differ, word by word."),
     click.option("--order", type=click.Choice(["exact", "ties", "set"]), default="exact", show_default=True,
                  help="Whether the order of hits counts."),
+    click.option("--ids", type=click.Choice(["exact", "content"]), default="exact", show_default=True,
+                 help="Tell frames by their ids, or by content: for another memory, with --base live."),
     click.option("--score-tolerance", type=click.FloatRange(min=0), default=0.0, help="How far a score may be off."),
     click.option("--min-overlap", type=click.FloatRange(0, 1), default=1.0, help="The share of hits that must agree."),
     click.option("--confirm", type=click.IntRange(min=1), default=1, help="A divergence must show in so many runs."),
 )  # fmt: skip
+_MANY = (
+    click.option("--all", "every", is_flag=True, help="Replay every session of STORE."),
+    click.option("--shard", metavar="N/COUNT", help="With --all: only this part of the sessions, as 2/8."),
+    click.option("--workers", type=click.IntRange(min=1), help="With --all: so many processes."),
+    click.option("--baseline", type=click.Path(dir_okay=False), help="With --all: a file of divergences to accept."),
+    click.option("--write-baseline", is_flag=True, help="Write what differs to the --baseline file."),
+    click.option("--resume", type=click.Path(dir_okay=False), help="With --all: a file that remembers what is done."),
+)
 
 
 def _with_options(command: Any) -> Any:
-    for option in reversed(_CHANGES):
+    for option in reversed((*_CHANGES, *_MANY)):
         command = option(command)
     return command
 
@@ -61,114 +72,99 @@ def replay(
     words: tuple[str, ...], target: str | None, junit: str | None, github: bool, as_json: bool, **options: Any
 ) -> None:
     """
-    Run a session's calls again and say what came out otherwise.
+    Run a session's calls again, or those of all sessions, and say what came out otherwise.
 
-    Nothing is recorded and nothing is written. Exit code 1 where something
-    differs, where the recording is incomplete and where nothing was compared.
+    Nothing is recorded and no memory is written. Exit code 1 where something
+    differs that no baseline knows, where the recording is incomplete and
+    where nothing was compared.
     """
-    from replaykit.cli.progress import progress_bar
-    from replaykit.loading import load
-    from replaykit.memory.memory import open_memory
-    from replaykit.model import ReplayOptions
-    from replaykit.replaying import replay as run
-
     wanted = target_of(words)
     if junit is not None and Path(junit).exists():
         raise UsageError(f"{junit} exists: nothing is overwritten")
     memory = target or wanted.store
     if not memory.endswith(".mv"):
         raise UsageError(f"{memory} is no memory: say with --on MEMORY what the calls are to run on")
-    with load(wanted.store) as recording, open_memory(memory, create=False, read_only=True) as mv:
-        session = recording.get_session(wanted.session)
-        with progress_bar("replaying") as progress:
-            result = run(session, mv, options=ReplayOptions(**options), progress=progress)
-        _report(result, session, github=github, as_json=as_json)
+    many = {name: options.pop(name) for name in ("shard", "workers", "baseline", "write_baseline", "resume")}
+    run = _run_all if options.pop("every") else _run_one
+    results, show = run(wanted, memory, ReplayOptions(**options), many)
+    if github:
+        _annotate(results)
+    if as_json or not github:
+        show(as_json)
     if junit is not None:
-        _write_junit(result, junit)
-    if not result:
+        _write_junit(results, junit)
+    if not show.is_success:
         sys.exit(EXIT_FAILED)
 
 
-def _report(result: ReplayResult, session: ReplaySession, *, github: bool, as_json: bool) -> None:
-    if github:
-        from replaykit.playback.reports import github_annotations
+@attrs.frozen
+class _Shown:
+    """Shows a verdict, to machines or people."""
 
-        for line in github_annotations([result]):
-            click.echo(line)
-    if as_json:
+    is_success: bool
+    for_machines: Callable[[], Any]
+    for_people: Callable[[Console], None]
+
+    def __call__(self, as_json: bool) -> None:
         from replaykit.cli.as_json import dump
-
-        told = {name: getattr(result, name) for name in ("verdict", "is_success", "match_rate")}
-        click.echo(dump(attrs.asdict(result, recurse=False) | told))
-    elif not github:
         from replaykit.cli.render import console
 
-        show_result(console(), result, session)
+        if as_json:
+            click.echo(dump(self.for_machines()))
+        else:
+            self.for_people(console())
 
 
-def _write_junit(result: ReplayResult, path: str) -> None:
+def _run_one(
+    wanted: Target, memory: str, options: ReplayOptions, many: Mapping[str, Any]
+) -> tuple[list[ReplayResult], _Shown]:
+    from replaykit.cli.progress import progress_bar
+    from replaykit.cli.replayed import show_result
+    from replaykit.loading import load
+    from replaykit.memory.memory import open_memory
+    from replaykit.replaying import replay as run
+
+    _demand_none(many)
+    with load(wanted.store) as recording, open_memory(memory, create=False, read_only=True) as mv:
+        session = recording.get_session(wanted.session)
+        with progress_bar("replaying") as progress:
+            result = run(session, mv, options=options, progress=progress)
+    shown = _Shown(bool(result), lambda: _for_machines(result), lambda out: show_result(out, result))
+    return [result], shown
+
+
+def _demand_none(many: Mapping[str, Any]) -> None:
+    given = [name.replace("_", "-") for name, value in many.items() if value is not None and value is not False]
+    if given:
+        raise UsageError(f"--{given[0]} is for many sessions: give --all too")
+
+
+def _for_machines(result: ReplayResult) -> dict[str, Any]:
+    told = {name: getattr(result, name) for name in ("verdict", "is_success", "match_rate", "agreement")}
+    return attrs.asdict(result, recurse=False) | told
+
+
+def _run_all(
+    wanted: Target, memory: str, options: ReplayOptions, many: Mapping[str, Any]
+) -> tuple[list[ReplayResult], _Shown]:
+    from replaykit.cli.suites import report_for_machines, report_of, show_report
+
+    if wanted.named:
+        raise UsageError("--all replays every session: give no session")
+    report = report_of(wanted.store, memory, options, **many)
+    shown = _Shown(bool(report), lambda: report_for_machines(report), lambda out: show_report(out, report))
+    return list(report.results.values()), shown
+
+
+def _annotate(results: Sequence[ReplayResult]) -> None:
+    from replaykit.playback.reports import github_annotations
+
+    for line in github_annotations(results):
+        click.echo(line)
+
+
+def _write_junit(results: Sequence[ReplayResult], path: str) -> None:
     from replaykit.playback.reports import junit_xml
 
     with Path(path).open("x", encoding="utf-8") as file:
-        file.write(junit_xml([result]))
-
-
-# -- for people ---------------------------------------------------------------------
-
-_VERDICT_STYLES = {"passed": "bold green", "failed": "bold red", "errored": "bold red"}
-
-
-def show_result(out: Console, result: ReplayResult, session: ReplaySession) -> None:
-    """Print the divergences as a table, expected beside seen, and the verdict."""
-    from rich.text import Text
-
-    from replaykit.cli.plain_text import one_line
-
-    shown = [item for item in result.divergences if item.divergence_type.value != "not_comparable"]
-    if shown:
-        out.print(_table(shown))
-    for item in result.action_results:
-        if item.status in ("errored", "not_comparable"):
-            out.print(
-                Text(f"{item.sequence:>5}  {item.action_type}  {item.status}: {one_line(item.reason, 200)}", "yellow")
-            )
-        if item.diff:
-            out.print(Text(f"{item.sequence:>5}  {one_line(item.diff, 2_000)}"))
-    for reason in (*result.incomplete, *result.notes):
-        out.print(Text(f"note: {one_line(reason, 200)}", "dim"))
-    name = one_line(session.name or str(session.session_id), 60)
-    counts = ", ".join(f"{count:,} {what}" for what, count in _counts(result) if count)
-    out.print(
-        Text.assemble((result.verdict, _VERDICT_STYLES.get(result.verdict, "bold yellow")), f"  {name}: {counts}")
-    )
-
-
-def _counts(result: ReplayResult) -> list[tuple[str, int]]:
-    return [
-        ("matched", result.matched_actions),
-        ("differ", result.mismatched_actions),
-        ("skipped", result.skipped_actions),
-        ("errored", result.errored_actions),
-        ("not comparable", result.incomparable_actions),
-    ]
-
-
-def _table(divergences: list[Divergence]) -> Any:
-    from rich.table import Table
-    from rich.text import Text
-
-    from replaykit.cli.plain_text import one_line
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("#", "kind", "what differs", "expected", "seen", "likely cause"):
-        table.add_column(heading, justify="right" if heading == "#" else "left")
-    for item in divergences:
-        table.add_row(
-            str(item.at_sequence),
-            item.action_type,
-            Text(one_line(item.details, 200), style="yellow"),
-            Text(one_line(item.original_preview, 60), style="green"),
-            Text(one_line(item.replay_preview, 60), style="red"),
-            one_line(item.cause, 80),
-        )
-    return table
+        file.write(junit_xml(results))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from replaykit.errors import CheckpointNotFoundError, FrameNotFoundError
+from replaykit.errors import CheckpointNotFoundError, FrameNotFoundError, UsageError
 from replaykit.memory.forking import private_branch
 from replaykit.memory.hindsight import Hindsight
 from replaykit.model import Answer, Checkpoint, Divergence, DivergenceType, ReplayAction, ReplayOptions, ReplaySession
@@ -29,7 +29,14 @@ _FIELDS = ("content", "title", "uri", "metadata")
 
 
 def replay_target(engine: Engine, options: ReplayOptions) -> Now | Then | Live:
-    """Return what a replay with these options runs on."""
+    """
+    Return what a replay with these options runs on.
+
+    Raises:
+        UsageError: Frames are to be told by content, on this memory's own past.
+    """
+    if options.ids == "content" and options.base != "live":
+        raise UsageError("ids='content' is for another memory, which has no past of the session: give base='live'")
     return {"now": Now, "then": Then, "live": Live}[options.base](engine, options)
 
 

@@ -21,6 +21,7 @@ from replaykit.model.actions import (
 )
 from replaykit.model.integrity import Compaction, Diagnosis, Finding, Recovery, Severity, Usage, Verification
 from replaykit.model.options import ReplayOptions, Tolerances
+from replaykit.model.reports import KnownDivergence, ReplayReport
 from replaykit.model.results import (
     Answer,
     Erasure,
@@ -43,6 +44,7 @@ from replaykit.model.stored import Restoration, StoredFrame
 from replaykit.model.structured import Opaque, Structured
 from replaykit.model.verdicts import (
     ActionResult,
+    Agreement,
     ComparisonReport,
     ComparisonSummary,
     Divergence,
@@ -55,6 +57,7 @@ from replaykit.model.verdicts import (
 __all__ = [
     "ActionResult",
     "ActionType",
+    "Agreement",
     "Answer",
     "Ask",
     "Bisection",
@@ -75,6 +78,7 @@ __all__ = [
     "FrameId",
     "Hit",
     "KINDS",
+    "KnownDivergence",
     "KnownFork",
     "Lineage",
     "MAX_BODY_BYTES",
@@ -91,6 +95,7 @@ __all__ = [
     "ReplayConfig",
     "ReplayManifest",
     "ReplayOptions",
+    "ReplayReport",
     "ReplayResult",
     "ReplaySession",
     "Restoration",

@@ -61,6 +61,8 @@ class Tolerances:
         score_tolerance: How far a hit's score may be off.
         min_overlap: The share of hits that must be the same; with less than
             1.0, lost and new hits are passed over down to it.
+        ids: ``exact``: a frame is told by its id; ``content``: by what it
+            holds, as on another memory, where it has another id.
         compare: By kind (``ask``) or by the name of a function: ``exact``,
             ``frames`` (the answer's frames alone) or ``(recorded, seen) -> bool``.
 
@@ -71,6 +73,7 @@ class Tolerances:
     order: str = attrs.field(default="exact", validator=_one_of("exact", "ties", "set"))
     score_tolerance: float = attrs.field(default=0.0, validator=_between(0, math.inf))
     min_overlap: float = attrs.field(default=1.0, validator=_between(0, 1))
+    ids: str = attrs.field(default="exact", validator=_one_of("exact", "content"))
     compare: Mapping[str, Any] = attrs.field(factory=dict, validator=_comparers)
 
 

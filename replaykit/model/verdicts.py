@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,7 @@ from replaykit.model.options import ReplayOptions
 
 __all__ = [
     "ActionResult",
+    "Agreement",
     "ComparisonReport",
     "ComparisonSummary",
     "Divergence",
@@ -76,8 +78,11 @@ class ActionResult:
     """
     What replaying one action gave.
 
-    ``status`` is ``matched``, ``mismatched``, ``skipped``, ``errored`` or
-    ``not_comparable``; ``reason`` says why for the last three.
+    ``status`` is ``matched``, ``mismatched``, ``skipped``, ``errored``,
+    ``not_comparable`` or ``known`` (it differs as a baseline says);
+    ``reason`` says why for all but the first two.  ``duration_ns`` is how long
+    the call took now.  Of a find that gave hits then and now, ``overlap``,
+    ``rbo`` and ``tau`` say how far the two rankings agree.
     """
 
     sequence: int
@@ -88,6 +93,64 @@ class ActionResult:
     duration_ns: int = 0
     recorded_duration_ns: int = 0
     diff: str = ""
+    overlap: float | None = None
+    rbo: float | None = None
+    tau: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Agreement:
+    """
+    How far a target agrees with a recording, and how fast it is.
+
+    Attributes:
+        finds: How many rankings could be held against each other.
+        overlap: Hits that both have, over the length of the longer ranking; the mean of all finds, as are those below.
+        rbo: Rank-biased overlap, 0 to 1: differences at the top count more.
+        tau: Kendall's tau of the hits that both have, -1 to 1.
+        calls: How many finds and asks ran.
+        recorded_p50_ns: The median of how long these took then; so with p95, and with ``seen`` for now.
+    """
+
+    finds: int = 0
+    overlap: float | None = None
+    rbo: float | None = None
+    tau: float | None = None
+    calls: int = 0
+    recorded_p50_ns: int | None = None
+    recorded_p95_ns: int | None = None
+    seen_p50_ns: int | None = None
+    seen_p95_ns: int | None = None
+
+
+def _agreement(results: Sequence[ActionResult]) -> Agreement:
+    ran = [
+        item
+        for item in results
+        if item.action_type in ("FIND", "ASK") and item.status in ("matched", "mismatched", "known")
+    ]
+    then = sorted(item.recorded_duration_ns for item in ran)
+    now = sorted(item.duration_ns for item in ran)
+    return Agreement(
+        finds=sum(1 for item in ran if item.overlap is not None),
+        overlap=_mean([item.overlap for item in ran if item.overlap is not None]),
+        rbo=_mean([item.rbo for item in ran if item.rbo is not None]),
+        tau=_mean([item.tau for item in ran if item.tau is not None]),
+        calls=len(ran),
+        recorded_p50_ns=_percentile(then, 50),
+        recorded_p95_ns=_percentile(then, 95),
+        seen_p50_ns=_percentile(now, 50),
+        seen_p95_ns=_percentile(now, 95),
+    )
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return math.fsum(values) / len(values) if values else None
+
+
+def _percentile(ascending: Sequence[int], percent: int) -> int | None:
+    """Return the lowest value that *percent* of all do not exceed."""
+    return ascending[-(-len(ascending) * percent // 100) - 1] if ascending else None
 
 
 @attrs.frozen(kw_only=True, repr=False)
@@ -97,7 +160,12 @@ class ReplayResult:
 
     Attributes:
         total_actions: How many actions were to be replayed, also when the run stopped early.
+        known_actions: How many differ only as a baseline says.
+        divergences: In what they differ, what a baseline knows left out.
+        known_divergences: What a baseline knows.
         action_results: One per action that was looked at, by sequence.
+        name: The session's.
+        error: Why the session could not be replayed at all; empty if it was.
         incomplete: Why the recording or the replay is not whole; then it can fail, but never pass.
         notes: What a reader of the verdict has to know.
     """
@@ -109,34 +177,43 @@ class ReplayResult:
     skipped_actions: int = 0
     errored_actions: int = 0
     incomparable_actions: int = 0
+    known_actions: int = 0
     duration_ns: int = 0
     divergences: Sequence[Divergence] = ()
+    known_divergences: Sequence[Divergence] = ()
     action_results: Sequence[ActionResult] = ()
     incomplete: Sequence[str] = ()
     notes: Sequence[str] = ()
     options: ReplayOptions = attrs.field(factory=ReplayOptions)
+    name: str | None = None
+    error: str = ""
 
     @property
     def verdict(self) -> str:
         """``passed``, ``failed``, ``errored``, ``incomplete`` or ``nothing compared``."""
         if self.mismatched_actions:
             return "failed"
-        if self.errored_actions:
+        if self.errored_actions or self.error:
             return "errored"
         if self.incomplete or self.incomparable_actions:
             return "incomplete"
-        return "passed" if self.matched_actions else "nothing compared"
+        return "passed" if self.matched_actions or self.known_actions else "nothing compared"
 
     @property
     def is_success(self) -> bool:
-        """Something was compared, all of it agreed, and nothing is missing."""
+        """Something was compared, all of it agreed or differs as is known, and nothing is missing."""
         return self.verdict == "passed"
 
     @property
     def match_rate(self) -> float:
         """Matched over compared actions, times 100; 0.0 when nothing was compared."""
-        compared = self.matched_actions + self.mismatched_actions
+        compared = self.matched_actions + self.mismatched_actions + self.known_actions
         return 100.0 * self.matched_actions / compared if compared else 0.0
+
+    @property
+    def agreement(self) -> Agreement:
+        """How far finds agree on average, and how long finds and asks took then and now."""
+        return _agreement(self.action_results)
 
     @property
     def first_divergence(self) -> Divergence | None:

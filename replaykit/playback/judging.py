@@ -10,10 +10,11 @@ import attrs
 from replaykit.model import Answer, Divergence, DivergenceType, Failure, FrameId, ReplayAction, Tolerances
 from replaykit.playback.differences import brief, differences, word_diff
 from replaykit.playback.hits import FoundHit, hits_of
-from replaykit.playback.outcomes import Outcome, fingerprint, outcome_of
+from replaykit.playback.outcomes import Outcome, are_alike, outcome_of
+from replaykit.playback.recognition import are_ids_of_the_same_write, recognised
 from replaykit.playback.retrieval import Order, RetrievalDiff, retrieval_diff
 
-__all__ = ["arguments_changed", "content_changed", "judge"]
+__all__ = ["arguments_changed", "content_changed", "judge", "ranking"]
 
 
 def judge(action: ReplayAction, seen: Outcome, tolerances: Tolerances | None = None) -> list[Divergence]:
@@ -32,12 +33,14 @@ def judge(action: ReplayAction, seen: Outcome, tolerances: Tolerances | None = N
     if callable(comparer):
         is_same = comparer(recorded.value, seen.value)
         return [] if is_same else [say.mismatch(recorded.value, seen.value, "the given comparer says that they differ")]
+    if rules.ids == "content" and are_ids_of_the_same_write(action, recorded, seen):
+        return []
     return list(_values(say, recorded, seen, rules, by_frames=comparer == "frames"))
 
 
 def arguments_changed(action: ReplayAction, arguments: Mapping[str, Any]) -> list[Divergence]:
     """Return in what *arguments* differ from those of *action*, as one divergence; empty where they agree."""
-    if fingerprint(action.arguments) == fingerprint(arguments):
+    if are_alike(action.arguments, arguments):
         return []
     place = differences(dict(action.arguments), dict(arguments))[0]
     where = f"arguments.{place.where}".rstrip(".")
@@ -56,7 +59,7 @@ def content_changed(
         details = f"{where} is gone"
         return [say(DivergenceType.CONTENT_CHANGED, where, "gone", details, where=where, frames=(frame_id,))]
     held = {name: seen.get(name) for name in recorded}
-    if fingerprint(dict(recorded)) == fingerprint(held):
+    if are_alike(dict(recorded), held):
         return []
     place = differences(dict(recorded), held)[0]
     where = f"{where}.{place.where}".rstrip(".")
@@ -111,7 +114,7 @@ def _error_text(error: Failure | None) -> str:
 def _values(
     say: _Sayer, recorded: Outcome, seen: Outcome, rules: Tolerances, *, by_frames: bool
 ) -> Iterator[Divergence]:
-    was, is_now = hits_of(recorded.value), hits_of(seen.value)
+    was, is_now = _rankings(recorded, seen, rules)
     if say.action.kind in ("find", "ask") and was is not None and is_now is not None:
         yield from _hits(say, was, is_now, rules)
     elif by_frames or say.action.kind == "find":
@@ -122,6 +125,23 @@ def _values(
         yield from _answers(say, recorded.value, seen.value)
     elif say.action.kind != "find" or was is None or is_now is None:
         yield from _whole(say, recorded.value, seen.value)
+
+
+def _rankings(
+    recorded: Outcome, seen: Outcome, rules: Tolerances
+) -> tuple[list[FoundHit] | None, list[FoundHit] | None]:
+    was, is_now = hits_of(recorded.value), hits_of(seen.value)
+    if rules.ids == "content" and was is not None and is_now is not None:
+        return was, recognised(was, is_now)
+    return was, is_now
+
+
+def ranking(action: ReplayAction, seen: Outcome, tolerances: Tolerances) -> RetrievalDiff | None:
+    """Return how far the hits of a find agree with those recorded; None for what has no hits on both sides."""
+    if action.kind != "find":
+        return None
+    was, is_now = _rankings(outcome_of(action), seen, tolerances)
+    return None if was is None or is_now is None else retrieval_diff(was, is_now, order="set")
 
 
 def _bare(frames: Sequence[FrameId]) -> list[FoundHit]:
@@ -139,7 +159,7 @@ def _answers(say: _Sayer, recorded: Answer, seen: Answer) -> Iterator[Divergence
 
 
 def _whole(say: _Sayer, recorded: Any, seen: Any) -> Iterator[Divergence]:
-    if fingerprint(recorded) == fingerprint(seen):
+    if are_alike(recorded, seen):
         return
     if isinstance(recorded, (list, tuple)) and isinstance(seen, (list, tuple)) and len(recorded) != len(seen):
         was, is_now = f"{len(recorded)} items", f"{len(seen)} items"
@@ -214,9 +234,7 @@ def _drifted(say: _Sayer, diff: RetrievalDiff) -> Divergence:
 
 def _contents(say: _Sayer, recorded: list[FoundHit], seen: list[FoundHit]) -> Iterator[Divergence]:
     now = {hit.id: hit for hit in reversed(seen)}
-    changed = [
-        hit for hit in recorded if hit.id in now and fingerprint(hit.content) != fingerprint(now[hit.id].content)
-    ]
+    changed = [hit for hit in recorded if hit.id in now and not are_alike(hit.content, now[hit.id].content)]
     if not changed:
         return
     first = changed[0]

@@ -12,7 +12,7 @@ from replaykit.format.thaw import thaw
 from replaykit.format.values import pack, plain, unpack
 from replaykit.model import Answer, Failure, FrameId, ReplayAction
 
-__all__ = ["Outcome", "as_recorded", "fingerprint", "outcome_of", "whole"]
+__all__ = ["Outcome", "are_alike", "as_recorded", "fingerprint", "outcome_of", "whole"]
 
 
 @attrs.frozen(kw_only=True)
@@ -43,6 +43,12 @@ def whole(value: Any) -> Any:
 def as_recorded(value: Any, clean: Callable[[bytes], bytes] = bytes) -> Any:
     """Return *value* as a recording gives it back; *clean* redacts its packed form."""
     return thaw(plain(unpack(clean(pack(value))), notes=set()))
+
+
+def are_alike(first: Any, second: Any) -> bool:
+    """Return whether two values have one `fingerprint`."""
+    # What is packed alike is alike; only where it is not, the order of keys may be all that differs.
+    return pack(first) == pack(second) or fingerprint(first) == fingerprint(second)
 
 
 def fingerprint(value: Any) -> bytes:

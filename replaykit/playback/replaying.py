@@ -29,12 +29,14 @@ from replaykit.model import (
     ReplaySession,
 )
 from replaykit.playback.differences import word_diff
-from replaykit.playback.judging import judge
+from replaykit.playback.judging import judge, ranking
 from replaykit.playback.outcomes import Outcome, as_recorded
+from replaykit.playback.recognition import IdMap
+from replaykit.playback.retrieval import RetrievalDiff
 from replaykit.recording.session import Unrecorded
 from replaykit.redactors import redactor_for
 
-__all__ = ["Clean", "Declined", "NotComparable", "Ran", "Target", "ran", "replay_session"]
+__all__ = ["Clean", "Declined", "NotComparable", "Ran", "Target", "may_run", "ran", "replay_session"]
 
 _WRITES = frozenset({"put", "put_many", "update", "delete"})
 _INFRASTRUCTURE = (ConnectionError, TimeoutError, StorageError, ProviderError, EmbedderError)
@@ -54,20 +56,27 @@ class _Unreachable(Exception):
 
 @attrs.frozen(kw_only=True)
 class Ran:
-    """What a call returned, or raised, and the frames that it returned or touched."""
+    """What a call returned, or raised, the frames that it returned or touched, and how long it took."""
 
     value: Any = None
     error: Exception | None = None
     frames: tuple[FrameId, ...] = ()
+    duration_ns: int = 0
+
+
+def may_run(action: ReplayAction, options: ReplayOptions) -> bool:
+    """Return whether the call only reads, or *options* allow it by name or kind."""
+    return action.kind in ("find", "ask") or bool(options.allow & {action.kind, action.name})
 
 
 def ran(call: Callable[[], Any]) -> Ran:
     """Return what came of *call*."""
+    began = time.perf_counter_ns()
     try:
-        return Ran(value=call())
+        return Ran(value=call(), duration_ns=time.perf_counter_ns() - began)
     except Exception as error:
         # Whatever the call raises is its outcome.
-        return Ran(error=error)
+        return Ran(error=error, duration_ns=time.perf_counter_ns() - began)
 
 
 Clean = Callable[[Any], Any]
@@ -110,6 +119,15 @@ class Target(Protocol):
         """Return a likely cause; empty where none is known."""
 
 
+@attrs.frozen(kw_only=True)
+class _Compared:
+    """In what an action differs; how long the call took; how far two rankings agree."""
+
+    divergences: Sequence[Divergence] = ()
+    duration_ns: int = 0
+    ranking: RetrievalDiff | None = None
+
+
 @contextmanager
 def _unobserved() -> Iterator[None]:
     """Keep what runs inside out of every open session."""
@@ -150,6 +168,7 @@ class _Run:
         self._target = target
         self._options = options
         self._progress = progress
+        self._ids = IdMap()
         self._clean = redactor_for(session.redaction).clean_packed
         self._checkpoints = {checkpoint.id: checkpoint for checkpoint in session.checkpoints}
         self._start = self._found(options.from_checkpoint)
@@ -204,19 +223,22 @@ class _Run:
         reason = self._passed_over(action)
         if reason:
             return self._said(action, "skipped", reason)
-        began = time.perf_counter_ns()
         try:
-            divergences = self._compared(action)
+            found = self._compared(action)
         except Declined as declined:
             return self._said(action, "skipped", str(declined))
-        except NotComparable as found:
-            return self._not_comparable(action, str(found))
+        except NotComparable as reason_why:
+            return self._not_comparable(action, str(reason_why))
         except _Unreachable as error:
             return self._said(action, "errored", str(error))
-        elapsed = time.perf_counter_ns() - began
-        told = tuple(attrs.evolve(item, cause=item.cause or self._cause(item, action)) for item in divergences)
-        result = self._said(action, "mismatched" if told else "matched", "", divergences=told, duration_ns=elapsed)
-        return attrs.evolve(result, diff=self._diff(told))
+        return self._judged(action, found)
+
+    def _judged(self, action: ReplayAction, found: _Compared) -> ActionResult:
+        told = tuple(attrs.evolve(item, cause=item.cause or self._cause(item, action)) for item in found.divergences)
+        more: dict[str, Any] = {"divergences": told, "duration_ns": found.duration_ns, "diff": self._diff(told)}
+        if found.ranking is not None:
+            more |= {name: getattr(found.ranking, name) for name in ("overlap", "rbo", "tau")}
+        return self._said(action, "mismatched" if told else "matched", "", **more)
 
     def _passed_over(self, action: ReplayAction) -> str:
         options, kind = self._options, action.kind
@@ -233,9 +255,9 @@ class _Run:
             return f"{action.name} is no call of the target"
         return ""
 
-    def _compared(self, action: ReplayAction) -> list[Divergence]:
+    def _compared(self, action: ReplayAction) -> _Compared:
         if action.kind == "checkpoint":
-            return self._compared_state(action)
+            return _Compared(divergences=self._compared_state(action))
         if "unfinished" in action.flags:
             raise NotComparable("it was recorded as unfinished: what came of it is not known")
         if action.flags & {"unreplayable", "cut", "damaged"}:
@@ -245,13 +267,18 @@ class _Run:
         arguments = self._arguments(action)
         checked = self._target.checked(action, arguments, lambda value: as_recorded(value, self._clean))
         if checked is not None:
-            return checked
+            return _Compared(divergences=checked)
         result = self._target.run(action, arguments)
         seen = self._as_recorded(result)
         was_so = action.error is not None and seen.error is not None and action.error.type == seen.error.type
         if isinstance(result.error, _INFRASTRUCTURE) and not was_so:
             raise _Unreachable(f"{type(result.error).__name__}: {result.error}")
-        return judge(action, seen, self._options)
+        if self._options.ids == "content":
+            self._ids.learn(action, seen)
+        divergences = judge(action, seen, self._options)
+        return _Compared(
+            divergences=divergences, duration_ns=result.duration_ns, ranking=ranking(action, seen, self._options)
+        )
 
     def _compared_state(self, action: ReplayAction) -> list[Divergence]:
         checkpoint = self._checkpoints.get(getattr(action.action_type, "checkpoint_id", -1))
@@ -276,7 +303,12 @@ class _Run:
         foreign = next((name for name, value in action.arguments.items() if isinstance(value, Opaque)), None)
         if foreign is not None:
             raise NotComparable(f"the argument {foreign!r} had no stored form")
-        return dict(action.arguments)
+        if self._options.ids == "exact":
+            return dict(action.arguments)
+        unknown = self._ids.unknown(action.arguments)
+        if unknown is not None and may_run(action, self._options):
+            raise NotComparable(f"no call before it showed which frame of the target is frame {unknown}")
+        return self._ids.translated(action.arguments)
 
     def _as_recorded(self, seen: Ran) -> Outcome:
         if seen.error is not None:
@@ -289,6 +321,9 @@ class _Run:
             return f"k changed: {options.top_k} was asked for, {action.k} then"
         if action.kind == "ask" and divergence.where in ("answer.text", "answer.model") and options.model is not None:
             return f"model changed: {options.model} was asked"
+        if options.ids == "content":
+            # What the target says of an id is about another frame.
+            return ""
         return self._target.cause(divergence, action)
 
     def _diff(self, divergences: Sequence[Divergence]) -> str:
@@ -330,6 +365,7 @@ def _summed(
     counts = {status: sum(1 for item in found if item.status == status) for status in _STATUSES}
     return ReplayResult(
         session_id=session.session_id,
+        name=session.name,
         total_actions=total,
         matched_actions=counts["matched"],
         mismatched_actions=counts["mismatched"],

@@ -19,8 +19,9 @@ def junit_xml(results: Sequence[ReplayResult]) -> str:
     Return results as JUnit XML: a suite per session, a case per action.
 
     A divergence is a failure, an error of the infrastructure an error; what
-    was skipped or could not be compared is skipped.  A session that is not
-    whole has a case of its own that fails.
+    was skipped, could not be compared or differs as is known is skipped.  A
+    session that is not whole has a case of its own that fails, one that could
+    not be replayed a case with an error.
     """
     root = ElementTree.Element("testsuites", name="replaykit")
     for result in results:
@@ -28,21 +29,24 @@ def junit_xml(results: Sequence[ReplayResult]) -> str:
             root,
             "testsuite",
             name=str(result.session_id),
-            tests=str(len(result.action_results) + bool(result.incomplete)),
+            tests=str(len(result.action_results) + bool(result.incomplete) + bool(result.error)),
             failures=str(result.mismatched_actions + bool(result.incomplete)),
-            errors=str(result.errored_actions),
-            skipped=str(result.skipped_actions + result.incomparable_actions),
+            errors=str(result.errored_actions + bool(result.error)),
+            skipped=str(result.skipped_actions + result.incomparable_actions + result.known_actions),
             time=_seconds(result.duration_ns),
         )
         for item in result.action_results:
             _add_case(suite, result, item)
         if result.incomplete:
-            case = ElementTree.SubElement(
-                suite, "testcase", classname=str(result.session_id), name="is whole", time="0"
-            )
-            _add(case, "failure", "; ".join(result.incomplete), "")
+            _add(_session_case(suite, result, "is whole"), "failure", "; ".join(result.incomplete), "")
+        if result.error:
+            _add(_session_case(suite, result, "can be replayed"), "error", result.error, "")
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _session_case(suite: ElementTree.Element, result: ReplayResult, name: str) -> ElementTree.Element:
+    return ElementTree.SubElement(suite, "testcase", classname=str(result.session_id), name=name, time="0")
 
 
 def _add_case(suite: ElementTree.Element, result: ReplayResult, item: ActionResult) -> None:
@@ -97,7 +101,8 @@ def github_annotations(results: Sequence[ReplayResult]) -> list[str]:
             for item in result.action_results
             if item.status == "errored"
         ]
-        lines += [f"::error title={_property(session)}::{_data(reason)}" for reason in result.incomplete]
+        reasons = [*result.incomplete, result.error] if result.error else result.incomplete
+        lines += [f"::error title={_property(session)}::{_data(reason)}" for reason in reasons]
         if result.verdict == "nothing compared":
             lines.append(f"::error title={_property(session)}::nothing was compared")
     return lines

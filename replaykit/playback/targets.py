@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import contextmanager
 from typing import Any
 
+import attrs
+
 from replaykit.errors import UsageError
 from replaykit.facts import facts_of
 from replaykit.format.values import pack, plain, unpack
 from replaykit.model import Checkpoint, Divergence, ReplayAction, ReplayOptions, ReplaySession, Structured
 from replaykit.operations import Operation
-from replaykit.playback.replaying import Clean, Declined, NotComparable, Ran, ran
+from replaykit.playback.replaying import Clean, Declined, NotComparable, Ran, may_run, ran
 
 __all__ = ["Functions", "Methods", "bound", "called"]
 
@@ -99,7 +101,7 @@ class Methods(Functions):
         stored = plain(unpack(pack(result.value)), notes=set())
         given = plain(unpack(pack(dict(arguments))), notes=set())
         facts = facts_of(self._rows[action.name].definition(), given, stored)
-        return Ran(value=result.value, frames=facts.ids)
+        return attrs.evolve(result, frames=facts.ids)
 
 
 def demand_leave(action: ReplayAction, options: ReplayOptions) -> None:
@@ -109,7 +111,7 @@ def demand_leave(action: ReplayAction, options: ReplayOptions) -> None:
     Raises:
         Declined: It might change something.
     """
-    if action.kind not in _READS and not options.allow & {action.kind, action.name}:
+    if not may_run(action, options):
         raise Declined(f"{action.name} may change something: allow={action.name!r} lets it run")
 
 

@@ -1,0 +1,1 @@
+"""Replays of many sessions at once."""
