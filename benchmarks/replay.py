@@ -150,7 +150,7 @@ def main() -> None:
     failures = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        frames, finds, rounds = (2_000, 100, 3) if quick else (20_000, 200, 7)
+        frames, finds, rounds = (2_000, 100, 3) if quick else (5_000, 100, 5)
         times = overhead(folder, frames, finds, rounds)
         print(f"replay of {finds} finds among {frames:,} frames, us per find")
         for way, took in times.items():
