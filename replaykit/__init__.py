@@ -68,6 +68,8 @@ if TYPE_CHECKING:
     from replaykit.policies import on_error as on_error
     from replaykit.replaying import replay as replay
     from replaykit.suites.replaying import replay_all as replay_all
+    from replaykit.suites.variants import compare_models as compare_models
+    from replaykit.suites.variants import compare_variants as compare_variants
     from replaykit.wrapping import Recorder as Recorder
     from replaykit.wrapping import configure as configure
     from replaykit.wrapping import recorder_of as recorder_of
@@ -92,6 +94,7 @@ _HOMES = {
     "replaykit.policies": "any_of before every on_error",
     "replaykit.replaying": "replay",
     "replaykit.suites.replaying": "replay_all",
+    "replaykit.suites.variants": "compare_models compare_variants",
     "replaykit.wrapping": "Recorder configure recorder_of records session wrap",
 }
 _WHERE = {name: (module, name) for module, names in _HOMES.items() for name in names.split()}
@@ -148,6 +151,8 @@ __all__ = [
     "any_of",
     "before",
     "compare",
+    "compare_models",
+    "compare_variants",
     "configure",
     "errors",
     "every",

@@ -11,7 +11,7 @@ from replaykit.errors import UsageError
 from replaykit.intercept.proxy import RecordedObject
 from replaykit.model import ReplayOptions, ReplayResult, ReplaySession
 from replaykit.operations import Operation, operation_from
-from replaykit.playback.replaying import Target, replay_session
+from replaykit.playback.replaying import Target, Watch, replay_session
 from replaykit.playback.targets import Functions, Methods
 from replaykit.surface import SessionSurface
 
@@ -25,6 +25,7 @@ def replay(
     operations: Mapping[str, str | Operation] | None = None,
     options: ReplayOptions | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    watch: Watch = lambda action, seen: None,
     **more: Any,
 ) -> ReplayResult:
     """
@@ -34,7 +35,8 @@ def replay(
     *operations*; a function, several, or a dict of them by the names that
     they were recorded with.  *options*, or the keywords of `ReplayOptions`,
     say what runs and how strictly it is compared.  Nothing is recorded, and
-    nothing is written without leave (``allow``).
+    nothing is written without leave (``allow``).  *watch* is called with each
+    action that ran again and what came of it.
 
     Raises:
         UsageError: The target cannot run calls, or an option is wrong.
@@ -43,7 +45,7 @@ def replay(
     if not isinstance(session, ReplaySession):
         raise UsageError(f"replay() takes a session, not {type(session).__name__}: get_session() gives one")
     chosen = attrs.evolve(ReplayOptions() if options is None else options, **more)
-    return replay_session(session, _target(target, operations, chosen), chosen, progress=progress)
+    return replay_session(session, _target(target, operations, chosen), chosen, progress=progress, watch=watch)
 
 
 def demand_target(target: Any, operations: Mapping[str, str | Operation] | None, options: ReplayOptions) -> None:

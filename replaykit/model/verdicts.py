@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -294,18 +295,43 @@ class SessionComparison:
 
 @attrs.frozen(kw_only=True)
 class ModelResult:
-    """One model's answers over a session."""
+    """
+    What one variant (a model, a k, a mode) gave over a session.
+
+    Attributes:
+        model: The variant's name.
+        answers: The texts of the answers, in order of the asks; an error is told in brackets.
+        latencies_ns: How long each ask took.
+        prompt_tokens: The sum where servers said it, else None; so ``completion_tokens``.
+        cost: In the unit of the prices that were given, else None.
+        error: Why the variant could not run at all.
+    """
 
     model: str
     answers: Sequence[str] = ()
     matched_actions: int = 0
+    mismatched_actions: int = 0
+    errored_actions: int = 0
     duration_ns: int = 0
+    latencies_ns: Sequence[int] = ()
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost: float | None = None
     error: str | None = None
+
+    @property
+    def latency_ms(self) -> float:
+        """The median time of an ask, in milliseconds; 0.0 where nothing was asked."""
+        return statistics.median(self.latencies_ns) / 1e6 if self.latencies_ns else 0.0
 
 
 @attrs.frozen(kw_only=True)
 class ComparisonSummary:
-    """How far several models agree."""
+    """
+    How far several variants agree: over the finds and asks that all of them ran.
+
+    ``first_divergence`` is the sequence of the first on which they differ.
+    """
 
     total_actions: int = 0
     unanimous_actions: int = 0
@@ -315,8 +341,19 @@ class ComparisonSummary:
 
 @attrs.frozen(kw_only=True)
 class ComparisonReport:
-    """Several models over one session."""
+    """Several variants over one session; ``models`` has them by name, in the order in which they were given."""
 
     session_id: UUID
     models: Mapping[str, ModelResult]
     summary: ComparisonSummary
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return one flat dict per variant."""
+        return [
+            {
+                "session_id": str(self.session_id),
+                "latency_ms": result.latency_ms,
+                **attrs.asdict(result, recurse=False, filter=attrs.filters.exclude("answers", "latencies_ns")),
+            }
+            for result in self.models.values()
+        ]

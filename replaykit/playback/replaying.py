@@ -36,7 +36,7 @@ from replaykit.playback.retrieval import RetrievalDiff
 from replaykit.recording.session import Unrecorded
 from replaykit.redactors import redactor_for
 
-__all__ = ["Clean", "Declined", "NotComparable", "Ran", "Target", "may_run", "ran", "replay_session"]
+__all__ = ["Clean", "Declined", "NotComparable", "Ran", "Target", "Watch", "may_run", "ran", "replay_session"]
 
 _WRITES = frozenset({"put", "put_many", "update", "delete"})
 _INFRASTRUCTURE = (ConnectionError, TimeoutError, StorageError, ProviderError, EmbedderError)
@@ -81,6 +81,10 @@ def ran(call: Callable[[], Any]) -> Ran:
 
 Clean = Callable[[Any], Any]
 """Turns a value into what a recording of it gives back, redacted as the session is."""
+
+
+Watch = Callable[[ReplayAction, Outcome], None]
+"""Told what came of a recorded call when it ran again."""
 
 
 class Target(Protocol):
@@ -145,16 +149,18 @@ def replay_session(
     options: ReplayOptions,
     *,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    watch: Watch = lambda action, seen: None,
 ) -> ReplayResult:
     """
     Run a session's calls on *target* again and return the verdict.
 
     With ``confirm=n`` a divergence counts if it shows in each of *n* runs.
+    *watch* is told what came of each call that ran.
 
     Raises:
         CheckpointNotFoundError: The session has no checkpoint ``from_checkpoint``.
     """
-    results = [_Run(session, target, options, progress).result() for _ in range(options.confirm)]
+    results = [_Run(session, target, options, progress, watch).result() for _ in range(options.confirm)]
     return results[0] if options.confirm == 1 else _confirmed(results)
 
 
@@ -162,12 +168,18 @@ class _Run:
     """One pass over a session."""
 
     def __init__(
-        self, session: ReplaySession, target: Target, options: ReplayOptions, progress: Callable[[int, int], None]
+        self,
+        session: ReplaySession,
+        target: Target,
+        options: ReplayOptions,
+        progress: Callable[[int, int], None],
+        watch: Watch,
     ) -> None:
         self._session = session
         self._target = target
         self._options = options
         self._progress = progress
+        self._watch = watch
         self._ids = IdMap()
         self._clean = redactor_for(session.redaction).clean_packed
         self._checkpoints = {checkpoint.id: checkpoint for checkpoint in session.checkpoints}
@@ -273,6 +285,7 @@ class _Run:
         was_so = action.error is not None and seen.error is not None and action.error.type == seen.error.type
         if isinstance(result.error, _INFRASTRUCTURE) and not was_so:
             raise _Unreachable(f"{type(result.error).__name__}: {result.error}")
+        self._watch(action, seen)
         if self._options.ids == "content":
             self._ids.learn(action, seen)
         divergences = judge(action, seen, self._options)
