@@ -121,11 +121,11 @@ def many(folder: Path, sessions: int) -> tuple[list[float], bool]:
     path = folder / "many.mv"
     chance = random.Random(7)
     with replaykit.open(path) as mv:
-        texts = [sentence(chance, 20) for _ in range(500)]
+        texts = [sentence(chance, 20) for _ in range(200)]
         mv.put_many(texts)
         for number in range(sessions):
             with mv.session(f"session {number}"):
-                for _ in range(5):
+                for _ in range(2):
                     mv.find(sentence(chance, 2), k=5)
         # Other words would change every score; these change what some of the sessions saw.
         for number in range(3):
