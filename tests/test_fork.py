@@ -211,7 +211,7 @@ def test_a_fork_while_threads_record_hurts_neither_side() -> None:
             threads = [threading.Thread(target=record) for _ in range(3)]
             for thread in threads:
                 thread.start()
-            for _ in range(4):
+            for _ in range(3):
                 calls.acquire()
                 assert in_child(work) == ["child"]
             stop.set()

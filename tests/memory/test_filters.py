@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from effort import effort
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -122,7 +123,7 @@ def fits(metadata, where):
     return True
 
 
-@settings(max_examples=500)
+@settings(max_examples=effort(15_000))
 @given(where=FILTERS, metadatas=st.lists(METADATA, min_size=1, max_size=4))
 def test_a_filter_decides_as_the_plain_reference_does(where, metadatas):
     accepts = compile_filter(where)

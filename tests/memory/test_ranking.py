@@ -6,6 +6,7 @@ import math
 
 import apsw
 import pytest
+from effort import effort
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -59,7 +60,7 @@ def fast(connection, query, k, costs, passes=None):
     return [(hit.frame_id, hit.score) for hit in top(connection, terms, k, passes=passes, costs=costs)]
 
 
-@settings(max_examples=150)
+@settings(max_examples=effort(6_000))
 @given(corpus=CORPORA, query=QUERIES, k=st.integers(1, 12), costs=st.sampled_from(ALL_COSTS), odd=st.booleans())
 def test_the_best_frames_are_those_of_scoring_all(corpus, query, k, costs, odd):
     passes = (lambda frame_id: frame_id % 2 == 1) if odd else None
