@@ -326,7 +326,7 @@ def test_calls_that_run_at_the_end_are_kept_as_unfinished(recorder: Any) -> None
 def test_ending_while_threads_record_leaves_no_hole(tmp_path: Path) -> None:
     """The end may come between any two steps of a call: the call is whole, unfinished or late, and nothing is lost."""
     with replaykit.Recorder(tmp_path / "runs.rpk", on_loss="raise") as recorder:
-        for _ in range(30):
+        for _ in range(12):
             recorder.start_session()
             begun, stop = threading.Semaphore(0), threading.Event()
 
