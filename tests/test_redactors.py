@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from effort import effort
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -576,7 +577,7 @@ _TREES = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=effort(15_000), deadline=None)
 @given(_TEXTS)
 def test_redacting_a_text_twice_changes_nothing(text: str) -> None:
     """What was redacted is recognised."""
@@ -586,7 +587,7 @@ def test_redacting_a_text_twice_changes_nothing(text: str) -> None:
     assert once == redactor.clean_text(once)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=effort(10_000), deadline=None)
 @given(_TREES)
 def test_packed_and_decoded_values_are_redacted_alike(value: Any) -> None:
     """The scan of packed bytes misses nothing that the exact stage would replace."""

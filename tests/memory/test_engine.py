@@ -236,7 +236,7 @@ def _as_file_content(data):
 
 TestAgainstADict = AgainstADict.TestCase
 TestAgainstADict.settings = settings(
-    max_examples=40, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 
