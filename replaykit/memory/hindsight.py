@@ -6,7 +6,7 @@ What a find would give now, had it been asked then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
@@ -42,11 +42,6 @@ class Hindsight:
         self._copy: Connection | None = None
         self._generation = end
         self._changed: dict[int, _Held | None] = {}
-
-    @property
-    def changed_frames(self) -> Iterable[int]:
-        """The frames that were changed after the session."""
-        return self._changed.keys()
 
     def connection_at(self, generation: int) -> Connection:
         """

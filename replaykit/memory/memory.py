@@ -505,7 +505,14 @@ class Memory(SessionSurface):
         return with_writer(found, self._engine.catalogue)
 
     def replay_target(self, options: ReplayOptions, wrapped: Any = None) -> Live:
-        """Return what a replay of calls of this memory runs on."""
+        """
+        Return what a replay of calls of this memory runs on: itself, never a *wrapped* object.
+
+        Raises:
+            UsageError: One was given.
+        """
+        if wrapped is not None:
+            raise UsageError("a memory replays on itself: replaykit.replay(session, target) takes another target")
         return replay_target(self._frames, options)
 
     # -- the end ------------------------------------------------------------------

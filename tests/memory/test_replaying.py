@@ -251,6 +251,11 @@ def test_sessions_of_another_memory_need_the_live_base(recorded):
     assert result.verdict == "failed"
 
 
+def test_another_target_is_refused_not_passed_over(mv, recorded):
+    with replaykit.open(":memory:") as other, pytest.raises(UsageError, match=r"replaykit\.replay"):
+        mv.replay("run", target=other)
+
+
 def test_a_tampered_checkpoint_is_told(mv, recorded):
     [checkpoint] = recorded.checkpoints
     forged = attrs.evolve(recorded, checkpoints=(attrs.evolve(checkpoint, state_hash=bytes([7]) * 32),))
