@@ -10,7 +10,7 @@ import attrs
 from replaykit.model import Answer, Divergence, DivergenceType, Failure, FrameId, ReplayAction, Tolerances
 from replaykit.playback.differences import brief, differences, word_diff
 from replaykit.playback.hits import FoundHit, hits_of
-from replaykit.playback.outcomes import Outcome, are_alike, outcome_of
+from replaykit.playback.outcomes import Outcome, are_alike, outcome_of, without_times
 from replaykit.playback.recognition import are_ids_of_the_same_write, recognised
 from replaykit.playback.retrieval import Order, RetrievalDiff, retrieval_diff
 
@@ -22,7 +22,8 @@ def judge(action: ReplayAction, seen: Outcome, tolerances: Tolerances | None = N
     Return in what *seen* differs from what *action* recorded; empty where they agree.
 
     Errors agree by class and message.  Results with hits are compared as
-    rankings, everything else as a whole.
+    rankings, everything else as a whole.  How long a find or ask says that it
+    took does not count.
     """
     rules = Tolerances() if tolerances is None else tolerances
     recorded = outcome_of(action)
@@ -124,7 +125,8 @@ def _values(
     if isinstance(recorded.value, Answer) and isinstance(seen.value, Answer):
         yield from _answers(say, recorded.value, seen.value)
     elif say.action.kind != "find" or was is None or is_now is None:
-        yield from _whole(say, recorded.value, seen.value)
+        kind = say.action.kind
+        yield from _whole(say, without_times(kind, recorded.value), without_times(kind, seen.value))
 
 
 def _rankings(

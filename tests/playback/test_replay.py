@@ -92,6 +92,26 @@ def test_every_hit_another_is_told_though_the_count_agrees(recorded, monkeypatch
     assert result.first_divergence.at_sequence == 0
 
 
+def test_how_long_a_call_says_it_took_is_no_difference(recorded, monkeypatch):
+    said = {"answer": "a", "took_ms": 1, "stats": {"retrieval_ms": 1, "tokens": 5}}
+    monkeypatch.setitem(ROWS, "said", said)
+
+    @replaykit.records("ask", name="reply")
+    def reply(question):
+        return dict(ROWS["said"])
+
+    @replaykit.records("tool", name="measure")
+    def measure():
+        return {"took_ms": ROWS["said"]["took_ms"]}
+
+    session = recorded(lambda: (reply("q"), measure()))
+    monkeypatch.setitem(ROWS, "said", {**said, "took_ms": 2, "stats": {"retrieval_ms": 3, "tokens": 6}})
+    result = replayed(session, reply, measure, allow="measure")
+
+    # A tool may measure for a living.
+    assert [item.where for item in result.divergences] == ["result.stats.tokens", "result.took_ms"]
+
+
 def test_coroutines_are_awaited_also_inside_a_running_loop(recorded):
     async def ask():
         await search_later("fox")
