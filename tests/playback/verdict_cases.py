@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import attrs
 
 import replaykit
 from replaykit import DivergenceType as Kind
+from replaykit.errors import FrameNotFoundError
 from replaykit.model import Put
 from replaykit.testing.embedders import HashedNgrams
 
@@ -81,6 +83,11 @@ def _put_three(mv: replaykit.Memory) -> None:
 
 def _delete(*frame_ids: int) -> Step:
     return lambda mv: [mv.delete(frame_id) for frame_id in frame_ids]
+
+
+def _delete_none(mv: replaykit.Memory) -> None:
+    with suppress(FrameNotFoundError):
+        mv.delete(50)
 
 
 def _of_a_tenant(mv: replaykit.Memory) -> None:
@@ -177,6 +184,7 @@ CASES: Mapping[str, Case] = {
         first=First(0, "PUT_MANY", Kind.CONTENT_CHANGED, (2,), "frame 2 was deleted at generation 2"),
     ),
     "a deletion": Case(before=_lamps, session=_delete(1), verdict="passed", match_rate=100.0),
+    "a deletion of a frame that never was": Case(session=_delete_none, verdict="nothing compared"),
     "a deleted frame that is back": Case(
         before=_lamps,
         session=_delete(1),
