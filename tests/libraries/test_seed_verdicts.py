@@ -290,7 +290,7 @@ def test_an_ask_of_an_untouched_memory(memory: Any) -> None:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatServer]:
     """A model's server that memvid's Ollama requests are led to."""
-    for name in ("HTTP_PROXY", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy", "REQUEST_METHOD"):
+    for name in ("HTTP_PROXY", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     with chat_server() as running:
         monkeypatch.setenv("http_proxy", running.url.removesuffix("/v1"))
