@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import os
-import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast, overload
 
+from replaykit.adapters.maps import Operations, derived_map_for, map_for
 from replaykit.errors import UsageError
 from replaykit.intercept.proxy import RecordedFunction, RecordedObject, recorded_function, recorded_object
 from replaykit.memory.memory import Memory
@@ -26,22 +25,7 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 StorePath = str | os.PathLike[str]
-Operations = Mapping[str, str | Operation]
 Frames = Restorable | bool | None
-
-_USUAL_METHODS = {
-    "put": "put",
-    "put_many": "put_many",
-    "find": "find",
-    "search": "find",
-    "query": "find",
-    "ask": "ask",
-    "update": "update",
-    "delete": "delete",
-    "remove": "delete",
-    "add": "put",
-}
-"""What an object's methods mean when no map is given."""
 
 
 class Recorder(RewindingSurface):
@@ -74,8 +58,8 @@ class Recorder(RewindingSurface):
         Return a drop-in proxy of *target* whose memory operations are recorded.
 
         *operations* maps method names (dotted ones lead through attributes)
-        to kinds or `Operation` rows; without it the usual names are taken.
-        Wrapping a proxy of this recorder again gives it back; a proxy of
+        to kinds or `Operation` rows; without it the library's adapter says what
+        they mean, else the usual names are taken.  Wrapping a proxy of this recorder again gives it back; a proxy of
         another one, or a new map, gives a new proxy of what it stands for.
 
         With *frames* the checkpoints of this recorder hold what the target
@@ -101,12 +85,23 @@ class Recorder(RewindingSurface):
                 return target
             # A proxy around a proxy would record each call twice.
             inner = target.__wrapped__
-            operations = target._self_rows if operations is None else operations
-        rows = _rows_for(inner, operations)
+        if inner is not target and operations is None:
+            proxy = cast(RecordedObject, target)
+            methods, operations = proxy._self_methods, proxy._self_given
+        else:
+            methods = map_for(inner, operations)
         if _holds(frames):
             self._hold(inner, frames, _absolute(self._location))
-        rebuild = (_rewrapped, (_absolute(self._location), self._options, frames))
-        return cast(T, recorded_object(inner, self, rows, rebuild))
+        return cast(T, recorded_object(inner, self, methods, self._rebuilding(operations, frames), operations))
+
+    def derived(self, value: Any) -> Any:
+        """Return *value*, which a wrapped object handed out, as the library's adapter has it recorded, else itself."""
+        methods = derived_map_for(value)
+        return value if methods is None else recorded_object(value, self, methods, self._rebuilding(None, None))
+
+    def _rebuilding(self, operations: Operations | None, frames: Frames) -> tuple[Any, tuple[Any, ...]]:
+        """Return how a pickled proxy is made again: a function and its arguments behind the target."""
+        return _rewrapped, (operations, _absolute(self._location), self._options, frames)
 
     @overload
     def records(self, kind: F, /) -> F: ...
@@ -132,10 +127,10 @@ class Recorder(RewindingSurface):
 
 
 def _rewrapped(
-    target: Any, rows: Mapping[str, Operation], location: str, options: Mapping[str, Any], frames: Any = None
+    target: Any, operations: Operations | None, location: str, options: Mapping[str, Any], frames: Any = None
 ) -> Any:
     """Wrap an unpickled object again, into the same store."""
-    return wrap(target, store=location, operations=rows, frames=frames, **options)
+    return wrap(target, store=location, operations=operations, frames=frames, **options)
 
 
 def _absolute(location: str) -> str:
@@ -146,41 +141,6 @@ def _absolute(location: str) -> str:
 def _holds(frames: Frames) -> bool:
     # Not by its truth: a store that is empty may count as false.
     return frames is not None and frames is not False
-
-
-def _source_of(target: Any) -> str:
-    if isinstance(target, types.ModuleType):
-        return target.__name__
-    cls = target if isinstance(target, type) else type(target)
-    return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _rows_for(target: Any, operations: Operations | None) -> dict[str, Operation]:
-    source = _source_of(target)
-    if operations is None:
-        operations = {name: kind for name, kind in _USUAL_METHODS.items() if callable(getattr(target, name, None))}
-        if not operations:
-            raise UsageError(
-                f"{source} has none of the usual methods ({', '.join(_USUAL_METHODS)}). Say what its methods mean: "
-                'wrap(x, operations={"add": "put", "query": "find"})'
-            )
-    rows = {}
-    for path, row in operations.items():
-        if not callable(_reached(target, path)):
-            raise UsageError(f"{source} has no method {path!r}: give names that it has in operations=")
-        if isinstance(target, type) and inspect.isfunction(inspect.getattr_static(target, path, None)):
-            raise UsageError(
-                f"{source} is a class and {path!r} is a method of its instances: wrap an instance, "
-                f'or put @replaykit.records("{row if isinstance(row, str) else row.kind}") above the method'
-            )
-        rows[path] = operation_from(row, path, source)
-    return rows
-
-
-def _reached(target: Any, path: str) -> Any:
-    for step in path.split("."):
-        target = getattr(target, step, None)
-    return target
 
 
 # -- the module-level functions ------------------------------------------------------

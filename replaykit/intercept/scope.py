@@ -25,6 +25,7 @@ __all__ = [
     "handler_for",
     "is_playing",
     "leave",
+    "observer_for",
     "on_fork",
     "open_sessions",
     "opened",
@@ -130,6 +131,21 @@ def handler_for(recorder: Any) -> Any:
             return link.session
         link = link.outer
     return scope.session
+
+
+def observer_for(recorder: Any) -> Any:
+    """Return what a call of *recorder* made here would go to, None without one; counts nothing, never raises."""
+    players = _process.players
+    scope = CURRENT.get()
+    if scope is None:
+        return players[0] if len(players) == 1 else None if players else _process.adopter
+    nearest = scope.session
+    link: Scope | None = scope
+    while link is not None:
+        if (link.session in players) if players else (link.session.recorder is recorder):
+            return link.session
+        link = link.outer
+    return nearest if not players else players[0] if len(players) == 1 else None
 
 
 def _player_here() -> Any:

@@ -31,6 +31,7 @@ from replaykit.model.results import (
 )
 from replaykit.model.rewinding import Bisection, KnownFork, Lineage, Pruning
 from replaykit.model.sessions import (
+    UNCOVERED,
     Checkpoint,
     Playable,
     ReplayConfig,
@@ -109,6 +110,7 @@ __all__ = [
     "Structured",
     "Tolerances",
     "ToolCall",
+    "UNCOVERED",
     "Update",
     "Usage",
     "Verification",

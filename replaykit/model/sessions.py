@@ -21,6 +21,7 @@ __all__ = [
     "SessionState",
     "SessionSummary",
     "StateSnapshot",
+    "UNCOVERED",
 ]
 
 SessionState = Literal["open", "sealed", "interrupted"]
@@ -70,6 +71,10 @@ class Checkpoint:
 
     def __repr__(self) -> str:
         return f"<Checkpoint {self.id} after action {self.at_sequence}, {self.state_hash[:4].hex()}>"
+
+
+UNCOVERED = "replaykit.uncovered"
+"""The key of a session's metadata under which it says what was called and is not recorded."""
 
 
 def _at_least(lowest: int) -> Callable[[Any, Any, Any], None]:
@@ -184,6 +189,17 @@ class ReplaySession:
     def ended_secs(self) -> int | None:
         """Whole seconds since 1970 UTC, None while open."""
         return None if self.ended_ns is None else self.ended_ns // 1_000_000_000
+
+    @property
+    def uncovered(self) -> Mapping[str, int]:
+        """
+        Methods of wrapped objects that were called and are not recorded, ``"Class.method"`` with the number of calls.
+
+        The map, or the adapter, says neither what they are nor that they are no
+        operation.  Known once the session has ended.
+        """
+        found = self.metadata.get(UNCOVERED)
+        return found if isinstance(found, Mapping) else {}
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return one flat dict per action: what a table or a data frame needs."""
