@@ -455,8 +455,7 @@ class ActiveSession:
         self.is_open = False
         for ticket in sorted((ticket for ticket in list(self.pending) if ticket.is_ready), key=_sequence_of):
             self._keep_unfinished(ticket)
-        if uncovered := self.uncovered.counts():
-            self.metadata[UNCOVERED] = uncovered
+        self._keep_uncovered()
         self.sealing = Sealing(
             state=state,
             ended_ns=self._time_ns(),
@@ -471,6 +470,17 @@ class ActiveSession:
         except Exception as error:
             self.lose(error)
         return True
+
+    def _keep_uncovered(self) -> None:
+        counts = self.uncovered.counts()
+        if not counts:
+            return
+        self.metadata[UNCOVERED] = counts
+        try:
+            self.write(records.NOTE, {UNCOVERED: counts})
+        except StorageError as error:
+            # No action is lost with it.
+            self.engine.report_loss(self, error)
 
     def _keep_unfinished(self, ticket: ActiveTicket) -> None:
         self.finishing.add(ticket)
