@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast, overload
 
 from replaykit.adapters.maps import Operations, derived_map_for, map_for
 from replaykit.errors import UsageError
+from replaykit.intercept.instrumenting import instrument_object, recorder_behind, uninstrument_object
 from replaykit.intercept.proxy import RecordedFunction, RecordedObject, recorded_function, recorded_object
 from replaykit.memory.memory import Memory
 from replaykit.operations import Operation, Place, operation_from
@@ -19,7 +20,7 @@ from replaykit.rewinding.surface import RewindingSurface
 from replaykit.settings import Settings, default_store
 from replaykit.surface import SessionSurface
 
-__all__ = ["Recorder", "configure", "recorder_of", "records", "session", "wrap"]
+__all__ = ["Recorder", "configure", "instrument", "recorder_of", "records", "session", "uninstrument", "wrap"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -93,6 +94,13 @@ class Recorder(RewindingSurface):
         if _holds(frames):
             self._hold(inner, frames, _absolute(self._location))
         return cast(T, recorded_object(inner, self, methods, self._rebuilding(operations, frames), operations))
+
+    def instrument(self, target: T, operations: Operations | None = None) -> T:
+        """Record on *target* itself and return it; see `replaykit.instrument`."""
+        if isinstance(target, (RecordedObject, SessionSurface)):
+            raise UsageError(f"a {type(target).__name__} is recorded already")
+        instrument_object(target, map_for(target, operations), self, derived_map_for)
+        return target
 
     def derived(self, value: Any) -> Any:
         """Return *value*, which a wrapped object handed out, as the library's adapter has it recorded, else itself."""
@@ -205,6 +213,34 @@ def wrap(
         return cast(T, target)
     location = store if store is not None else _defaults.store
     return Recorder(location, **{**_defaults.options, **options}).wrap(target, operations, frames=frames)
+
+
+def instrument(target: T, *, store: StorePath | None = None, operations: Operations | None = None, **options: Any) -> T:
+    """
+    Record the memory operations of *target* on the object itself, into *store*, and return it.
+
+    For objects that go where a proxy cannot: through C code or a library that
+    looks at the very type.  Objects of pydantic models and with slots too.
+    The class gets wrappers that pass the calls of all other objects on; what
+    the object calls on itself inside is no action of its own.  Methods that
+    no map knows are not counted here.  `recorder_of` has the session surface.
+
+    Raises:
+        UsageError: The class cannot be changed, the target has no such method, or an option is wrong.
+    """
+    location = store if store is not None else _defaults.store
+    return Recorder(location, **{**_defaults.options, **options}).instrument(target, operations)
+
+
+def uninstrument(target: object) -> None:
+    """
+    Stop recording on *target*; its class is as it was, unless others of its objects are recorded.
+
+    Raises:
+        UsageError: It was not recorded itself.
+    """
+    if not uninstrument_object(target):
+        raise UsageError(f"this {type(target).__name__} was not instrumented")
 
 
 def session(
@@ -326,4 +362,7 @@ def recorder_of(target: Any) -> SessionSurface:
         return cast(SessionSurface, target._self_recorder)
     if isinstance(target, SessionSurface):
         return target
+    behind = recorder_behind(target)
+    if behind is not None:
+        return cast(SessionSurface, behind)
     raise UsageError(f"{type(target).__name__} is not recorded: wrap it first with replaykit.wrap(...)")

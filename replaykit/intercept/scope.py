@@ -35,9 +35,16 @@ __all__ = [
 
 
 class Scope:
-    """One link of the chain: a session (or a block that is not recorded) and the call that is running in it."""
+    """
+    One link of the chain: a session (or a block that is not recorded) and the call that is running in it.
 
-    __slots__ = ("outer", "parent", "session")
+    ``subject`` is the object whose call it is; set only where that object
+    itself is recorded (see `instrumenting`).
+    """
+
+    __slots__ = ("outer", "parent", "session", "subject")
+
+    subject: Any
 
     def __init__(self, session: Any, parent: int | None, outer: Scope | None) -> None:
         self.session = session

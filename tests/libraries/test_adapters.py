@@ -24,6 +24,8 @@ from langchain_core.vectorstores import VectorStore
 from langchain_core.vectorstores.in_memory import InMemoryVectorStore
 
 import replaykit
+from replaykit.adapters.finding import map_of
+from replaykit.intercept.instrumenting import instrument_class, uninstrument_class
 from replaykit.testing.adapters import AdapterContract, Expected
 
 pytestmark = [
@@ -175,6 +177,66 @@ def test_a_proxy_passes_where_langchain_checks_types() -> None:
             assert search.invoke("x") == "x"
 
         assert [action.name for action in session.result.actions] == ["invoke"]
+
+
+def test_a_pydantic_object_records_on_itself() -> None:
+    """Chains that were made before keep recording; the model is as it was afterwards."""
+    words = Words(documents=[Document(page_content="abc", id="1")])
+    chain = words | RunnableLambda(len)
+    before = (dict(vars(Words)), words.model_dump())
+    assert replaykit.instrument(words, store=":memory:") is words
+    recorder = replaykit.recorder_of(words)
+
+    with recorder.session() as session:
+        assert (chain.invoke("a"), words.batch(["b"])[0][0].id) == (1, "1")
+    with replaykit.play(session.result):
+        assert (chain.invoke("a"), words.batch(["b"])[0][0].id) == (1, "1")
+
+    assert [(each.name, each.action_type.query) for each in session.result.actions] == [
+        ("invoke", "a"),
+        ("invoke", "b"),
+    ]
+    replaykit.uninstrument(words)
+    assert (dict(vars(Words)), words.model_dump()) == before
+
+
+def test_every_vector_store_and_retriever_can_record() -> None:
+    """Those of any provider, by their base class; a retriever's search is the child of its call."""
+    maps = {cls: map_of(cls) for cls in (VectorStore, BaseRetriever, BaseTool)}
+    for cls, known in maps.items():
+        instrument_class(cls, known)
+    try:
+        with replaykit.Recorder(":memory:") as recorder, recorder.session() as session:
+            store = vector_store()
+            store.add_documents([Document(page_content="Paris", id="a")])
+            (found,) = store.as_retriever().invoke("Paris")
+            assert (found.page_content, multiply.invoke({"a": 2, "b": 2})) == ("Paris", 4)
+            actions = list(recorder.get_session(session.id).actions)
+    finally:
+        for cls in maps:
+            uninstrument_class(cls)
+
+    assert [(each.kind, each.name, each.parent) for each in actions] == [
+        ("put_many", "add_documents", None),
+        ("find", "invoke", None),
+        ("find", "similarity_search", 1),
+        ("tool", "multiply", None),
+    ]
+
+
+def test_a_chroma_client_records_on_itself(chroma: Any) -> None:
+    """And what it hands out; collections that nobody asked to record are not."""
+    other = chroma.get_or_create_collection("other", embedding_function=None)
+    replaykit.instrument(chroma, store=":memory:")
+    with replaykit.recorder_of(chroma).session() as session:
+        notes = chroma.get_or_create_collection("on-itself", embedding_function=None)
+        notes.add(ids=["a"], embeddings=[[1.0]])
+        assert (notes.count(), other.count()) == (1, 0)
+    replaykit.uninstrument(chroma)
+    for name in ("other", "on-itself"):
+        chroma.delete_collection(name)
+
+    assert [each.name for each in session.result.actions] == ["get_or_create_collection", "add", "count"]
 
 
 # -- Chroma -----------------------------------------------------------------------------
