@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+from collections.abc import Callable
 
-__all__ = ["Uncovered"]
+__all__ = ["Method", "Uncovered"]
+
+Method = tuple[str, str]
+"""The name of a class and that of its method."""
 
 _MOST_NAMES = 200
 _MOST_CHARS = 200
-_REST = "(others)"
+_REST = ("", "(others)")
 
 
 class Uncovered:
@@ -17,18 +22,31 @@ class Uncovered:
     def __init__(self) -> None:
         # Re-entrant: a signal handler may call such a method, too.
         self._lock = threading.RLock()
-        self._counts: dict[tuple[str, str], int] = {}
+        # Counters that Python itself steps: each unmapped call makes a step,
+        # and a lock would cost more than that.
+        self._counters: dict[Method, Callable[[], int]] = {}
+        self._looks = 0
 
-    def note(self, owner: str, name: str) -> None:
-        """Count one call of *name* on an object of the class *owner*."""
-        key = (owner, name)
+    def note(self, method: Method) -> None:
+        """Count one call."""
+        counter = self._counters.get(method)
+        if counter is None:
+            counter = self._counter_of(method)
+        counter()
+
+    def _counter_of(self, method: Method) -> Callable[[], int]:
         with self._lock:
-            if key not in self._counts and len(self._counts) >= _MOST_NAMES:
-                key = ("", _REST)
-            self._counts[key] = self._counts.get(key, 0) + 1
+            if len(self._counters) >= _MOST_NAMES:
+                method = _REST
+            if method not in self._counters:
+                # The looks so far are steps that it did not make.
+                self._counters[method] = itertools.count(self._looks).__next__
+            return self._counters[method]
 
     def counts(self) -> dict[str, int]:
         """Return ``{"Class.method": calls}``, in order of the first call."""
         with self._lock:
-            found = list(self._counts.items())
-        return {f"{owner}.{name}".lstrip(".")[:_MOST_CHARS]: count for (owner, name), count in found}
+            # Looking at a counter steps it.
+            steps = {method: counter() - self._looks for method, counter in self._counters.items()}
+            self._looks += 1
+        return {f"{owner}.{name}".lstrip(".")[:_MOST_CHARS]: count for (owner, name), count in steps.items()}

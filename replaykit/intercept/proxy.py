@@ -19,6 +19,7 @@ from typing import Any
 import wrapt
 
 from replaykit.intercept.binding import binder_of
+from replaykit.intercept.coverage import Method
 from replaykit.intercept.scope import observer_for
 from replaykit.intercept.shapes import RUNNERS, Recorded, opened_stream, shape_of
 from replaykit.intercept.steps import relaying
@@ -168,7 +169,7 @@ class RecordedObject(wrapt.BaseObjectProxy):  # type: ignore[type-arg]  # generi
         if isinstance(value, _CALLABLES) and not name.startswith("_") and name not in self._self_methods.ignored:
             # Made up by the object, or not a plain function: what is handed
             # out has to stay itself, so that counts as its call.
-            self._self_note(name)
+            _note(self._self_recorder, (type(self.__wrapped__).__name__, name))
         return value
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -190,12 +191,6 @@ class RecordedObject(wrapt.BaseObjectProxy):  # type: ignore[type-arg]  # generi
 
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
-
-    def _self_note(self, name: str) -> None:
-        """Count a call of a method that the map does not know."""
-        observer = observer_for(self._self_recorder)
-        if observer is not None:
-            observer.note_uncovered(type(self.__wrapped__).__qualname__, name)
 
     def _self_handed_out(self, value: Any) -> Any:
         """Return *value*, which reaches the same memory, so that its operations are recorded too."""
@@ -307,7 +302,7 @@ def _proxy_class(
             members[name] = attribute
         elif not name.startswith("_") and inspect.isfunction(attribute):
             handing_out = _deriving_method if name in derives else _fluent_method
-            fluent = handing_out(name, attribute, is_known=name in ignored)
+            fluent = handing_out(name, attribute, None if name in ignored else (target_type.__name__, name))
             members.update({name: fluent} if fluent else {})
         elif _is_protocol(target_type, name):
             members[name] = _PASSING.get(name, _passing)(name)
@@ -363,22 +358,33 @@ def _like(original: Any, method: Any, *, has_self: bool) -> Any:
     return method
 
 
-def _fluent_method(name: str, function: Any, *, is_known: bool) -> Any:
-    """Return a method that passes a call on and hands out the proxy where the target hands out itself."""
+def _note(recorder: Any, method: Method) -> None:
+    """Count a call of a method that the map does not know."""
+    observer = observer_for(recorder)
+    if observer is not None:
+        observer.note_uncovered(method)
+
+
+def _fluent_method(name: str, function: Any, unknown: Method | None) -> Any:
+    """
+    Return a method that passes a call on and hands out the proxy where the target hands out itself.
+
+    Its calls count as *unknown*, unless that is None.
+    """
     shape = shape_of(function)
 
     @functools.wraps(function)
     def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        if not is_known:
-            self._self_note(name)
+        if unknown is not None:
+            _note(self._self_recorder, unknown)
         target = self.__wrapped__
         result = getattr(target, name)(*args, **kwargs)
         return self if result is target else result
 
     @functools.wraps(function)
     async def coroutine_method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        if not is_known:
-            self._self_note(name)
+        if unknown is not None:
+            _note(self._self_recorder, unknown)
         target = self.__wrapped__
         result = await getattr(target, name)(*args, **kwargs)
         return self if result is target else result
@@ -386,7 +392,7 @@ def _fluent_method(name: str, function: Any, *, is_known: bool) -> Any:
     return {"plain": method, "coroutine": coroutine_method}.get(shape)
 
 
-def _deriving_method(name: str, function: Any, *, is_known: bool) -> Any:
+def _deriving_method(name: str, function: Any, _unknown: Method | None) -> Any:
     """Return a method that passes a call on and hands out what it gives as something recorded."""
 
     @functools.wraps(function)

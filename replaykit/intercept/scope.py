@@ -143,27 +143,35 @@ def handler_for(recorder: Any) -> Any:
 def observer_for(recorder: Any) -> Any:
     """Return what a call of *recorder* made here would go to, None without one; counts nothing, never raises."""
     players = _process.players
+    if players:
+        return _playing(CURRENT.get(), players)
     scope = CURRENT.get()
     if scope is None:
-        return players[0] if len(players) == 1 else None if players else _process.adopter
-    nearest = scope.session
+        return _process.adopter
+    if scope.session.recorder is recorder:
+        return scope.session
     link: Scope | None = scope
     while link is not None:
-        if (link.session in players) if players else (link.session.recorder is recorder):
+        if link.session.recorder is recorder:
             return link.session
         link = link.outer
-    return nearest if not players else players[0] if len(players) == 1 else None
+    return scope.session
+
+
+def _playing(link: Scope | None, players: tuple[Any, ...]) -> Any:
+    """Return the player of the context that *link* is the innermost scope of, else the only one, else None."""
+    while link is not None:
+        if link.session in players:
+            return link.session
+        link = link.outer
+    return players[0] if len(players) == 1 else None
 
 
 def _player_here() -> Any:
     """Return the player of this context, else the only one."""
-    link = CURRENT.get()
-    while link is not None:
-        if link.session in _process.players:
-            return link.session
-        link = link.outer
-    if len(_process.players) == 1:
-        return _process.players[0]
+    player = _playing(CURRENT.get(), _process.players)
+    if player is not None:
+        return player
     raise PlaybackError(
         "several plays are open and this context is in none of them: enter one with play(...) in this thread or task"
     )

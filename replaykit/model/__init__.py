@@ -40,6 +40,7 @@ from replaykit.model.sessions import (
     SessionState,
     SessionSummary,
     StateSnapshot,
+    uncovered_in,
 )
 from replaykit.model.stored import Restoration, StoredFrame
 from replaykit.model.structured import Opaque, Structured
@@ -115,4 +116,5 @@ __all__ = [
     "Usage",
     "Verification",
     "ZERO_HASH",
+    "uncovered_in",
 ]

@@ -22,6 +22,7 @@ __all__ = [
     "SessionSummary",
     "StateSnapshot",
     "UNCOVERED",
+    "uncovered_in",
 ]
 
 SessionState = Literal["open", "sealed", "interrupted"]
@@ -75,6 +76,14 @@ class Checkpoint:
 
 UNCOVERED = "replaykit.uncovered"
 """The key of a session's metadata under which it says what was called and is not recorded."""
+
+
+def uncovered_in(metadata: Mapping[str, Any]) -> dict[str, int]:
+    """Return what a session with this *metadata* did not cover: methods with the number of their calls."""
+    found = metadata.get(UNCOVERED)
+    if not isinstance(found, Mapping):
+        return {}
+    return {name: count for name, count in found.items() if isinstance(name, str) and type(count) is int}
 
 
 def _at_least(lowest: int) -> Callable[[Any, Any, Any], None]:
@@ -198,8 +207,7 @@ class ReplaySession:
         The map, or the adapter, says neither what they are nor that they are no
         operation.  Known once the session has ended.
         """
-        found = self.metadata.get(UNCOVERED)
-        return found if isinstance(found, Mapping) else {}
+        return uncovered_in(self.metadata)
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return one flat dict per action: what a table or a data frame needs."""

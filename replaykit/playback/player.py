@@ -15,7 +15,7 @@ from replaykit.errors import NoMatchError, PlaybackError, UsageError
 from replaykit.format.thaw import thaw
 from replaykit.format.values import pack, plain, unpack
 from replaykit.intercept import scope
-from replaykit.intercept.coverage import Uncovered
+from replaykit.intercept.coverage import Method, Uncovered
 from replaykit.intercept.handler import Answer, Call
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.model import ReplayAction, ReplaySession
@@ -230,9 +230,9 @@ class Player:
         """
         return self._uncovered.counts()
 
-    def note_uncovered(self, owner: str, name: str) -> None:
+    def note_uncovered(self, method: Method) -> None:
         """Count a call of a method that the map of a wrapped object says nothing about."""
-        self._uncovered.note(owner, name)
+        self._uncovered.note(method)
 
     def __enter__(self) -> Player:
         if self._scope is not None:

@@ -19,7 +19,7 @@ from replaykit.format import records
 from replaykit.format.entries import Opening, Sealing
 from replaykit.format.records import CANCELLED, FAILED, HEAD, INTENDED, NO_NUMBER, STREAM, UNFINISHED, sealed
 from replaykit.format.values import pack
-from replaykit.intercept.coverage import Uncovered
+from replaykit.intercept.coverage import Method, Uncovered
 from replaykit.intercept.handler import Call
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.model import UNCOVERED, Opaque
@@ -58,7 +58,7 @@ class Unrecorded:
     def count_unscoped(self) -> None:
         """Nothing to count: nobody wanted this."""
 
-    def note_uncovered(self, owner: str, name: str) -> None:
+    def note_uncovered(self, method: Method) -> None:
         """Nothing to count: nobody wanted this."""
 
 
@@ -383,10 +383,10 @@ class ActiveSession:
         """Count a call whose context has no session while this one is open and does not adopt it."""
         self.engine.count_unscoped()
 
-    def note_uncovered(self, owner: str, name: str) -> None:
+    def note_uncovered(self, method: Method) -> None:
         """Count a call of a method that the map of a wrapped object says nothing about."""
         if self.is_open:
-            self.uncovered.note(owner, name)
+            self.uncovered.note(method)
 
     def silence(self) -> None:
         """Keep nothing: a player answers the calls, or recording is switched off."""

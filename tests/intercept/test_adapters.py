@@ -288,7 +288,7 @@ def test_made_up_methods_count_when_they_are_handed_out() -> None:
 
     session = recorded(remote, lambda: (remote.other is print) and remote.other())
 
-    assert session.uncovered == {f"{Remote.__qualname__}.other": 2}
+    assert session.uncovered == {f"{Remote.__name__}.other": 2}
 
 
 def test_the_count_of_names_is_bounded() -> None:
