@@ -12,7 +12,7 @@ from replaykit.errors import UsageError
 from replaykit.intercept.instrumenting import instrument_object, recorder_behind, uninstrument_object
 from replaykit.intercept.proxy import RecordedFunction, RecordedObject, recorded_function, recorded_object
 from replaykit.memory.memory import Memory
-from replaykit.operations import Operation, Place, operation_from
+from replaykit.operations import Adapter, Operation, Place, operation_from
 from replaykit.protocols import Restorable, Store
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.handle import SessionHandle
@@ -59,7 +59,8 @@ class Recorder(RewindingSurface):
         Return a drop-in proxy of *target* whose memory operations are recorded.
 
         *operations* maps method names (dotted ones lead through attributes)
-        to kinds or `Operation` rows; without it the library's adapter says what
+        to kinds or `Operation` rows (or is a whole `MethodMap`, or an `Adapter`
+        that is not installed); without it the library's adapter says what
         they mean, else the usual names are taken.  Wrapping a proxy of this recorder again gives it back; a proxy of
         another one, or a new map, gives a new proxy of what it stands for.
 
@@ -99,13 +100,20 @@ class Recorder(RewindingSurface):
         """Record on *target* itself and return it; see `replaykit.instrument`."""
         if isinstance(target, (RecordedObject, SessionSurface)):
             raise UsageError(f"a {type(target).__name__} is recorded already")
-        instrument_object(target, map_for(target, operations), self, derived_map_for)
+        instrument_object(target, map_for(target, operations), self, lambda value: derived_map_for(value, operations))
         return target
 
-    def derived(self, value: Any) -> Any:
-        """Return *value*, which a wrapped object handed out, as the library's adapter has it recorded, else itself."""
-        methods = derived_map_for(value)
-        return value if methods is None else recorded_object(value, self, methods, self._rebuilding(None, None))
+    def derived(self, value: Any, operations: Operations | None = None) -> Any:
+        """
+        Return *value*, which a wrapped object handed out, as its library's adapter has it recorded, else itself.
+
+        *operations* is what was given for that object.
+        """
+        methods = derived_map_for(value, operations)
+        if methods is None:
+            return value
+        given = operations if isinstance(operations, Adapter) else None
+        return recorded_object(value, self, methods, self._rebuilding(given, None), given)
 
     def _rebuilding(self, operations: Operations | None, frames: Frames) -> tuple[Any, tuple[Any, ...]]:
         """Return how a pickled proxy is made again: a function and its arguments behind the target."""

@@ -25,15 +25,16 @@ GROUP = "replaykit.adapters"
 """The group of entry points that adapters are in; an entry's name is the top-level module of its library."""
 
 
-def map_of(cls: type) -> MethodMap | None:
+def map_of(cls: type, given: Adapter | None = None) -> MethodMap | None:
     """
     Return what is known of the methods of *cls* and of its bases, None where nothing is.
 
-    An adapter that cannot be loaded is logged and counts as none.
+    With a *given* adapter that one alone is asked, installed or not.  One
+    that is installed and cannot be loaded is logged and counts as none.
     """
     found = None
     for base in cls.__mro__:
-        adapter = _adapter_for(base.__module__)
+        adapter = given or _adapter_for(base.__module__)
         known = None if adapter is None else adapter.classes.get(f"{base.__module__}.{base.__qualname__}")
         if known is not None:
             found = known if found is None else found.over(known)

@@ -198,7 +198,9 @@ class RecordedObject(wrapt.BaseObjectProxy):  # type: ignore[type-arg]  # generi
             return self
         if type(value) in (list, tuple):
             return type(value)(map(self._self_handed_out, value))
-        return value if isinstance(value, RecordedObject) else self._self_recorder.derived(value)
+        if isinstance(value, RecordedObject):
+            return value
+        return self._self_recorder.derived(value, self._self_given)
 
     def _self_derived_attribute(self, name: str, value: Any) -> Any:
         """Return what an attribute reaches the memory by: a method that hands it out, or the proxy of it."""
@@ -268,7 +270,7 @@ def recorded_object(target: Any, recorder: Any, methods: MethodMap, rebuild: Any
 
     *rebuild* is ``(function, arguments)`` for pickle: called with the target
     and the arguments where the pickle is opened.  *given* is the map that the
-    user gave, if any.  *recorder* has ``derived(value)`` where the map has
+    user gave, if any.  *recorder* has ``derived(value, given)`` where the map has
     methods that hand something out.
     """
     rows: Any = methods.operations

@@ -67,8 +67,8 @@ class AdapterContract:
     Inherit from it and give a fixture ``fresh``, a `program` and what is `expected` of it.
 
     ``fresh`` is a callable that returns an object of the library each time:
-    an empty store, always the same.  It is recorded by `Recorder.wrap`, so the
-    adapter has to be installed: its entry point is what is tested, too.
+    an empty store, always the same.  The adapter has to be installed: its
+    entry point is tested, too.
 
     Attributes:
         expected: The top-level actions that `program` leaves, in order.
@@ -91,6 +91,10 @@ class AdapterContract:
         """Do the same by coroutines; a library without any leaves it out."""
         return []
 
+    def wrapped(self, recorder: Recorder, target: Any) -> Any:
+        """Return *target* recorded; overridden for an adapter that is not installed."""
+        return recorder.wrap(target)
+
     def shown(self, results: Sequence[Any]) -> Any:
         """Return what of the *results* must be equal; overridden where ``==`` does not say."""
         return list(results)
@@ -102,13 +106,13 @@ class AdapterContract:
         bare = self.shown(self.program(fresh()))
 
         with Recorder(":memory:") as recorder:
-            assert self.shown(self.program(recorder.wrap(fresh()))) == bare
+            assert self.shown(self.program(self.wrapped(recorder, fresh()))) == bare
             with recorder.session():
-                assert self.shown(self.program(recorder.wrap(fresh()))) == bare
+                assert self.shown(self.program(self.wrapped(recorder, fresh()))) == bare
 
     def test_each_operation_is_recorded(self, fresh: Fresh) -> None:
         """Under its kind and name, with query, ids and arguments; nothing that was called is left out."""
-        session, _ = self._recorded(fresh)
+        session, _ = self._recorded(self.program, fresh)
 
         assert self._seen(session, self.expected) == list(self.expected)
         assert dict(session.uncovered) == {}
@@ -116,10 +120,10 @@ class AdapterContract:
 
     def test_it_plays_with_the_store_gone(self, fresh: Fresh) -> None:
         """A fresh, empty store stands where the recorded one was; each recorded call is asked for."""
-        session, results = self._recorded(fresh)
+        session, results = self._recorded(self.program, fresh)
 
         with Recorder(":memory:") as recorder, play(session) as player:
-            played = self.program(recorder.wrap(fresh()))
+            played = self.program(self.wrapped(recorder, fresh()))
 
         assert self.shown(played) == self.shown(results)
         assert player.all_played
@@ -136,9 +140,9 @@ class AdapterContract:
             return asyncio.run(self.async_program(target))
 
         bare = self.shown(run(fresh()))
-        session, results = _recorded(run, fresh())
+        session, results = self._recorded(run, fresh)
         with Recorder(":memory:") as recorder, play(session) as player:
-            played = run(recorder.wrap(fresh()))
+            played = run(self.wrapped(recorder, fresh()))
 
         assert self.shown(results) == bare
         assert self.shown(played) == bare
@@ -146,25 +150,21 @@ class AdapterContract:
         assert dict(session.uncovered) == {}
         assert player.all_played
 
-    def _recorded(self, fresh: Fresh) -> tuple[ReplaySession, list[Any]]:
-        return _recorded(self.program, fresh())
+    def _recorded(self, run: Callable[[Any], list[Any]], fresh: Fresh) -> tuple[ReplaySession, list[Any]]:
+        """Return what is recorded when *run* is given a fresh target, and what it returns."""
+        with Recorder(":memory:") as recorder:
+            with recorder.session(adopt=True) as block:
+                results = run(self.wrapped(recorder, fresh()))
+            session = block.result
+            assert session is not None
+            # Read now: the store goes with its recorder.
+            return attrs.evolve(session, actions=tuple(session.actions)), results
 
     def _seen(self, session: ReplaySession, expected: Sequence[Expected]) -> list[Expected]:
         """Return the recorded top-level actions, each with what is looked at of the one in its place."""
         actions = _top_level(session)
         wanted = [*expected, *[Expected("", "")] * len(actions)]
         return [each.seen_in(action) for each, action in zip(wanted, actions, strict=False)]
-
-
-def _recorded(run: Callable[[Any], list[Any]], target: Any) -> tuple[ReplaySession, list[Any]]:
-    """Return what is recorded when *run* is given *target*, and what it returns."""
-    with Recorder(":memory:") as recorder:
-        with recorder.session(adopt=True) as block:
-            results = run(recorder.wrap(target))
-        session = block.result
-        assert session is not None
-        # Read now: the store goes with its recorder.
-        return attrs.evolve(session, actions=tuple(session.actions)), results
 
 
 def _top_level(session: ReplaySession) -> list[ReplayAction]:

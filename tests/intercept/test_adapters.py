@@ -17,6 +17,7 @@ import replaykit
 from replaykit.adapters.finding import map_of
 from replaykit.errors import UsageError
 from replaykit.operations import MethodMap, Operation
+from replaykit.testing.adapters import AdapterContract, Expected
 
 LIBRARY = """
 class Client:
@@ -95,7 +96,7 @@ class Row:
         self.text = text
 
     def __eq__(self, other):
-        return (self.key, self.text) == (other.key, other.text)
+        return isinstance(other, Row) and (self.key, self.text) == (other.key, other.text)
 
     __hash__ = None
 """
@@ -360,3 +361,44 @@ def test_no_adapter_is_looked_for_behind_the_standard_library() -> None:
 def test_a_row_of_an_unknown_kind_is_refused() -> None:
     with pytest.raises(UsageError, match="unknown kind"):
         Operation(kind="fetch")
+
+
+class TestContract(AdapterContract):
+    """The contract itself, on an adapter that keeps it."""
+
+    expected = (
+        Expected("put", "store", ids=("1",), arguments={"text": "one"}),
+        Expected("tool", "find_shelf"),
+        Expected("find", "lookup", query="one", ids=("1",), arguments={"limit": 2}),
+    )
+    expected_async = (Expected("put", "store", ids=("1",)),)
+
+    @pytest.fixture
+    def fresh(self, shelflib: Any) -> Callable[[], Any]:
+        return lambda: shelflib.Client()
+
+    def program(self, target: Any) -> list[Any]:
+        stored = target.open_shelf("a").store("1", "one")
+        return [stored, target.find_shelf("a").lookup("one", 2)]
+
+    async def async_program(self, target: Any) -> list[Any]:
+        return [(await target.aopen_shelf("a")).store("1", "one")]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "ADAPTER.classes['shelflib.Shelf'].operations.pop('lookup')",
+        "ADAPTER.classes['shelflib.Shelf'].operations['lookup'] = 'put'",
+        "object.__setattr__(row, 'thaw', None)",
+        "object.__setattr__(row, 'query', 'arguments.limit')",
+    ],
+)
+def test_the_contract_finds_what_an_adapter_lacks(shelflib: Any, broken: str) -> None:
+    """A method that is not recorded, a wrong kind, a result that does not come back, a query from the wrong place."""
+    exec(broken, vars(importlib.import_module("shelf_adapter")))
+    contract = TestContract()
+
+    with pytest.raises((AssertionError, replaykit.errors.PlaybackError)):
+        contract.test_each_operation_is_recorded(shelflib.Client)
+        contract.test_it_plays_with_the_store_gone(shelflib.Client)
