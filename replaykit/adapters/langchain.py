@@ -116,7 +116,7 @@ _RUNNABLE = MethodMap(
     composes=(
         "__or__ __ror__ pipe pick assign bind map as_tool with_config with_listeners with_alisteners with_types "
         "with_retry with_fallbacks batch abatch batch_as_completed abatch_as_completed stream astream transform "
-        "atransform stream_events astream_events astream_log"
+        "atransform stream_events astream_events astream_log _astream_events_v1_v2 _astream_events_v3_unsupported"
     ),
     ignored=(
         "config_schema configurable_alternatives configurable_fields construct copy dict from_orm "

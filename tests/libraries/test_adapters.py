@@ -134,7 +134,7 @@ class TestRetriever(AdapterContract):
     """In chains, batches and streams: whatever it is made a part of calls what is recorded."""
 
     expected = tuple(Expected("find", "invoke", query=query) for query in ("a", "b", "c", "d!", "e", "f", "g", "h"))
-    expected_async = tuple(Expected("find", "ainvoke", query=query) for query in ("a", "b", "c"))
+    expected_async = tuple(Expected("find", "ainvoke", query=query) for query in "abc")
 
     @pytest.fixture
     def fresh(self) -> Callable[[], Any]:
@@ -177,6 +177,19 @@ def test_a_proxy_passes_where_langchain_checks_types() -> None:
             assert search.invoke("x") == "x"
 
         assert [action.name for action in session.result.actions] == ["invoke"]
+
+
+def test_a_retriever_that_streams_its_events_is_recorded() -> None:
+    """LangChain goes through private methods there, which have to stay on what is recorded."""
+    words = replaykit.wrap(Words(documents=[Document(page_content="abc", id="1")]), store=":memory:")
+
+    async def events() -> list[str]:
+        return [event["event"] async for event in words.astream_events("a", version="v2")]
+
+    with replaykit.recorder_of(words).session(adopt=True) as session:
+        assert asyncio.run(events()) == ["on_retriever_start", "on_retriever_end"]
+
+    assert [each.affected_frames for each in session.result.actions] == [("1",)]
 
 
 def test_a_pydantic_object_records_on_itself() -> None:
