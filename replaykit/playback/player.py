@@ -15,9 +15,11 @@ from replaykit.errors import NoMatchError, PlaybackError, UsageError
 from replaykit.format.thaw import thaw
 from replaykit.format.values import pack, plain, unpack
 from replaykit.intercept import scope
+from replaykit.intercept.coverage import Method, Uncovered
 from replaykit.intercept.handler import Answer, Call
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.model import ReplayAction, ReplaySession
+from replaykit.operations import thawed
 from replaykit.playback.misses import Miss
 from replaykit.playback.rebuilding import error_of, rebuilt
 from replaykit.redactors import redactor_for
@@ -106,6 +108,7 @@ class Player:
         self._unused: dict[int, ReplayAction] = {}
         self._children: dict[int, list[int]] = {}
         self._scope: Scope | None = None
+        self._uncovered = Uncovered()
         self._index()
 
     # -- the recording ------------------------------------------------------------
@@ -217,6 +220,20 @@ class Player:
         """Whether every recorded call was asked for."""
         return not self._unused
 
+    @property
+    def uncovered(self) -> Mapping[str, int]:
+        """
+        Methods of wrapped objects that ran for real, ``"Class.method"`` with the number of calls.
+
+        No map, and no adapter, says what they are, so none of their calls was
+        recorded.
+        """
+        return self._uncovered.counts()
+
+    def note_uncovered(self, method: Method) -> None:
+        """Count a call of a method that the map of a wrapped object says nothing about."""
+        self._uncovered.note(method)
+
     def __enter__(self) -> Player:
         if self._scope is not None:
             raise UsageError("this play has been entered before: make another one with play(...)")
@@ -249,6 +266,10 @@ def _answer(action: ReplayAction, call: Call) -> Answer:
         error = PlaybackError(f"action {action.sequence} was recorded as unfinished: it has no result")
     value = rebuilt(action.output, call.returns)
     is_async = "async" in action.flags
+    if "stream" in action.flags and isinstance(value, list):
+        value = [thawed(call.operation, item) for item in value]
+    elif error is None:
+        value = thawed(call.operation, value)
     if "stream" in action.flags:
         return Answer(error=error, items=value if isinstance(value, list) else [], is_async=is_async)
     return Answer(value=value, error=error, is_async=is_async)

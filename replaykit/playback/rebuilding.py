@@ -19,7 +19,7 @@ import attrs
 from replaykit import errors
 from replaykit.model import Failure, Structured
 
-__all__ = ["error_of", "rebuilt"]
+__all__ = ["constructed", "error_of", "rebuilt"]
 
 
 def error_of(failure: Failure) -> BaseException:
@@ -84,7 +84,7 @@ def _as(annotation: Any, value: Any) -> Any:
         return {key: _as(inner[1], item) for key, item in value.items()}
     cls = origin or annotation
     if isinstance(value, Structured) and isinstance(cls, type):
-        return _constructed(cls, value)
+        return constructed(cls, value)
     return value
 
 
@@ -96,7 +96,8 @@ def _as_one_of(choices: tuple[Any, ...], value: Any) -> Any:
     return value
 
 
-def _constructed(cls: type, value: Structured) -> Any:
+def constructed(cls: type, value: Structured) -> Any:
+    """Return an object of *cls* with the fields of *value*; *value* itself where it is of another class or age."""
     if value.type_name.rpartition(".")[2] != cls.__name__:
         return value
     try:
