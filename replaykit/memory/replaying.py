@@ -11,7 +11,16 @@ import attrs
 from replaykit.errors import CheckpointNotFoundError, FrameNotFoundError, UsageError
 from replaykit.memory.forking import private_branch
 from replaykit.memory.hindsight import Hindsight
-from replaykit.model import Answer, Checkpoint, Divergence, DivergenceType, ReplayAction, ReplayOptions, ReplaySession
+from replaykit.model import (
+    MEMVID,
+    Answer,
+    Checkpoint,
+    Divergence,
+    DivergenceType,
+    ReplayAction,
+    ReplayOptions,
+    ReplaySession,
+)
 from replaykit.playback.judging import content_changed
 from replaykit.playback.outcomes import whole
 from replaykit.playback.replaying import Clean, Declined, NotComparable, Ran, ran
@@ -58,7 +67,7 @@ class Live:
 
     def takes(self, action: ReplayAction) -> bool:
         """Whether it was a call of a memory."""
-        return action.source == SOURCE
+        return action.source in (SOURCE, MEMVID)
 
     def checked(self, action: ReplayAction, arguments: Mapping[str, Any], clean: Clean) -> list[Divergence] | None:
         """Nothing is checked: a write is run or declined."""
@@ -154,7 +163,7 @@ class Now(Live):
 
     def _engine_at(self, action: ReplayAction) -> Engine:
         if action.generation is None:
-            raise NotComparable("it was recorded without its generation")
+            raise NotComparable("it was recorded without its generation: base='live' runs it on the memory as it is")
         if action.generation >= self._end:
             # The session's last state with all later changes over it is the present.
             return self._engine

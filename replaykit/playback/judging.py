@@ -14,7 +14,7 @@ from replaykit.playback.outcomes import Outcome, are_alike, outcome_of, without_
 from replaykit.playback.recognition import are_ids_of_the_same_write, recognised
 from replaykit.playback.retrieval import Order, RetrievalDiff, hit_keys, retrieval_diff
 
-__all__ = ["arguments_changed", "content_changed", "judge", "ranking"]
+__all__ = ["arguments_changed", "content_changed", "frames_changed", "judge", "ranking"]
 
 
 def judge(action: ReplayAction, seen: Outcome, tolerances: Tolerances | None = None) -> list[Divergence]:
@@ -67,6 +67,11 @@ def content_changed(
     details = f"{where} was {place.recorded}, is {place.seen}"
     changed = DivergenceType.CONTENT_CHANGED
     return [say(changed, place.recorded, place.seen, details, where=where, frames=(frame_id,))]
+
+
+def frames_changed(action: ReplayAction, frames: Sequence[FrameId], rules: Tolerances) -> list[Divergence]:
+    """Return in what *frames* differ, as hits best first, from those that *action* recorded."""
+    return list(_hits(_Sayer(action), _bare(action.affected_frames), _bare(frames), rules))
 
 
 @attrs.frozen

@@ -14,6 +14,7 @@ import cbor2
 from replaykit.errors import NoMatchError, PlaybackError, UsageError
 from replaykit.format.thaw import thaw
 from replaykit.format.values import pack, plain, unpack
+from replaykit.importers.memvid.store import MemvidStore, is_memvid
 from replaykit.intercept import scope
 from replaykit.intercept.coverage import Method, Uncovered
 from replaykit.intercept.handler import Answer, Call
@@ -307,7 +308,8 @@ def play(
 
 def _session_of(recording: Any, which: Which) -> ReplaySession:
     if isinstance(recording, (str, os.PathLike)):
-        store = open_store(recording, read_only=True)
+        path = os.fspath(recording)
+        store = MemvidStore(path) if is_memvid(path) else open_store(path, read_only=True)
         try:
             found = Catalogue(store).get_session(which)
             # Read before the store is closed: a play needs all of it anyway.

@@ -17,6 +17,7 @@ import attrs
 from replaykit.errors import CheckpointNotFoundError, EmbedderError, ProviderError, StorageError
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.model import (
+    MEMVID,
     ActionResult,
     Checkpoint,
     Divergence,
@@ -29,6 +30,7 @@ from replaykit.model import (
     ReplaySession,
 )
 from replaykit.playback.differences import word_diff
+from replaykit.playback.imported import find_differences, find_query, why_not
 from replaykit.playback.judging import judge, ranking
 from replaykit.playback.outcomes import Outcome, as_recorded
 from replaykit.playback.recognition import IdMap
@@ -275,6 +277,8 @@ class _Run:
     def _compared(self, action: ReplayAction) -> _Compared:
         if action.kind == "checkpoint":
             return _Compared(divergences=self._compared_state(action))
+        if self._session.capture == MEMVID:
+            return self._compared_import(action)
         if "unfinished" in action.flags:
             raise NotComparable("it was recorded as unfinished: what came of it is not known")
         if action.flags & {"unreplayable", "cut", "damaged"}:
@@ -285,12 +289,7 @@ class _Run:
         checked = self._target.checked(action, arguments, lambda value: as_recorded(value, self._clean))
         if checked is not None:
             return _Compared(divergences=checked)
-        result = self._target.run(action, arguments)
-        seen = self._as_recorded(result)
-        was_so = action.error is not None and seen.error is not None and action.error.type == seen.error.type
-        if isinstance(result.error, _INFRASTRUCTURE) and not was_so:
-            raise _Unreachable(f"{type(result.error).__name__}: {result.error}")
-        self._watch(action, seen)
+        result, seen = self._ran(action, arguments)
         if self._options.ids == "content":
             self._ids.learn(action, seen)
         divergences = judge(action, seen, self._options)
@@ -298,7 +297,29 @@ class _Run:
             divergences=divergences, duration_ns=result.duration_ns, ranking=ranking(action, seen, self._options)
         )
 
+    def _compared_import(self, action: ReplayAction) -> _Compared:
+        """Run a find of memvid's again: all that it kept of others is not enough."""
+        if action.kind not in ("find", "ask"):
+            raise Declined("memvid kept not what was written or called: only reads can run again")
+        reason = why_not(action, self._options)
+        if reason or action.flags & {"cut", "damaged", "redacted"}:
+            raise NotComparable(reason or "its query is not the one that was asked")
+        result, seen = self._ran(action, find_query(action))
+        return _Compared(divergences=find_differences(action, seen, self._options), duration_ns=result.duration_ns)
+
+    def _ran(self, action: ReplayAction, arguments: Mapping[str, Any]) -> tuple[Ran, Outcome]:
+        """Run the call and return what came of it, also as a recording has it."""
+        result = self._target.run(action, arguments)
+        seen = self._as_recorded(result)
+        was_so = action.error is not None and seen.error is not None and action.error.type == seen.error.type
+        if isinstance(result.error, _INFRASTRUCTURE) and not was_so:
+            raise _Unreachable(f"{type(result.error).__name__}: {result.error}")
+        self._watch(action, seen)
+        return result, seen
+
     def _compared_state(self, action: ReplayAction) -> list[Divergence]:
+        if self._session.capture == MEMVID:
+            raise Declined("a state hash of memvid's is that of its own file")
         checkpoint = self._checkpoints.get(getattr(action.action_type, "checkpoint_id", -1))
         seen = None if checkpoint is None else self._target.state_hash(checkpoint)
         if checkpoint is None or seen is None or not any(checkpoint.state_hash):
@@ -335,6 +356,8 @@ class _Run:
 
     def _cause(self, divergence: Divergence, action: ReplayAction) -> str:
         options = self._options
+        if self._session.capture == MEMVID:
+            return ""
         if action.kind in ("find", "ask") and options.top_k is not None and options.top_k != action.k:
             return f"k changed: {options.top_k} was asked for, {action.k} then"
         if action.kind == "ask" and divergence.where in ("answer.text", "answer.model") and options.model is not None:
@@ -410,7 +433,9 @@ def _missing(session: ReplaySession) -> Iterator[str]:
         yield f"{session.lost} calls could not be recorded"
     if session.late:
         yield f"{session.late} calls began after the session's end"
-    if session.capture != "full":
+    if session.capture == MEMVID:
+        yield "memvid kept no arguments and results: finds were compared by the ids of their hits"
+    elif session.capture != "full":
         yield f"the session kept no bodies (capture={session.capture!r})"
 
 

@@ -36,7 +36,7 @@ from replaykit.format.entries import Opening
 from replaykit.intercept import scope
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.logs import get_logger
-from replaykit.model import FrameId, ReplayConfig, ReplaySession
+from replaykit.model import MEMVID, FrameId, ReplayConfig, ReplaySession
 from replaykit.policies import any_of
 from replaykit.protocols import Clock, Log, StateSource, Store
 from replaykit.recording.background import Background, background_of
@@ -302,7 +302,7 @@ class RecordingEngine:
         Raises:
             SessionNotFoundError: There is none.
             SessionActiveError: A session of this recorder is open.
-            UsageError: It was ended properly, or another process writes it.
+            UsageError: It was ended properly, another process writes it, or memvid recorded it.
             StorageError: What is in its live log is not published yet.
         """
         if self._enclosing() is not None or (self._started is not None and self._started.is_open):
@@ -312,6 +312,8 @@ class RecordingEngine:
             raise UsageError(f"session {stored.session_id} was ended; only an interrupted one can be resumed")
         if stored.state == "open":
             raise UsageError(f"session {stored.session_id} is being recorded by another process")
+        if stored.capture == MEMVID:
+            raise UsageError(f"session {stored.session_id} was recorded by memvid; it cannot go on here")
         for log in self.store.logs():
             if log.session_id == stored.session_id:
                 raise StorageError(f"{log.path} is not recovered yet: try again once it is gone", path=log.path)

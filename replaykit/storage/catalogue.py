@@ -19,8 +19,17 @@ from replaykit.format.entries import Card, Entry
 from replaykit.format.index import Sequences
 from replaykit.format.names import safe_name
 from replaykit.format.thaw import thaw
-from replaykit.model import Checkpoint, FrameId, Playable, ReplayAction, ReplaySession, SessionSummary
-from replaykit.protocols import Log, Store, StoredSession
+from replaykit.model import (
+    MEMVID,
+    Checkpoint,
+    FrameId,
+    Playable,
+    ReplayAction,
+    ReplaySession,
+    SessionSummary,
+    playable_import,
+)
+from replaykit.protocols import ForeignSession, Log, Store, StoredSession
 from replaykit.storage.live_log import LogReader
 from replaykit.storage.publish import collect, unfinished_entries
 from replaykit.storage.recovery import is_published
@@ -148,6 +157,8 @@ class Catalogue:
         stored, live = self._both(session_id, log)
         if stored is None and live is None:
             raise SessionNotFoundError(which if not isinstance(which, (SessionSummary, ReplaySession)) else session_id)
+        if isinstance(stored, ForeignSession):
+            return stored.original
         return self._session(stored, live)
 
     def delete_session(self, which: Which, *, erase: bool = False) -> None:
@@ -229,7 +240,8 @@ def _by_ending(cards: Sequence[Card]) -> list[Card]:
         return list(cards)
     latest, keyed = 0, []
     for card in cards:
-        ended = card.ended_ns or 0
+        # One that never says when it ended stays where it is.
+        ended = latest if card.ended_ns is None else card.ended_ns
         if card.state == "interrupted" or card.lost or card.late:
             keyed.append((ended, card))
             continue
@@ -239,6 +251,8 @@ def _by_ending(cards: Sequence[Card]) -> list[Card]:
 
 
 def _playable(card: Card, capture: str) -> Playable:
+    if capture == MEMVID:
+        return playable_import()
     if capture != "full":
         return Playable("no", (f"recorded with capture={capture!r}: arguments and results were not kept",))
     reasons = []
