@@ -94,7 +94,9 @@ class Live:
             raise NotComparable(f"the memory has no method {action.name!r}")
         call = bound(method, changed_by(self._options, action, arguments))
         result = ran(call)
-        return attrs.evolve(result, value=self._relevant(result.value)) if action.name == "find" else result
+        if action.name != "find" or not self._options.adaptive:
+            return result
+        return attrs.evolve(result, value=self._relevant(result.value))
 
     def _asked(self, engine: Engine, action: ReplayAction, arguments: Mapping[str, Any]) -> Ran:
         """Ask again, in one piece, whichever form the recorded ask had."""
@@ -112,8 +114,8 @@ class Live:
         return ran(lambda: engine.asking().answer_from(recorded.hits, **given))
 
     def _relevant(self, found: Any) -> Any:
-        if not self._options.adaptive or found is None:
-            return found
+        if found is None:
+            return None
         kept = tuple(hit for hit in found.hits if hit.score >= self._options.min_relevancy)
         return attrs.evolve(found, hits=kept)
 

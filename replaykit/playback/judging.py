@@ -9,10 +9,10 @@ import attrs
 
 from replaykit.model import Answer, Divergence, DivergenceType, Failure, FrameId, ReplayAction, Tolerances
 from replaykit.playback.differences import brief, differences, word_diff
-from replaykit.playback.hits import FoundHit, beside_hits, hits_of
+from replaykit.playback.hits import FoundHit, beside_hits, hit_count, hits_of
 from replaykit.playback.outcomes import Outcome, are_alike, outcome_of, without_times
 from replaykit.playback.recognition import are_ids_of_the_same_write, recognised
-from replaykit.playback.retrieval import Order, RetrievalDiff, hit_keys, retrieval_diff
+from replaykit.playback.retrieval import Order, RetrievalDiff, agreement, hit_keys, retrieval_diff
 
 __all__ = ["arguments_changed", "content_changed", "frames_changed", "judge", "ranking"]
 
@@ -34,9 +34,18 @@ def judge(action: ReplayAction, seen: Outcome, tolerances: Tolerances | None = N
     if callable(comparer):
         is_same = comparer(recorded.value, seen.value)
         return [] if is_same else [say.mismatch(recorded.value, seen.value, "the given comparer says that they differ")]
+    if _are_one(action, recorded, seen):
+        return []
     if rules.ids == "content" and are_ids_of_the_same_write(action, recorded, seen):
         return []
     return list(_values(say, recorded, seen, rules, by_frames=comparer == "frames"))
+
+
+def _are_one(action: ReplayAction, recorded: Outcome, seen: Outcome) -> bool:
+    """Return whether both are one value, by which *action* is judged alone, and which need not be taken apart."""
+    if seen.value is not recorded.value:
+        return False
+    return recorded.frames == seen.frames or (action.kind in ("find", "ask") and hit_count(recorded.value) is not None)
 
 
 def arguments_changed(action: ReplayAction, arguments: Mapping[str, Any]) -> list[Divergence]:
@@ -146,7 +155,11 @@ def ranking(action: ReplayAction, seen: Outcome, tolerances: Tolerances) -> Retr
     """Return how far the hits of a find agree with those recorded; None for what has no hits on both sides."""
     if action.kind != "find":
         return None
-    rankings = _rankings(outcome_of(action), seen, tolerances)
+    recorded = outcome_of(action)
+    if seen.value is recorded.value:
+        count = hit_count(recorded.value)
+        return None if count is None else agreement(count)
+    rankings = _rankings(recorded, seen, tolerances)
     return None if rankings is None else retrieval_diff(*rankings, order="set")
 
 

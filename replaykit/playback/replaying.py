@@ -32,7 +32,7 @@ from replaykit.model import (
 from replaykit.playback.differences import word_diff
 from replaykit.playback.imported import find_differences, find_query, why_not
 from replaykit.playback.judging import judge, ranking
-from replaykit.playback.outcomes import Outcome, as_recorded
+from replaykit.playback.outcomes import Outcome, as_recorded, whole
 from replaykit.playback.recognition import IdMap
 from replaykit.playback.retrieval import RetrievalDiff
 from replaykit.recording.session import Unrecorded
@@ -162,6 +162,9 @@ def replay_session(
     Raises:
         CheckpointNotFoundError: The session has no checkpoint ``from_checkpoint``.
     """
+    if options.stop_at is None:
+        # All of them are looked at, by the target too: they are read once.
+        session = attrs.evolve(session, actions=tuple(session.actions))
     results = [_Run(session, target, options, progress, watch).result() for _ in range(options.confirm)]
     return results[0] if options.confirm == 1 else _confirmed(results)
 
@@ -310,7 +313,7 @@ class _Run:
     def _ran(self, action: ReplayAction, arguments: Mapping[str, Any]) -> tuple[Ran, Outcome]:
         """Run the call and return what came of it, also as a recording has it."""
         result = self._target.run(action, arguments)
-        seen = self._as_recorded(result)
+        seen = self._as_recorded(action, result)
         was_so = action.error is not None and seen.error is not None and action.error.type == seen.error.type
         if isinstance(result.error, _INFRASTRUCTURE) and not was_so:
             raise _Unreachable(f"{type(result.error).__name__}: {result.error}")
@@ -349,10 +352,13 @@ class _Run:
             raise NotComparable(f"no call before it showed which frame of the target is frame {unknown}")
         return self._ids.translated(action.arguments)
 
-    def _as_recorded(self, seen: Ran) -> Outcome:
+    def _as_recorded(self, action: ReplayAction, seen: Ran) -> Outcome:
         if seen.error is not None:
             return Outcome(error=as_recorded(seen.error, self._clean))
-        return Outcome(value=as_recorded(seen.value, self._clean), frames=seen.frames)
+        # Mostly both are the same: to see that by their packed bytes is
+        # cheaper than to take them apart.
+        value = as_recorded(seen.value, self._clean, expected=whole(action.output))
+        return Outcome(value=value, frames=seen.frames)
 
     def _cause(self, divergence: Divergence, action: ReplayAction) -> str:
         options = self._options
