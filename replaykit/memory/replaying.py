@@ -131,9 +131,7 @@ class Now(Live):
     def opened(self, session: ReplaySession, checkpoint: Checkpoint | None) -> Iterator[None]:
         """Make the past ready; it is copied only where the session, or somebody beside it, wrote."""
         self._end = max(_generations(session), default=self._generation)
-        if self._end > self._generation:
-            raise CheckpointNotFoundError(self._end, f"the session ends at generation {self._end}, "
-                f"this memory is at {self._generation}: it is another one, use base='live'")  # fmt: skip
+        _demand_past(self._engine, session, self._end)
         self._past = Hindsight(self._engine.connection, self._end)
         try:
             yield
@@ -182,6 +180,9 @@ class Then(Live):
     def opened(self, session: ReplaySession, checkpoint: Checkpoint | None) -> Iterator[None]:
         """Make the branch."""
         start: Checkpoint | int = checkpoint if checkpoint is not None else _start_of(session)
+        # All memories began empty, and what a session did since its own beginning it does again.
+        if start != 0:
+            _demand_past(self._engine, session, start if isinstance(start, int) else start.snapshot.generation)
         connection = private_branch(self._engine.connection, start)
         self._branch = self._engine.over(connection)
         try:
@@ -216,6 +217,33 @@ def _start_of(session: ReplaySession) -> int:
     if session.start_generation is None:
         raise CheckpointNotFoundError(None, f"session {session.session_id} does not say at which generation it began")
     return session.start_generation
+
+
+def _demand_past(engine: Engine, session: ReplaySession, generation: int) -> None:
+    """
+    Return if *engine* has the past of *session* up to *generation*, as far as the session says whose past it is.
+
+    Raises:
+        UsageError: It was recorded on another memory, or on one that this was forked from before.
+        CheckpointNotFoundError: There is no such generation.
+    """
+    what, elsewhere = f"session {session.session_id}", "base='live' with ids='content' compares them as they are now"
+    shared = None if session.memory_id is None else engine.shared_with(session.memory_id)
+    if session.memory_id is not None and shared is None:
+        raise UsageError(
+            f"{what} was recorded on another memory, and {engine.path} does not have that one's past: {elsewhere}"
+        )
+    if shared is not None and generation > shared and session.memory_id != engine.memory_id:
+        raise UsageError(
+            f"{what} goes on to generation {generation} of another memory, and {engine.path} was forked from that "
+            f"at generation {shared}: {elsewhere}"
+        )
+    if generation > engine.generation:
+        raise CheckpointNotFoundError(
+            generation,
+            f"{what} goes on to generation {generation}, and {engine.path} is at {engine.generation}: it is another "
+            f"memory, or an older copy; {elsewhere}",
+        )
 
 
 # -- what writes left -------------------------------------------------------------

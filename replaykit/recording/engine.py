@@ -218,6 +218,7 @@ class RecordingEngine:
             capture=self.settings.capture,
             parent_session=None if outer is None else outer.session_id,
             start_generation=self._generation(),
+            memory_id=self._memory_id(),
         )
         worked_before = self._store is not None
         try:
@@ -251,6 +252,10 @@ class RecordingEngine:
     def _generation(self) -> int | None:
         generation = getattr(self.state_source, "generation", None)
         return generation if isinstance(generation, int) else None
+
+    def _memory_id(self) -> uuid.UUID | None:
+        memory_id = getattr(self.state_source, "memory_id", None)
+        return memory_id if isinstance(memory_id, uuid.UUID) else None
 
     def _opened(
         self, opening: Opening, config: ReplayConfig | None, auto_checkpoint: Any, **options: Any
@@ -327,6 +332,7 @@ class RecordingEngine:
             capture=self.settings.capture,
             parent_session=stored.parent_session,
             start_generation=stored.start_generation,
+            memory_id=stored.memory_id,
             resumed=True,
         )
         self.redactor.prepare()

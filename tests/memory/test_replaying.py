@@ -268,7 +268,7 @@ def test_another_mode_that_is_not_set_up_is_said(mv, recorded):
 
 def test_sessions_of_another_memory_need_the_live_base(recorded):
     with replaykit.open(":memory:") as other:
-        with pytest.raises(CheckpointNotFoundError, match="base='live'"):
+        with pytest.raises(UsageError, match="another memory.*base='live' with ids='content'"):
             replaykit.replay(recorded, other)
         result = replaykit.replay(recorded, other, base="live")
 
