@@ -22,6 +22,7 @@ from replaykit.memory.asking.models import ModelChoice
 from replaykit.memory.asking.options import AskOptions
 from replaykit.memory.changes import Change, Version, changing, live_version, live_versions
 from replaykit.memory.connection import Connection, translated
+from replaykit.memory.duplicates import frame_with
 from replaykit.memory.embedders import embedder_of
 from replaykit.memory.fields import Fields, checked
 from replaykit.memory.forking import fork, past
@@ -373,6 +374,16 @@ class Engine:
         """Return an engine like this one over another connection, which stays the caller's."""
         embedder = self._retrieval.embedder
         return Engine(self.path, time_ns=self._time_ns, connection=connection, embedder=embedder)
+
+    def frame_like(self, frame: Frame) -> int | None:
+        """Return the lowest id of the live frames that hold the same as *frame*, None if none does."""
+        try:
+            fields = checked(frame.content, title=frame.title, uri=frame.uri, metadata=frame.metadata)
+        except UsageError:
+            # What a recording gives back may be what no frame can hold.
+            return None
+        with self._reading() as connection:
+            return frame_with(connection, fields.fields_hash())
 
     def go_on_from(self, frame_ids: Iterable[int]) -> None:
         """Give the next frame the lowest of *frame_ids* that none has had yet: for replaying under recorded ids."""

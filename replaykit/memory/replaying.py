@@ -17,6 +17,8 @@ from replaykit.model import (
     Checkpoint,
     Divergence,
     DivergenceType,
+    Frame,
+    FrameId,
     ReplayAction,
     ReplayOptions,
     ReplaySession,
@@ -81,6 +83,10 @@ class Live:
     def state_hash(self, checkpoint: Checkpoint) -> bytes | None:
         """The memory has gone on since: there is nothing to compare."""
         return None
+
+    def frame_like(self, frame: Frame) -> FrameId | None:
+        """Return the lowest id of the live frames with the same content, title, uri and metadata; None if none has."""
+        return self._engine.frame_like(frame)
 
     def cause(self, divergence: Divergence, action: ReplayAction) -> str:
         """What changed since the action was recorded."""

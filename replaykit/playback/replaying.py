@@ -22,6 +22,7 @@ from replaykit.model import (
     Checkpoint,
     Divergence,
     DivergenceType,
+    Frame,
     FrameId,
     Opaque,
     ReplayAction,
@@ -120,6 +121,9 @@ class Target(Protocol):
 
     def state_hash(self, checkpoint: Checkpoint) -> bytes | None:
         """Return the hash of the state that the checkpoint is to be compared with; None where there is none."""
+
+    def frame_like(self, frame: Frame) -> FrameId | None:
+        """Return the frame of the target that holds the same as *frame*; None where none is known to."""
 
     def cause(self, divergence: Divergence, action: ReplayAction) -> str:
         """Return a likely cause; empty where none is known."""
@@ -347,10 +351,21 @@ class _Run:
             raise NotComparable(f"the argument {foreign!r} had no stored form")
         if self._options.ids == "exact":
             return dict(action.arguments)
-        unknown = self._ids.unknown(action.arguments)
+        self._look_for(action)
+        unknown = self._ids.unknown(action)
         if unknown is not None and may_run(action, self._options):
-            raise NotComparable(f"no call before it showed which frame of the target is frame {unknown}")
-        return self._ids.translated(action.arguments)
+            raise NotComparable(
+                f"which frame of the target is frame {unknown} is not known: no call before this one showed it"
+            )
+        return self._ids.translated(action)
+
+    def _look_for(self, action: ReplayAction) -> None:
+        """Learn which frame of the target holds what a read by id gave, where no call has shown it."""
+        unknown = self._ids.unknown(action)
+        if unknown is not None and isinstance(action.output, Frame):
+            own = self._target.frame_like(action.output)
+            if own is not None:
+                self._ids.is_same(unknown, own)
 
     def _as_recorded(self, action: ReplayAction, seen: Ran) -> Outcome:
         if seen.error is not None:
@@ -358,7 +373,8 @@ class _Run:
         # Mostly both are the same: to see that by their packed bytes is
         # cheaper than to take them apart.
         value = as_recorded(seen.value, self._clean, expected=whole(action.output))
-        return Outcome(value=value, frames=seen.frames)
+        is_elsewhere = self._options.ids == "content"
+        return Outcome(value=value, frames=self._ids.as_recorded(seen.frames) if is_elsewhere else seen.frames)
 
     def _cause(self, divergence: Divergence, action: ReplayAction) -> str:
         options = self._options

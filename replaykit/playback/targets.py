@@ -15,7 +15,16 @@ import attrs
 from replaykit.errors import UsageError
 from replaykit.facts import facts_of
 from replaykit.format.values import pack, plain, unpack
-from replaykit.model import Checkpoint, Divergence, ReplayAction, ReplayOptions, ReplaySession, Structured
+from replaykit.model import (
+    Checkpoint,
+    Divergence,
+    Frame,
+    FrameId,
+    ReplayAction,
+    ReplayOptions,
+    ReplaySession,
+    Structured,
+)
 from replaykit.operations import Operation, frozen
 from replaykit.playback.replaying import Clean, Declined, NotComparable, Ran, may_run, ran
 
@@ -66,6 +75,10 @@ class Functions:
 
     def state_hash(self, checkpoint: Checkpoint) -> bytes | None:
         """Functions have no state that could be compared."""
+        return None
+
+    def frame_like(self, frame: Frame) -> FrameId | None:
+        """What functions stand on cannot be searched."""
         return None
 
     def cause(self, divergence: Divergence, action: ReplayAction) -> str:
