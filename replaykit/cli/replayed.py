@@ -66,6 +66,11 @@ def _counts(result: ReplayResult) -> list[tuple[str, int]]:
     ]
 
 
+def _what(item: Divergence) -> str:
+    """Return what differs, without the two values that stand beside it."""
+    return item.details.replace(f" was {item.original_preview}, is {item.replay_preview}", " differs", 1)
+
+
 def _table(divergences: list[Divergence]) -> Any:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -75,7 +80,7 @@ def _table(divergences: list[Divergence]) -> Any:
         table.add_row(
             str(item.at_sequence),
             item.action_type,
-            Text(one_line(item.details, 200), style="yellow"),
+            Text(one_line(_what(item), 200), style="yellow"),
             Text(one_line(item.original_preview, 60), style="green"),
             Text(one_line(item.replay_preview, 60), style="red"),
             one_line(item.cause, 80),

@@ -214,15 +214,16 @@ def _hits(say: _Sayer, recorded: list[FoundHit], seen: list[FoundHit], rules: To
 def _lost_and_new(
     say: _Sayer, diff: RetrievalDiff, recorded: list[FoundHit], seen: list[FoundHit]
 ) -> Iterator[Divergence]:
-    counts = f"{diff.recorded_count} hits were recorded, {diff.seen_count} came back, overlap {diff.overlap:.2f}"
+    was_many, are_many = _number(diff.recorded_count, "hit"), diff.seen_count or "none"
+    counts = f"recorded {was_many}, now {are_many}, overlap {diff.overlap:.2f}"
     was, is_now = _listed(recorded), _listed(seen)
     if diff.lost:
         at = next(at for at, hit in enumerate(recorded) if hit.id == diff.lost[0])
-        details = f"lost {_ids(diff.lost)}; {counts}"
+        details = f"lost {_frames(diff.lost)}; {counts}"
         yield say(DivergenceType.HITS_LOST, was, is_now, details, where=f"hits[{at}]", frames=_distinct(diff.lost))
     if diff.new:
         at = next(at for at, hit in enumerate(seen) if hit.id == diff.new[0])
-        details = f"new {_ids(diff.new)}; {counts}"
+        details = f"new {_frames(diff.new)}; {counts}"
         yield say(DivergenceType.HITS_NEW, was, is_now, details, where=f"hits[{at}]", frames=_distinct(diff.new))
 
 
@@ -247,7 +248,7 @@ def _drifted(say: _Sayer, diff: RetrievalDiff) -> Divergence:
         _score(first.recorded),
         _score(first.seen),
         f"the score of frame {first.id} was {_score(first.recorded)}, is {_score(first.seen)}; "
-        f"{len(diff.drifts)} scores differ, by up to {diff.largest_drift:.6g}",
+        f"{_number(len(diff.drifts), 'score')} off, by up to {diff.largest_drift:.6g}",
         where=f"frame {first.id}.score",
         frames=_distinct([drift.id for drift in diff.drifts]),
     )
@@ -278,7 +279,15 @@ def _score(score: float | None) -> str:
 
 
 def _listed(hits: Sequence[FoundHit]) -> str:
-    return _ids([hit.id for hit in hits]) or "no hits"
+    return _frames([hit.id for hit in hits]) if hits else "no hits"
+
+
+def _frames(ids: Sequence[FrameId]) -> str:
+    return f"frame{'' if len(ids) == 1 else 's'} {_ids(ids)}"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _ids(ids: Sequence[FrameId]) -> str:

@@ -13,7 +13,16 @@ from replaykit.format.thaw import thaw
 from replaykit.format.values import pack, plain, unpack
 from replaykit.model import Answer, Failure, FrameId, ReplayAction
 
-__all__ = ["Outcome", "are_alike", "as_recorded", "fingerprint", "outcome_of", "whole", "without_times"]
+__all__ = [
+    "Outcome",
+    "are_alike",
+    "as_recorded",
+    "fingerprint",
+    "has_stored_form",
+    "outcome_of",
+    "whole",
+    "without_times",
+]
 
 _TIME = re.compile(r"(?:took|elapsed|latency)(?:_(?:ns|us|ms|s|secs|seconds))?")
 _MEASURES = frozenset({"stats", "timing", "timings", "metrics"})
@@ -76,6 +85,13 @@ def as_recorded(value: Any, clean: Callable[[bytes], bytes] = bytes, *, expected
     """
     packed = clean(pack(value))
     return expected if packed == pack(expected) else thaw(plain(unpack(packed), notes=set()))
+
+
+def has_stored_form(value: Any) -> bool:
+    """Return whether all of *value* could be kept, in a form that this release knows."""
+    notes: set[str] = set()
+    plain(unpack(pack(value)), notes=notes)
+    return "unreplayable" not in notes
 
 
 def are_alike(first: Any, second: Any) -> bool:
