@@ -90,7 +90,7 @@ class Live:
 
     def cause(self, divergence: Divergence, action: ReplayAction) -> str:
         """What changed since the action was recorded."""
-        return cause_of(self._engine, divergence, action.generation or 0)
+        return cause_of(self._engine, divergence, action.generation or 0, what="this action")
 
     def _called(self, engine: Engine, action: ReplayAction, arguments: Mapping[str, Any]) -> Ran:
         if action.kind == "ask":
@@ -165,7 +165,7 @@ class Now(Live):
 
     def cause(self, divergence: Divergence, action: ReplayAction) -> str:
         """What changed after the session."""
-        return cause_of(self._engine, divergence, self._end)
+        return cause_of(self._engine, divergence, self._end, what="the session")
 
     def _engine_at(self, action: ReplayAction) -> Engine:
         if action.generation is None:
@@ -302,8 +302,12 @@ def _frame_differences(
 # -- why ----------------------------------------------------------------------------
 
 
-def cause_of(engine: Engine, divergence: Divergence, since: int) -> str:
-    """Return what happened after generation *since* to the first frame of *divergence* that something happened to."""
+def cause_of(engine: Engine, divergence: Divergence, since: int, *, what: str) -> str:
+    """
+    Return what happened to the first frame of *divergence* that something happened to after generation *since*.
+
+    That generation was the last of *what*.
+    """
     for frame_id in divergence.frames:
         found = engine.last_change(frame_id, since)
         if found is not None:
@@ -311,4 +315,4 @@ def cause_of(engine: Engine, divergence: Divergence, since: int) -> str:
     count = engine.generation - since
     if count <= 0:
         return ""
-    return f"other frames changed: {count} write{'s' if count > 1 else ''} came after the session"
+    return f"other frames changed: {count} write{'s' if count > 1 else ''} came after {what}"

@@ -41,7 +41,21 @@ from replaykit.playback.verdicts import confirmed, summed
 from replaykit.recording.session import Unrecorded
 from replaykit.redactors import redactor_for
 
-__all__ = ["Clean", "Declined", "NotComparable", "Ran", "Target", "Watch", "may_run", "ran", "replay_session"]
+__all__ = [
+    "K_NAMES",
+    "Clean",
+    "Declined",
+    "NotComparable",
+    "Ran",
+    "Target",
+    "Watch",
+    "may_run",
+    "ran",
+    "replay_session",
+]
+
+K_NAMES = ("k", "top_k", "limit", "n", "n_results")
+"""What parameters that say how many hits are wanted are called."""
 
 _WRITES = frozenset({"put", "put_many", "update", "delete"})
 _INFRASTRUCTURE = (ConnectionError, TimeoutError, StorageError, ProviderError, EmbedderError)
@@ -203,7 +217,7 @@ class _Run:
         if wanted not in self._checkpoints:
             known = ", ".join(map(str, sorted(self._checkpoints))) or "none"
             raise CheckpointNotFoundError(
-                f"session {self._session.session_id} has no checkpoint {wanted}; it has {known}"
+                wanted, f"session {self._session.session_id} has no checkpoint {wanted}; it has {known}"
             )
         return self._checkpoints[wanted]
 
@@ -372,7 +386,7 @@ class _Run:
         unknown = self._ids.unknown(action)
         if unknown is not None and may_run(action, self._options):
             raise NotComparable(
-                f"which frame of the target is frame {unknown} is not known: no call before this one showed it"
+                f"frame {unknown} is not known on the target: no call before this one showed which of its frames it is"
             )
         return self._ids.translated(action)
 
@@ -397,8 +411,9 @@ class _Run:
         options = self._options
         if self._session.capture == MEMVID:
             return ""
-        if action.kind in ("find", "ask") and options.top_k is not None and options.top_k != action.k:
-            return f"k changed: {options.top_k} was asked for, {action.k} then"
+        k = next((action.arguments[name] for name in K_NAMES if name in action.arguments), None)
+        if action.kind in ("find", "ask") and k is not None and options.top_k not in (None, k):
+            return f"k changed: {options.top_k} was asked for, {k} then"
         if action.kind == "find" and options.search_mode not in (None, action.arguments.get("mode")):
             return f"mode changed: {options.search_mode} was asked for, {action.arguments.get('mode', 'none')} then"
         is_answer = divergence.where.partition(".")[0] in ("answer", "error")

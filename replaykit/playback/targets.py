@@ -26,7 +26,7 @@ from replaykit.model import (
     Structured,
 )
 from replaykit.operations import Operation, frozen
-from replaykit.playback.replaying import Clean, Declined, NotComparable, Ran, may_run, ran
+from replaykit.playback.replaying import K_NAMES, Clean, Declined, NotComparable, Ran, may_run, ran
 
 __all__ = ["Functions", "Methods", "bound", "called"]
 
@@ -133,7 +133,7 @@ def changed_by(options: ReplayOptions, action: ReplayAction, arguments: Mapping[
     """Return *arguments* with what *options* ask for otherwise, as far as the call has such parameters."""
     changes: dict[str, Any] = {}
     if action.kind in _READS and options.top_k is not None:
-        changes |= dict.fromkeys(("k", "top_k", "limit", "n", "n_results"), options.top_k)
+        changes |= dict.fromkeys(K_NAMES, options.top_k)
     if action.kind == "find" and options.search_mode is not None:
         changes |= dict.fromkeys(("mode", "search_type"), options.search_mode)
     if action.kind == "ask" and options.model is not None:
