@@ -26,7 +26,7 @@ from replaykit.model import (
 from replaykit.playback.judging import content_changed
 from replaykit.playback.outcomes import whole
 from replaykit.playback.replaying import Clean, Declined, NotComparable, Ran, ran
-from replaykit.playback.targets import bound, changed_by, demand_leave
+from replaykit.playback.targets import Signatures, bound, changed_by, demand_leave
 
 if TYPE_CHECKING:
     from replaykit.memory.engine import Engine
@@ -60,6 +60,7 @@ class Live:
         self._engine = engine
         self._options = options
         self._generation = engine.generation
+        self._signatures = Signatures()
 
     @contextmanager
     def opened(self, session: ReplaySession, checkpoint: Checkpoint | None) -> Iterator[None]:
@@ -98,7 +99,7 @@ class Live:
         method = getattr(engine, action.name, None)
         if not callable(method):
             raise NotComparable(f"the memory has no method {action.name!r}")
-        call = bound(method, changed_by(self._options, action, arguments))
+        call = bound(method, changed_by(self._options, action, arguments), self._signatures.of(action.name, method))
         result = ran(call)
         if action.name != "find" or not self._options.adaptive:
             return result
