@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,29 @@ def test_a_session_around_a_generator_is_closed_from_anywhere(recorder: Any) -> 
         look("around")
     assert [action.arguments["query"] for action in around.result.actions] == ["around"]
     assert recorder.get_session("in a generator").state == "sealed"
+
+
+def test_carry_takes_what_a_function_hands_out_along(recorder: Any) -> None:
+    """Generators of both kinds, and a coroutine that a plain function returns, run in the session to their end."""
+
+    @replaykit.records("tool")
+    async def words_async() -> AsyncIterator[str]:
+        yield (await look_async("inside"))[0]
+
+    async def all_of(stream: AsyncIterator[str]) -> list[str]:
+        return [word async for word in stream]
+
+    with recorder.session(adopt=False) as session:
+        carried = [session.carry(each) for each in (count_to, words_async, lambda: look_async("handed out"))]
+
+        def far() -> list[Any]:
+            numbers, words, plain = carried
+            return [list(numbers(2)), asyncio.run(all_of(words())), asyncio.run(plain())]
+
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(far).result() == [[0, 1], ["INSIDE"], ["HANDED OUT"]]
+    actions = session.result.actions
+    assert [(action.sequence, action.name, action.parent) for action in actions] == [
+        (0, "count_to", None), (1, "words_async", None), (2, "look_async", 1), (3, "look_async", None),
+    ]  # fmt: skip
+    assert recorder.stats()["unscoped"] == 0
