@@ -171,10 +171,13 @@ class RecordingEngine:
         """
         if any(session.is_open and not session.is_ambient for session in list(self._open.values())):
             raise SessionActiveError
-        session = self.open(name, config=config, adopts=True, **options)
-        if isinstance(session, ActiveSession):
+        session: Any = self.open(name, config=config, adopts=True, **options)
+        try:
             self._begin(session)
-        return session  # type: ignore[return-value]  # open() without `may_skip` gives a session
+        except BaseException:
+            self._give_up(session)
+            raise
+        return session  # type: ignore[no-any-return]  # open() without `may_skip` gives a session
 
     def open(
         self,
@@ -281,8 +284,7 @@ class RecordingEngine:
         try:
             self._enter(session)
         except BaseException:
-            # An interrupt: nobody has the session, so nobody would end it.
-            self.end(session, by="exception")
+            self._give_up(session)
             raise
         return session
 
@@ -344,20 +346,26 @@ class RecordingEngine:
             self, live, opening, adopts=True, policy=policy,
             first_sequence=last, first_checkpoint=len(stored.checkpoints),
         )  # fmt: skip
-        self._enter(session, attrs.evolve(card, log_through=0))
-        self._begin(session)
+        try:
+            self._enter(session, attrs.evolve(card, log_through=0))
+            self._begin(session)
+        except BaseException:
+            self._give_up(session)
+            raise
         return session
 
     def _begin(self, session: ActiveSession) -> None:
         """Put this context into *session* until `end_started`."""
-        try:
-            self._started = session
-            CURRENT.set(Scope(session, None, _without_ended(CURRENT.get())))
-        except BaseException:
-            # An interrupt: who asked for the session never learns of it.
-            self.end(session, by="exception")
-            scope.forget(session)
-            raise
+        self._started = session
+        CURRENT.set(Scope(session, None, _without_ended(CURRENT.get())))
+
+    def _give_up(self, session: ActiveSession) -> None:
+        """An interrupt came: who asked for *session* never learns of it, and so would never end it."""
+        self._end_here(session, "exception")
+
+    def _end_here(self, session: ActiveSession, by: str) -> None:
+        self.end(session, by=by)
+        scope.forget(session)
 
     def start_if_asked(self) -> None:
         """Start an ambient session if the settings say ``auto_record``."""
@@ -377,9 +385,10 @@ class RecordingEngine:
         if session is None:
             raise NoActiveSessionError
         try:
-            self.end(session, by="call")
-        finally:
-            scope.forget(session)
+            self._end_here(session, "call")
+        except BaseException:
+            self._end_here(session, "call")
+            raise
         self.settle_losses(session)
         return self.result(session)
 
