@@ -32,22 +32,19 @@ class Inside:
             CURRENT.set(entered)
             return step(*args, **kwargs)
         finally:
-            self._stepped(outer, entered, below)
-
-    def _stepped(self, outer: Scope | None, entered: Scope | None, below: Scope | None) -> None:
-        # An interrupt may come between any two calls.
-        try:
-            self.scope = CURRENT.get()
-        finally:
-            # The step may have ended the session around it.
-            CURRENT.set(entered.outer if entered is not None and below is outer else outer)
+            # An interrupt may come between any two calls.
+            try:
+                self.scope = CURRENT.get()
+            finally:
+                # The step may have ended the session around it.
+                CURRENT.set(entered.outer if entered is not None and below is outer else outer)
 
     @types.coroutine
     def awaiting(self, awaitable: Any) -> Generator[Any, Any, Any]:
         """Await in steps, each in its own scope: whoever runs while it waits, in the same context or not, does not."""
         # What `asend` gives is not an iterator of every kind; what it awaits is.
         steps = awaitable if hasattr(awaitable, "send") else awaitable.__await__()
-        # The first step without the call of `step`: most often it is the only one.
+        # The first step is that of `step`, without the call: most often it is the only one.
         outer, entered = CURRENT.get(), self.scope
         below = entered.outer if entered is not None else None
         try:
@@ -56,7 +53,10 @@ class Inside:
         except StopIteration as stop:
             return stop.value
         finally:
-            self._stepped(outer, entered, below)
+            try:
+                self.scope = CURRENT.get()
+            finally:
+                CURRENT.set(entered.outer if entered is not None and below is outer else outer)
         return (yield from _further(steps, self, item))
 
 
