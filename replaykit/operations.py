@@ -10,7 +10,7 @@ see `replaykit.facts`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -22,7 +22,7 @@ from replaykit.model import KINDS
 
 log = get_logger("operations")
 
-__all__ = ["Operation", "Place", "live_facts", "operation_from"]
+__all__ = ["Operation", "Place", "exception_classes", "live_facts", "operation_from"]
 
 Place = str | Callable[[Mapping[str, Any], Any], Any] | None
 """A dotted path, a callable ``(arguments, result) -> value``, or None for a guess."""
@@ -36,6 +36,20 @@ def _known_kind(_row: Any, _attribute: Any, kind: str) -> None:
         raise UsageError(f"unknown kind {kind!r}: give one of {known}")
 
 
+def exception_classes(given: Iterable[type[BaseException]] | type[BaseException]) -> tuple[type[BaseException], ...]:
+    """
+    Return the exception classes that are *given*: one, or several.
+
+    Raises:
+        UsageError: Something else is among them.
+    """
+    classes = (given,) if isinstance(given, type) else tuple(given)
+    for cls in classes:
+        if not isinstance(cls, type) or not issubclass(cls, BaseException):
+            raise UsageError(f"{cls!r} is no exception class: give classes, as in raises=(KeyError, MyError)")
+    return classes
+
+
 @attrs.frozen(kw_only=True)
 class Operation:
     """
@@ -47,9 +61,10 @@ class Operation:
         source: What it belongs to: a module or class.
         by_id: A read by id: recorded as ``find`` with mode ``id``.
         ignore: Arguments that play does not match on.
+        raises: Exception classes that play gives back as themselves; not part of a recording.
 
     Raises:
-        UsageError: The kind is unknown.
+        UsageError: The kind is unknown, or `raises` names something else.
     """
 
     kind: str = attrs.field(validator=_known_kind)
@@ -63,6 +78,7 @@ class Operation:
     count: Place = None
     by_id: bool = False
     ignore: tuple[str, ...] = ()
+    raises: tuple[type[BaseException], ...] = attrs.field(default=(), converter=exception_classes)
 
     @property
     def is_announced(self) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 
 import wrapt
 
+from replaykit.intercept.absent import Absent, absent_method
 from replaykit.intercept.binding import binder_of
 from replaykit.intercept.shapes import RUNNERS, Recorded, opened_stream, shape_of
 from replaykit.intercept.steps import relaying
@@ -214,6 +215,8 @@ def _itself(target: Any) -> Any:
 
 
 def _recorded_method(target: Any, name: str, row: Operation, recorder: Any) -> Recorded:
+    if isinstance(target, Absent):
+        return absent_method(target, name, row, recorder)
     method = getattr(target, name)
     returns = getattr(method, "__annotations__", {}).get("return")
     return Recorded(row, binder_of(method), recorder, None, (method, returns))

@@ -14,6 +14,7 @@ import attrs
 from replaykit.digests import completed
 from replaykit.errors import AmbiguousSessionError, SessionNotFoundError, StorageError, UsageError
 from replaykit.format.actions import action_from_entry, checkpoint_from_entry
+from replaykit.format.asked import Asked, asked_by
 from replaykit.format.bulk import make_many
 from replaykit.format.entries import Card, Entry
 from replaykit.format.index import Sequences
@@ -392,11 +393,25 @@ class ActionSequence(Sequence[ReplayAction]):
         self._read = lru_cache(maxsize=1024)(self._read_one)
 
     def _read_one(self, sequence: int) -> ReplayAction:
+        return action_from_entry(completed(self._entry(sequence)))
+
+    def _entry(self, sequence: int) -> Entry:
         entry = self._live.get(sequence)
-        if entry is None:
-            assert self._stored is not None  # a sequence comes from one of both
-            entry = self._stored.action(sequence)
-        return action_from_entry(completed(entry))
+        if entry is not None:
+            return entry
+        assert self._stored is not None  # a sequence comes from one of both
+        return self._stored.action(sequence)
+
+    def entry(self, index: int) -> Entry:
+        """Return an action as it is stored, without what follows from the rest: cheaper than the action."""
+        return self._entry(self._sequences[index])
+
+    def asked(self) -> Iterator[Asked]:
+        """Yield what the calls asked, in order: much cheaper than the actions."""
+        if self._stored is None or self._live:
+            yield from (asked_by(self._entry(sequence)) for sequence in self._sequences)
+        else:
+            yield from self._stored.asked()
 
     @overload
     def __getitem__(self, index: int) -> ReplayAction: ...

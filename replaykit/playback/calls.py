@@ -1,0 +1,133 @@
+"""The recorded calls of a session as a play sees them: which of them answer, and which were used."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from itertools import compress, count
+from typing import overload
+
+from replaykit.format.asked import Asked, asked_by
+from replaykit.model import ReplayAction
+from replaykit.playback.tapes import tape_of
+
+__all__ = ["RecordedCalls"]
+
+
+class RecordedCalls:
+    """
+    The calls of one session by position in it; none is held decoded.
+
+    Top-level calls answer, and those that a call made which runs live.  Every
+    other is a child: it is used with the call that made it.
+
+    Attributes:
+        left: How many calls are not used.
+    """
+
+    def __init__(self, actions: Sequence[ReplayAction], is_live: Callable[[str, str], bool]) -> None:
+        self.tape = tape_of(actions)
+        self.left = 0
+        self._actions = actions
+        self._is_live = is_live
+        self._sequences = array("q")
+        self._answers = bytearray()
+        self._is_used = bytearray()
+        self._children: dict[int, list[int]] = {}
+        self._named: dict[tuple[str, str], array[int]] = {}
+
+    def read(self) -> Iterator[tuple[int, Asked]]:
+        """Read the recording, once: yield the calls that answer, and note what else there is."""
+        run: set[int | None] = {None}
+        sequences, answers, named = self._sequences, self._answers, self._named
+        for position, asked in enumerate(self.tape.asked()):
+            sequence, kind, name, parent, _ = asked
+            sequences.append(sequence)
+            is_run = parent in run
+            is_live = is_run and kind != "checkpoint" and self._is_live(kind, name)
+            if is_live:
+                # It will run and make its calls again: those are answered.
+                run.add(sequence)
+            answers.append(is_run and not is_live and kind != "checkpoint")
+            self._is_used.append(is_live or kind == "checkpoint")
+            if not is_run and parent is not None and kind != "checkpoint":
+                self._children.setdefault(parent, []).append(position)
+            if answers[-1]:
+                (named.get((kind, name)) or named.setdefault((kind, name), array("q"))).append(position)
+                yield position, asked
+        self.left = self._is_used.count(0)
+
+    def answering(self) -> Iterator[tuple[int, Asked]]:
+        """Yield the calls that answer, with their positions, again."""
+        return compress(zip(count(), self.tape.asked(), strict=False), self._answers)
+
+    def use(self, position: int) -> None:
+        """Count an answered call as used, and with it the calls that it had made."""
+        waiting = [position]
+        while waiting:
+            current = waiting.pop()
+            if not self._is_used[current]:
+                self._is_used[current] = 1
+                self.left -= 1
+            if self._children:
+                waiting.extend(self._children.get(self._sequences[current], ()))
+
+    def is_used(self, position: int) -> bool:
+        """Whether the call was asked for."""
+        return bool(self._is_used[position])
+
+    def action(self, position: int) -> ReplayAction:
+        """Return one action."""
+        return self._actions[position]
+
+    @property
+    def unused(self) -> Sequence[ReplayAction]:
+        """The calls that are not used, as of now; each is read when it is looked at."""
+        positions = array("q", (position for position, used in enumerate(self._is_used) if not used))
+        return _Chosen(self._actions, positions)
+
+    def alike(self, kind: str, name: str) -> array[int]:
+        """Return the positions of the calls of this name, or where there are none of this kind, ascending."""
+        named = [found for (_, its_name), found in self._named.items() if its_name == name]
+        of_kind = [found for (its_kind, _), found in self._named.items() if its_kind == kind]
+        chosen = named or of_kind
+        if len(chosen) == 1:
+            return chosen[0]
+        return array("q", sorted(position for found in chosen for position in found))
+
+    def near(self, positions: Sequence[int], middle: int, most: int) -> Iterator[tuple[int, Asked]]:
+        """Yield at most *most* of the calls at *positions*: those around position *middle*."""
+        first = max(0, min(bisect_left(positions, middle) - most // 2, len(positions) - most))
+        for position in positions[first : first + most]:
+            yield position, asked_by(self.tape.entry(position))
+
+
+class _Chosen(Sequence[ReplayAction]):
+    """Some actions of a session."""
+
+    def __init__(self, actions: Sequence[ReplayAction], positions: Sequence[int]) -> None:
+        self._actions = actions
+        self._positions = positions
+
+    @overload
+    def __getitem__(self, index: int) -> ReplayAction: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[ReplayAction]: ...
+    def __getitem__(self, index: int | slice) -> ReplayAction | Sequence[ReplayAction]:
+        if isinstance(index, slice):
+            return [self._actions[position] for position in self._positions[index]]
+        return self._actions[self._positions[index]]
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or isinstance(other, (str, bytes)):
+            return NotImplemented
+        return list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # like a list: compared by content
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} actions>"
