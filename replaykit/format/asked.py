@@ -34,16 +34,11 @@ _TOGETHER = 100
 _MOST_NAMES = 4096
 _INTEGER = rb"[\x00-\x17]|\x18.|\x19..|\x1a.{4}|\x1b.{8}"
 # Keys and values in the order in which they are written: sequence; kind, name
-# and source; time and duration; the parent; others; the arguments up to the
-# result, to flags or to the end.  In a text no byte that begins a map follows
-# a letter, so what looks like the arguments is them; what looks like their
-# end is checked, since a text of theirs may hold it.
-_ENTRY = re.compile(
-    rb"[\xa7-\xb7]ai(?:%(n)b)(ak.+?)at\x1b.{8}ad(?:%(n)b)(?:ap(%(n)b))?(.*?)\x62in([\xa0-\xb7].*?)"
-    rb"(?:\x63out|\x64outb\x82|\x62fl[\x81-\x97]|\Z)" % {b"n": _INTEGER},
-    re.DOTALL,
-)
-_FAILED = b"\x63err"
+# and source; time and duration; the parent.
+_HEAD = re.compile(rb"[\xa7-\xb7]ai(?:%(n)b)(ak.+?)at\x1b.{8}ad(?:%(n)b)(?:ap(%(n)b))?" % {b"n": _INTEGER}, re.DOTALL)
+_ARGUMENTS, _FAILED, _RESULT = b"\x62in", b"\x63err", b"\x63out"
+_NO_RESULT = re.compile(rb"\x64outb\x82|\x62fl[\x81-\x97]|\Z")
+_FIRST_MAP, _LAST_MAP = 0xA0, 0xB7
 
 
 def asked_in(raws: Sequence[bytes], first: int, *, mark: bytes) -> Iterator[Asked | None]:
@@ -54,19 +49,39 @@ def asked_in(raws: Sequence[bytes], first: int, *, mark: bytes) -> Iterator[Aske
     """
     names: dict[bytes, tuple[str, str] | None] = {}
     for at in range(0, len(raws), _TOGETHER):
-        cuts = list(map(_ENTRY.match, raws[at : at + _TOGETHER]))
-        maps = _maps([cut[4] for cut in cuts if cut], mark)
+        cuts = [_cut(raw) for raw in raws[at : at + _TOGETHER]]
+        maps = _maps([cut[2] for cut in cuts if cut is not None], mark)
         for sequence, cut in enumerate(cuts, first + at):
-            arguments = next(maps) if cut else None
-            if cut is None or arguments is None or _FAILED in cut[3]:
+            arguments = None if cut is None else next(maps)
+            if cut is None or arguments is None:
                 yield None
                 continue
-            said = cut[1]
-            if said not in names:
+            said, parent, _ = cut
+            known = names.get(said)
+            if known is None:
+                known = _kind_and_name(said)
                 names = names if len(names) < _MOST_NAMES else {}
-                names[said] = _kind_and_name(said)
-            known = names[said]
-            yield None if known is None else Asked(sequence, *known, _number(cut[2]), arguments)
+                names[said] = known
+            yield None if known is None else Asked(sequence, known[0], known[1], _number(parent), arguments)
+
+
+def _cut(raw: bytes) -> tuple[bytes, bytes | None, bytes] | None:
+    """Return what says kind and name, the parent and the arguments; None where that is not plain to see."""
+    head = _HEAD.match(raw)
+    if head is None:
+        return None
+    at = head.end()
+    start = raw.find(_ARGUMENTS, at)
+    # In a text no byte that begins a map follows a letter, so what looks like
+    # the arguments is them, but for those of an exception.
+    if start < 0 or not _FIRST_MAP <= raw[start + 3] <= _LAST_MAP or raw.find(_FAILED, at, start) >= 0:
+        return None
+    # What looks like their end is checked when they are decoded: a text of
+    # theirs may hold it.
+    end = raw.find(_RESULT, start)
+    if end < 0:
+        end = _NO_RESULT.search(raw, start).start()  # type: ignore[union-attr]  # the end of the bytes always fits
+    return head[1], head[2], raw[start + 3 : end]
 
 
 def asked_by(entry: Mapping[str, Any]) -> Asked:

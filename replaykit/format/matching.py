@@ -4,40 +4,58 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Set
+from collections.abc import Callable, Set
 from typing import Any
 
 import cbor2
 
 from replaykit.errors import DamagedError
+from replaykit.format.values import pack, plain, unpack
 
-__all__ = ["match_key", "without"]
+__all__ = ["match_key", "stored_form", "without"]
 
-_KEY_BYTES = 16
+_LONG_BYTES = 48
+# What no packed value begins with.
+_DIGEST = b"\xc1"
 # The bits of a float that is no number are not the same everywhere; in CBOR
 # there is one such float.
 _NO_NUMBER = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
 
 
+def stored_form(value: Any, clean: Callable[[bytes], bytes] = bytes) -> Any:
+    """Return *value* as the plain value that a recording has of it; *clean* redacts its packed form."""
+    packed = clean(pack(value))
+    found = plain(unpack(packed), notes=set())
+    return cbor2.loads(cbor2.dumps(found)) if _NO_NUMBER.search(packed) else found
+
+
 def match_key(kind: str, name: str, arguments: Any) -> bytes:
     """
-    Return 16 bytes that agree for two calls just if kind, name and stored arguments do.
+    Return a few bytes that agree for two calls just if kind, name and stored arguments do.
 
     The order of a map's keys does not count; 1, 1.0 and True differ.
 
     Raises:
         DamagedError: The arguments are nothing that is ever stored.
     """
-    import ormsgpack
-
-    call = [kind, name, arguments]
+    pack_sorted = _packer or _load_packer()
     try:
-        packed = ormsgpack.packb(call, option=ormsgpack.OPT_SORT_KEYS)
-        if _NO_NUMBER.search(packed):
-            packed = ormsgpack.packb(cbor2.loads(cbor2.dumps(call)), option=ormsgpack.OPT_SORT_KEYS)
+        packed = pack_sorted([kind, name, arguments])
     except (TypeError, ValueError) as error:
         raise DamagedError("", 0, f"the arguments of an action are not as the format says: {error}") from error
-    return hashlib.blake2b(packed, digest_size=_KEY_BYTES).digest()
+    return packed if len(packed) <= _LONG_BYTES else _DIGEST + hashlib.blake2b(packed, digest_size=16).digest()
+
+
+_packer: Callable[[Any], bytes] | None = None
+
+
+def _load_packer() -> Callable[[Any], bytes]:
+    global _packer  # noqa: PLW0603 - loaded on first use, so that importing replaykit stays cheap
+    import ormsgpack
+
+    packb, option = ormsgpack.packb, ormsgpack.OPT_SORT_KEYS
+    _packer = lambda value: packb(value, None, option)  # noqa: E731 - one call less for each action
+    return _packer
 
 
 def without(arguments: Any, names: Set[str]) -> Any:

@@ -6,7 +6,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from itertools import compress, count
-from typing import overload
+from typing import cast, overload
 
 from replaykit.format.asked import Asked, asked_by
 from replaykit.model import ReplayAction
@@ -26,36 +26,57 @@ class RecordedCalls:
         left: How many calls are not used.
     """
 
-    def __init__(self, actions: Sequence[ReplayAction], is_live: Callable[[str, str], bool]) -> None:
+    def __init__(self, actions: Sequence[ReplayAction], is_live: Callable[[str, str], bool] | None = None) -> None:
         self.tape = tape_of(actions)
         self.left = 0
         self._actions = actions
-        self._is_live = is_live
+        self._may_run = is_live is not None
+        self._is_live = is_live or (lambda _kind, _name: False)
         self._sequences = array("q")
         self._answers = bytearray()
         self._is_used = bytearray()
+        self._aside = array("q")
+        self._never_asked = array("q")
         self._children: dict[int, list[int]] = {}
         self._named: dict[tuple[str, str], array[int]] = {}
 
     def read(self) -> Iterator[tuple[int, Asked]]:
         """Read the recording, once: yield the calls that answer, and note what else there is."""
         run: set[int | None] = {None}
-        sequences, answers, named = self._sequences, self._answers, self._named
+        last_kind: object = None
+        last_name: object = None
+        note_sequence = self._sequences.append
         for position, asked in enumerate(self.tape.asked()):
             sequence, kind, name, parent, _ = asked
-            sequences.append(sequence)
-            is_run = parent in run
-            is_live = is_run and kind != "checkpoint" and self._is_live(kind, name)
-            if is_live:
-                # It will run and make its calls again: those are answered.
-                run.add(sequence)
-            answers.append(is_run and not is_live and kind != "checkpoint")
-            self._is_used.append(is_live or kind == "checkpoint")
-            if not is_run and parent is not None and kind != "checkpoint":
-                self._children.setdefault(parent, []).append(position)
-            if answers[-1]:
-                (named.get((kind, name)) or named.setdefault((kind, name), array("q"))).append(position)
-                yield position, asked
+            note_sequence(sequence)
+            if parent not in run or kind == "checkpoint" or (self._may_run and self._is_live(kind, name)):
+                self._set_aside(position, asked, run)
+                continue
+            if name is not last_name or kind is not last_kind:
+                note_position = self._named.setdefault((kind, name), array("q")).append
+                last_kind, last_name = kind, name
+            note_position(position)
+            yield position, asked
+        self._mark()
+
+    def _set_aside(self, position: int, asked: Asked, run: set[int | None]) -> None:
+        self._aside.append(position)
+        if asked.kind == "checkpoint":
+            self._never_asked.append(position)
+        elif asked.parent not in run:
+            self._children.setdefault(cast(int, asked.parent), []).append(position)
+        else:
+            # It will run and make its calls again: those are answered.
+            run.add(asked.sequence)
+            self._never_asked.append(position)
+
+    def _mark(self) -> None:
+        self._answers = bytearray(b"\1") * len(self._sequences)
+        self._is_used = bytearray(len(self._sequences))
+        for position in self._aside:
+            self._answers[position] = 0
+        for position in self._never_asked:
+            self._is_used[position] = 1
         self.left = self._is_used.count(0)
 
     def answering(self) -> Iterator[tuple[int, Asked]]:

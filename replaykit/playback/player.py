@@ -13,9 +13,7 @@ import attrs
 from replaykit.errors import PlaybackError, UsageError
 from replaykit.format.actions import failure_of
 from replaykit.format.asked import Asked
-from replaykit.format.matching import match_key, without
-from replaykit.format.thaw import thaw
-from replaykit.format.values import pack, plain, unpack
+from replaykit.format.matching import match_key, stored_form, without
 from replaykit.intercept import scope
 from replaykit.intercept.absent import AbsentCall
 from replaykit.intercept.handler import Answer, Call, Ticket
@@ -24,7 +22,7 @@ from replaykit.model import ReplayAction, ReplaySession
 from replaykit.operations import Operation
 from replaykit.playback.calls import RecordedCalls
 from replaykit.playback.misses import Miss
-from replaykit.playback.rebuilding import declared_errors, error_of, rebuilt, rebuilt_items
+from replaykit.playback.rebuilding import declared_errors, error_of, played_back, rebuilt_items
 from replaykit.playback.turns import Names, OnRepeat, Turns
 from replaykit.playback.unnamed import UnsignedCalls
 from replaykit.recording.handle import SessionHandle
@@ -123,7 +121,7 @@ class Player:
         self._rows: dict[int, _Row] = {}
         self._latest = 0
         self._scope: Scope | None = None
-        self._calls = RecordedCalls(session.actions, self._is_live)
+        self._calls = RecordedCalls(session.actions, self._is_live if self._live else None)
         self._turns = Turns(on_repeat)
         self._turns.add(self._ignore, self._keyed(self._calls.read(), self._ignore))
         self._unsigned = UnsignedCalls(self._calls, self._turns, self._key)
@@ -160,10 +158,6 @@ class Player:
         for position, (_, kind, name, _, arguments) in calls:
             yield key(kind, name, arguments), position
 
-    def _stored(self, arguments: Any) -> Any:
-        """Return arguments as they are stored: redacted, as plain values."""
-        return plain(unpack(self._redactor.clean_packed(pack(arguments))), notes=set())
-
     # -- answering ------------------------------------------------------------------
 
     def begin(self, call: Call) -> Ticket | None:
@@ -176,7 +170,7 @@ class Player:
         row = self._rows.get(id(call.operation)) or self._row(call.operation)
         if row.is_live:
             return None
-        arguments = self._stored(call.arguments)
+        arguments = stored_form(call.arguments, self._redactor.clean_packed)
         position = self._taken(row, arguments, call)
         if position is None:
             return self._missed(row, arguments, call)
@@ -187,7 +181,7 @@ class Player:
         key = self._key(row.kind, row.name, arguments, row.ignored)
         with self._lock:
             if isinstance(call, AbsentCall) and call.positional is not None:
-                unnamed = self._stored(list(call.positional))
+                unnamed = stored_form(list(call.positional), self._redactor.clean_packed)
                 position = self._unsigned.take(row.kind, row.name, row.ignored, unnamed, arguments)
             else:
                 if not self._turns.knows(row.ignored):
@@ -208,7 +202,7 @@ class Player:
         is_async = "async" in flags
         if "stream" in flags:
             return Answer(error=error, items=rebuilt_items(output, returns), is_async=is_async)
-        return Answer(value=rebuilt(thaw(output), returns), error=error, is_async=is_async)
+        return Answer(value=played_back(output, returns), error=error, is_async=is_async)
 
     def _missed(self, row: _Row, arguments: Any, call: Call) -> Ticket | None:
         """Let the call run and be recorded if that is wanted and there is something to run."""
@@ -218,7 +212,8 @@ class Player:
             return self._missing.begin(call)
         shown = arguments
         if isinstance(call, AbsentCall) and call.positional:
-            shown = {**{f"#{at}": item for at, item in enumerate(self._stored(list(call.positional)), 1)}, **arguments}
+            given = stored_form(list(call.positional), self._redactor.clean_packed)
+            shown = {**{f"#{number}": item for number, item in enumerate(given, 1)}, **arguments}
         miss = Miss(row.kind, row.name, shown, row.ignored, self._latest, self._hints())
         raise miss.error(self.session.session_id, self._calls)
 

@@ -23,7 +23,10 @@ from replaykit.format.thaw import thaw
 from replaykit.model import Failure, Structured
 from replaykit.operations import exception_classes
 
-__all__ = ["declared_errors", "error_of", "rebuilt", "rebuilt_items"]
+__all__ = ["declared_errors", "error_of", "played_back", "rebuilt", "rebuilt_items"]
+
+_TYPED = b"\xa2~t"
+"""How the mark of a typed value is packed."""
 
 
 def declared_errors(classes: Iterable[type[BaseException]] | type[BaseException]) -> dict[str, type[BaseException]]:
@@ -124,7 +127,24 @@ def rebuilt_items(stored: Any, returns: Any) -> Iterator[Any]:
         return
     for item in stored:
         # As a list of one: an annotation of a stream says what its items are.
-        yield from rebuilt([thaw(item)], returns)
+        yield from played_back([item], returns)
+
+
+def played_back(stored: Any, returns: Any) -> Any:
+    """
+    Return a stored result as Python, rebuilt as `rebuilt` does; a new object each time.
+
+    Raises:
+        DamagedError: It is nothing that is ever stored.
+    """
+    import ormsgpack
+
+    try:
+        packed = ormsgpack.packb(stored)
+    except TypeError as error:
+        raise errors.DamagedError("", 0, f"a result is not as the format says: {error}") from error
+    # Most results hold nothing that has to be thawed.
+    return rebuilt(thaw(stored), returns) if _TYPED in packed else ormsgpack.unpackb(packed)
 
 
 def rebuilt(value: Any, returns: Any) -> Any:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from replaykit.format.asked import Asked, asked_by
 from replaykit.format.entries import Entry
-from replaykit.format.values import pack, plain, unpack
+from replaykit.format.matching import stored_form
 from replaykit.model import ReplayAction
 from replaykit.storage.catalogue import ActionSequence
 
@@ -40,15 +40,11 @@ class _Held:
             "k": action.kind,
             "nm": action.name,
             "p": action.parent,
-            "in": _stored(dict(action.arguments)),
-            "out": _stored(action.output),
-            "err": None if action.error is None else _stored(action.error),
+            "in": stored_form(dict(action.arguments)),
+            "out": stored_form(action.output),
+            "err": None if action.error is None else stored_form(action.error),
             "fl": sorted(action.flags),
         }
-
-
-def _stored(value: Any) -> Any:
-    return plain(unpack(pack(value)), notes=set())
 
 
 def tape_of(actions: Sequence[ReplayAction]) -> Tape:
