@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast, overload
 
 from replaykit.errors import UsageError
+from replaykit.intercept.absent import absent_target
 from replaykit.intercept.proxy import RecordedFunction, RecordedObject, recorded_function, recorded_object
 from replaykit.memory.memory import Memory
 from replaykit.operations import Operation, Place, operation_from
@@ -69,7 +70,15 @@ class Recorder(RewindingSurface):
         self._engine.background.drain()
         return self._engine.store
 
-    def wrap(self, target: T, operations: Operations | None = None, *, frames: Frames = None) -> T:
+    @overload
+    def wrap(self, target: None, operations: Operations | None = None, *, like: type[T]) -> T: ...
+    @overload
+    def wrap(self, target: None, operations: Operations, *, like: None = None) -> Any: ...
+    @overload
+    def wrap(self, target: T, operations: Operations | None = None, *, frames: Frames = None) -> T: ...
+    def wrap(
+        self, target: Any, operations: Operations | None = None, *, frames: Frames = None, like: type | None = None
+    ) -> Any:
         """
         Return a drop-in proxy of *target* whose memory operations are recorded.
 
@@ -85,11 +94,19 @@ class Recorder(RewindingSurface):
         Each checkpoint then reads the whole store, and what it holds is kept
         unredacted beside the recordings.
 
+        Without a target (None) the methods answer inside a play and are a
+        `PlaybackError` elsewhere.  *like* is the class that the object would
+        have: its signatures say what arguments are named, and the proxy
+        passes for an instance.
+
         Raises:
             UsageError: The target has no such method, none of the usual names, or
                 records by itself; or nothing is known that reads and fills it, or
-                this recorder's checkpoints hold another store.
+                this recorder's checkpoints hold another store; or *like* stands
+                beside a target, or nothing says which methods there are.
         """
+        if target is None or like is not None:
+            target = _absent(target, like, operations, frames)
         if isinstance(target, SessionSurface):
             raise UsageError(
                 f"a {type(target).__name__} records its calls itself. To keep them elsewhere: "
@@ -106,7 +123,7 @@ class Recorder(RewindingSurface):
         if _holds(frames):
             self._hold(inner, frames, _absolute(self._location))
         rebuild = (_rewrapped, (_absolute(self._location), self._options, frames))
-        return cast(T, recorded_object(inner, self, rows, rebuild))
+        return recorded_object(inner, self, rows, rebuild)
 
     @overload
     def records(self, kind: F, /) -> F: ...
@@ -129,6 +146,19 @@ class Recorder(RewindingSurface):
 
     def __repr__(self) -> str:
         return f"<Recorder {self._location}>"
+
+
+def _absent(target: Any, like: type | None, operations: Operations | None, frames: Frames) -> Any:
+    """Return what stands for a target that is not there."""
+    if target is not None:
+        raise UsageError(f"like= is for wrap(None, ...): a {type(target).__name__} has its own signatures")
+    if not (like is None or isinstance(like, type)):
+        raise UsageError(f"like= is a class, not {type(like).__name__}")
+    if like is None and not operations:
+        raise UsageError('wrap(None) needs the methods: operations={"add": "put", "query": "find"}, or like=SomeClass')
+    if _holds(frames):
+        raise UsageError("frames= needs a target: without one there is nothing to restore")
+    return absent_target(like, operations or ())
 
 
 def _rewrapped(
@@ -171,7 +201,8 @@ def _rows_for(target: Any, operations: Operations | None) -> dict[str, Operation
         if isinstance(target, type) and inspect.isfunction(inspect.getattr_static(target, path, None)):
             raise UsageError(
                 f"{source} is a class and {path!r} is a method of its instances: wrap an instance, "
-                f'or put @replaykit.records("{row if isinstance(row, str) else row.kind}") above the method'
+                f'or put @replaykit.records("{row if isinstance(row, str) else row.kind}") above the method; '
+                "to play without an instance: wrap(None, like=the class)"
             )
         rows[path] = operation_from(row, path, source)
     return rows
@@ -221,6 +252,20 @@ def configure(*, store: StorePath | None = None, **options: Any) -> None:
     _defaults.options = options
 
 
+@overload
+def wrap(
+    target: None,
+    *,
+    like: type[T],
+    store: StorePath | None = None,
+    operations: Operations | None = None,
+    **options: Any,
+) -> T: ...
+@overload
+def wrap(
+    target: None, *, operations: Operations, like: None = None, store: StorePath | None = None, **options: Any
+) -> Any: ...
+@overload
 def wrap(
     target: T,
     *,
@@ -228,23 +273,34 @@ def wrap(
     operations: Operations | None = None,
     frames: Frames = None,
     **options: Any,
-) -> T:
+) -> T: ...
+def wrap(
+    target: Any,
+    *,
+    store: StorePath | None = None,
+    operations: Operations | None = None,
+    frames: Frames = None,
+    like: type | None = None,
+    **options: Any,
+) -> Any:
     """
     Return a drop-in proxy of *target* whose memory operations are recorded into *store*.
 
     It keeps identity, ``isinstance`` and signatures, and has the session
     surface besides its own names: ``with wrapped.session("name"): ...``.  What
-    records already comes back as it is.  With *frames* checkpoints restore:
-    see `Recorder.wrap`.
+    records already comes back as it is.  With *frames* checkpoints restore.
+    ``wrap(None, operations={...})`` and ``wrap(None, like=SomeClass)`` need no
+    target: what they give answers inside a play.  See `Recorder.wrap`.
 
     Raises:
         UsageError: The target has no such method, or an option is wrong.
     """
-    asks_for_nothing = store is None and operations is None and not _holds(frames) and not options
+    asks_for_nothing = store is None and operations is None and not _holds(frames) and like is None and not options
     if isinstance(target, (RecordedObject, SessionSurface)) and asks_for_nothing:
-        return cast(T, target)
+        return target
     location = store if store is not None else _defaults.store
-    return Recorder(location, **{**_defaults.options, **options}).wrap(target, operations, frames=frames)
+    wrapped_by: Any = Recorder(location, **{**_defaults.options, **options})
+    return wrapped_by.wrap(target, operations, frames=frames, like=like)
 
 
 def session(
@@ -285,6 +341,7 @@ def records(
     mode: Place = None,
     count: Place = None,
     ignore: Iterable[str] = (),
+    raises: Iterable[type[BaseException]] | type[BaseException] = (),
 ) -> Callable[[T], T]: ...
 def records(kind: Any = "tool", /, **places: Any) -> Any:
     """
@@ -294,7 +351,8 @@ def records(kind: Any = "tool", /, **places: Any) -> Any:
     works above and below ``classmethod`` and ``staticmethod``.  Query, k, mode,
     content, count and frame ids are found by their usual names and shapes;
     where that fails give a path (``ids="result.rows.*.key"``) or a callable
-    ``(arguments, result) -> value``.  A call outside of any session just runs.
+    ``(arguments, result) -> value``.  Exceptions of the classes in *raises* come
+    back as themselves in a play.  A call outside of any session just runs.
 
     Raises:
         UsageError: The kind is unknown.

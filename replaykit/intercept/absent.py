@@ -83,7 +83,7 @@ def absent_target(like: type | None, paths: Iterable[str]) -> Any:
     for path in paths:
         head, _, rest = path.partition(".")
         heads.setdefault(head, []).extend([rest] if rest else [])
-    made = _absent_class(like, tuple(sorted(heads)))()
+    made = _absent_class(like, tuple(sorted(head for head, below in heads.items() if not below)))()
     for head, below in heads.items():
         if below:
             vars(made)[head] = absent_target(_class_of(like, head), below)
@@ -150,7 +150,7 @@ def absent_method(target: Absent, name: str, row: Operation, recorder: Any) -> R
     """Return the recorded form of a stand-in's method."""
     method = getattr(target, name)
     original = inspect.unwrap(method)
-    is_signed = original is not getattr(method, "__func__", method) and _has_signature(method)
+    is_signed = hasattr(method, "__wrapped__") and _has_signature(method)
     returns = getattr(method, "__annotations__", {}).get("return")
     return _AbsentMethod(row, binder_of(method), recorder, None, (original, returns), is_signed)
 

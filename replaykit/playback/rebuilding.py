@@ -127,7 +127,7 @@ def rebuilt_items(stored: Any, returns: Any) -> Iterator[Any]:
         return
     for item in stored:
         # As a list of one: an annotation of a stream says what its items are.
-        yield from played_back([item], returns)
+        yield played_back([item], returns)[0]
 
 
 def played_back(stored: Any, returns: Any) -> Any:

@@ -74,13 +74,17 @@ class Catalogue:
     def _with_logs(self, cards: Sequence[Card], logs: Sequence[Log]) -> Sequence[Card]:
         """Return *cards* with what *logs* add to them."""
         found = {card.session_id: card for card in cards}
+        told = []
         for log in logs:
             stored, live = self._both(log.session_id, log)
             card = live.card if live is not None else stored.card if stored is not None else None
             if card is not None and card != found.get(log.session_id):
-                # Taken out and put back: what ends later stands later.
-                found.pop(log.session_id, None)
-                found[log.session_id] = card
+                told.append(card)
+        # Taken out and put back: what ends later stands later.  Logs come in
+        # no order of their own, and several may have ended and wait.
+        for card in sorted(told, key=_ending):
+            found.pop(card.session_id, None)
+            found[card.session_id] = card
         return list(found.values())
 
     def list_sessions(
@@ -216,6 +220,10 @@ class Catalogue:
 
     def _checkpoint(self, entry: Entry, session_id: UUID) -> Checkpoint:
         return checkpoint_from_entry(entry, session_id, self._frames_at)
+
+
+def _ending(card: Card) -> tuple[bool, int]:
+    return card.ended_ns is None, card.ended_ns or 0
 
 
 def _by_ending(cards: Sequence[Card]) -> list[Card]:
