@@ -206,10 +206,12 @@ class Player:
 
     def _missed(self, row: _Row, arguments: Any, call: Call) -> Ticket | None:
         """Let the call run and be recorded if that is wanted and there is something to run."""
-        if self._missing is not None and not isinstance(call, AbsentCall):
+        missing = self._missing
+        is_over = isinstance(missing, ActiveSession) and not missing.is_open
+        if missing is not None and not is_over and not isinstance(call, AbsentCall):
             with self._lock:
                 self.missing_count += 1
-            return self._missing.begin(call)
+            return missing.begin(call)
         shown = arguments
         if isinstance(call, AbsentCall) and call.positional:
             given = stored_form(list(call.positional), self._redactor.clean_packed)

@@ -75,7 +75,7 @@ def fail_as_said(how: str) -> None:
 
 
 def failure_of(call: Any, how: str) -> BaseException:
-    with pytest.raises(BaseException) as caught:  # noqa: PT011 - which one it is, is the question
+    with pytest.raises(BaseException) as caught:
         call(how)
     return caught.value
 
