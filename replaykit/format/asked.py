@@ -38,7 +38,7 @@ _INTEGER = rb"[\x00-\x17]|\x18.|\x19..|\x1a.{4}|\x1b.{8}"
 _HEAD = re.compile(rb"[\xa7-\xb7]ai(?:%(n)b)(ak.+?)at\x1b.{8}ad(?:%(n)b)(?:ap(%(n)b))?" % {b"n": _INTEGER}, re.DOTALL)
 _ARGUMENTS, _FAILED, _RESULT = b"\x62in", b"\x63err", b"\x63out"
 _NO_RESULT = re.compile(rb"\x64outb\x82|\x62fl[\x81-\x97]|\Z")
-_FIRST_MAP, _LAST_MAP = 0xA0, 0xB7
+_FIRST_MAP, _LAST_MAP = b"\xa0", b"\xb7"
 
 
 def asked_in(raws: Sequence[bytes], first: int, *, mark: bytes) -> Iterator[Asked | None]:
@@ -74,7 +74,7 @@ def _cut(raw: bytes) -> tuple[bytes, bytes | None, bytes] | None:
     start = raw.find(_ARGUMENTS, at)
     # In a text no byte that begins a map follows a letter, so what looks like
     # the arguments is them, but for those of an exception.
-    if start < 0 or not _FIRST_MAP <= raw[start + 3] <= _LAST_MAP or raw.find(_FAILED, at, start) >= 0:
+    if start < 0 or not _FIRST_MAP <= raw[start + 3 : start + 4] <= _LAST_MAP or raw.find(_FAILED, at, start) >= 0:
         return None
     # What looks like their end is checked when they are decoded: a text of
     # theirs may hold it.
