@@ -108,20 +108,20 @@ class RecordedCalls:
         positions = array("q", (position for position, used in enumerate(self._is_used) if not used))
         return _Chosen(self._actions, positions)
 
-    def alike(self, kind: str, name: str) -> array[int]:
-        """Return the positions of the calls of this name, or where there are none of this kind, ascending."""
-        named = [found for (_, its_name), found in self._named.items() if its_name == name]
-        of_kind = [found for (its_kind, _), found in self._named.items() if its_kind == kind]
-        chosen = named or of_kind
-        if len(chosen) == 1:
-            return chosen[0]
-        return array("q", sorted(position for found in chosen for position in found))
+    def alike(self, kind: str, name: str, *, around: int, most: int) -> tuple[int, Iterator[tuple[int, Asked]]]:
+        """
+        Return how many calls have this name, or where there are none this kind, and those calls.
 
-    def near(self, positions: Sequence[int], middle: int, most: int) -> Iterator[tuple[int, Asked]]:
-        """Yield at most *most* of the calls at *positions*: those around position *middle*."""
-        first = max(0, min(bisect_left(positions, middle) - most // 2, len(positions) - most))
-        for position in positions[first : first + most]:
-            yield position, asked_by(self.tape.entry(position))
+        Of more than *most* only those around position *around*.
+        """
+        named = {said: found for said, found in self._named.items() if said[1] == name}
+        chosen = named or {said: found for said, found in self._named.items() if said[0] == kind}
+        total = sum(map(len, chosen.values()))
+        if total <= most:
+            return total, ((at, asked) for at, asked in self.answering() if (asked.kind, asked.name) in chosen)
+        positions = sorted(position for found in chosen.values() for position in found)
+        first = max(0, min(bisect_left(positions, around) - most // 2, total - most))
+        return total, ((at, asked_by(self.tape.entry(at))) for at in positions[first : first + most])
 
 
 class _Chosen(Sequence[ReplayAction]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping, Set
 from typing import Any
 from uuid import UUID
@@ -14,10 +15,13 @@ from replaykit.format.matching import match_key
 from replaykit.format.thaw import thaw
 from replaykit.playback.calls import RecordedCalls
 
-__all__ = ["Miss"]
+__all__ = ["FEW", "Miss"]
 
-_MOST_COMPARED = 2_000
+FEW = 2_000
+"""How many recorded calls a miss is compared with at most once a play has had many misses."""
+
 _MOST_SHOWN = 3
+_MOST_EXACTLY = 24
 
 
 @attrs.frozen
@@ -28,7 +32,8 @@ class Miss:
     Attributes:
         arguments: As they would have been stored, redacted.
         ignored: Arguments that do not count.
-        latest: The position of the latest answer: recorded calls around it are compared.
+        latest: The position of the latest answer.
+        most: How many recorded calls are compared: all of them, or those around the latest answer.
         hints: More that may explain it.
     """
 
@@ -37,25 +42,33 @@ class Miss:
     arguments: Any
     ignored: Set[str]
     latest: int = 0
+    most: int = FEW
     hints: tuple[str, ...] = ()
 
     def error(self, session_id: UUID, calls: RecordedCalls) -> NoMatchError:
         """Return the error that names the nearest of *calls*; in bounded time, however many there are."""
         asked = _shown(self.name, self.arguments)
-        alike = calls.alike(self.kind, self.name)
-        found = [_Nearest.of(self, position, call) for position, call in calls.near(alike, self.latest, _MOST_COMPARED)]
-        ranked = sorted(found, key=lambda each: each.rank)[:_MOST_SHOWN]
+        total, alike = calls.alike(self.kind, self.name, around=self.latest, most=self.most)
+        best = heapq.nsmallest(_MOST_EXACTLY, alike, key=self._roughly)
+        ranked = sorted((_Nearest.of(self, *each) for each in best), key=lambda each: each.rank)[:_MOST_SHOWN]
         lines = [f"no recorded {self.kind} answers {asked} in session {session_id}"]
         if any(not each.differing and calls.is_used(each.position) for each in ranked):
             lines.append('  this call is recorded, and all its recordings are used up (on_repeat="last" repeats)')
         lines += [f"  nearest: action {each.asked.sequence} {each}" for each in ranked]
         if not ranked:
             lines.append(f"  the session has no call named {self.name!r} and none of kind {self.kind!r}")
-        elif len(alike) > _MOST_COMPARED:
-            lines.append(f"  compared: {_MOST_COMPARED} of {len(alike)} such calls, around the one answered last")
+        elif total > self.most:
+            lines.append(f"  compared: {self.most} of {total} such calls, around the one answered last")
         lines += [f"  {hint}" for hint in self.hints]
         nearest = [_shown(each.asked.name, each.asked.arguments) for each in ranked]
         return NoMatchError("\n".join(lines), call=asked, nearest=nearest)
+
+    def _roughly(self, recorded: tuple[int, Asked]) -> tuple[bool, int, int]:
+        """Order recorded calls about as their ranks do, at little cost."""
+        position, asked = recorded
+        theirs, wanted = _named(asked.arguments), _named(self.arguments)
+        differing = sum(1 for name, value in wanted.items() if name not in self.ignored and theirs.get(name) != value)
+        return asked.name != self.name or asked.kind != self.kind, differing, position
 
 
 @attrs.frozen

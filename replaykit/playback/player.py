@@ -21,7 +21,7 @@ from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.model import ReplayAction, ReplaySession
 from replaykit.operations import Operation
 from replaykit.playback.calls import RecordedCalls
-from replaykit.playback.misses import Miss
+from replaykit.playback.misses import FEW, Miss
 from replaykit.playback.rebuilding import declared_errors, error_of, played_back, rebuilt_items
 from replaykit.playback.turns import Names, OnRepeat, Turns
 from replaykit.playback.unnamed import UnsignedCalls
@@ -32,6 +32,9 @@ from replaykit.storage.catalogue import Catalogue, Which
 from replaykit.storage.opening import open_store
 
 __all__ = ["Player", "play"]
+
+_MOST_COMPARED = 1_000_000
+"""How many recorded calls the misses of a play are compared with before each is compared with few."""
 
 _MATCHABLE = frozenset({"kind", "name", "arguments"})
 
@@ -120,6 +123,7 @@ class Player:
         self._lock = threading.RLock()
         self._rows: dict[int, _Row] = {}
         self._latest = 0
+        self._compared = 0
         self._scope: Scope | None = None
         self._calls = RecordedCalls(session.actions, self._is_live if self._live else None)
         self._turns = Turns(on_repeat)
@@ -216,8 +220,15 @@ class Player:
         if isinstance(call, AbsentCall) and call.positional:
             given = stored_form(list(call.positional), self._redactor.clean_packed)
             shown = {**{f"#{number}": item for number, item in enumerate(given, 1)}, **arguments}
-        miss = Miss(row.kind, row.name, shown, row.ignored, self._latest, self._hints())
+        most = self._compared_most()
+        miss = Miss(row.kind, row.name, shown, row.ignored, self._latest, most, self._hints())
         raise miss.error(self.session.session_id, self._calls)
+
+    def _compared_most(self) -> int:
+        """Return how many recorded calls the next miss is compared with: few, once there were many misses."""
+        with self._lock:
+            self._compared += len(self.session.actions)
+            return FEW if self._compared > _MOST_COMPARED else _MOST_COMPARED
 
     def _hints(self) -> tuple[str, ...]:
         own = [name for name in self.session.redaction.split("+") if name and "/" not in name and name != "none"]
