@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from replaykit.model import ToolCall as ToolCall
     from replaykit.model import Update as Update
     from replaykit.model import Verification as Verification
+    from replaykit.operations import Adapter as Adapter
+    from replaykit.operations import MethodMap as MethodMap
     from replaykit.operations import Operation as Operation
     from replaykit.playback.comparing import compare as compare
     from replaykit.playback.player import Player as Player
@@ -72,9 +74,11 @@ if TYPE_CHECKING:
     from replaykit.suites.variants import compare_variants as compare_variants
     from replaykit.wrapping import Recorder as Recorder
     from replaykit.wrapping import configure as configure
+    from replaykit.wrapping import instrument as instrument
     from replaykit.wrapping import recorder_of as recorder_of
     from replaykit.wrapping import records as records
     from replaykit.wrapping import session as session
+    from replaykit.wrapping import uninstrument as uninstrument
     from replaykit.wrapping import wrap as wrap
 
 _MODEL = (
@@ -88,19 +92,20 @@ _HOMES = {
     "replaykit.loading": "Recording load",
     "replaykit.memory.memory": "Memory",
     "replaykit.model": _MODEL,
-    "replaykit.operations": "Operation",
+    "replaykit.operations": "Adapter MethodMap Operation",
     "replaykit.playback.comparing": "compare",
     "replaykit.playback.player": "Player play",
     "replaykit.policies": "any_of before every on_error",
     "replaykit.replaying": "replay",
     "replaykit.suites.replaying": "replay_all",
     "replaykit.suites.variants": "compare_models compare_variants",
-    "replaykit.wrapping": "Recorder configure recorder_of records session wrap",
+    "replaykit.wrapping": "Recorder configure instrument recorder_of records session uninstrument wrap",
 }
 _WHERE = {name: (module, name) for module, names in _HOMES.items() for name in names.split()}
 _WHERE["open"] = ("replaykit.memory.memory", "open_memory")
 
 __all__ = [
+    "Adapter",
     "Agreement",
     "Answer",
     "Ask",
@@ -120,6 +125,7 @@ __all__ = [
     "KnownFork",
     "Lineage",
     "Memory",
+    "MethodMap",
     "ModelResult",
     "Opaque",
     "Operation",
@@ -156,6 +162,7 @@ __all__ = [
     "configure",
     "errors",
     "every",
+    "instrument",
     "load",
     "on_error",
     "open",
@@ -165,6 +172,7 @@ __all__ = [
     "replay",
     "replay_all",
     "session",
+    "uninstrument",
     "wrap",
 ]
 

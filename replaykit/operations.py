@@ -6,11 +6,14 @@ count are.  A place is a dotted path into the arguments or the result
 (``"arguments.needle"``, ``"result.rows.*.key"``; ``*`` stands for each item) or a
 callable ``(arguments, result) -> value``.  What a row leaves open is guessed:
 see `replaykit.facts`.
+
+A `MethodMap` says all there is about the methods of one class, an `Adapter`
+about the classes of one library.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -19,10 +22,14 @@ from replaykit.errors import UsageError
 from replaykit.facts import PLACES
 from replaykit.logs import get_logger
 from replaykit.model import KINDS
+from replaykit.protocols import Restorable
 
 log = get_logger("operations")
 
-__all__ = ["Operation", "Place", "exception_classes", "live_facts", "operation_from"]
+__all__ = [
+    "Adapter", "MethodMap", "Operation", "Place",
+    "exception_classes", "frozen", "live_facts", "operation_from", "thawed",
+]  # fmt: skip
 
 Place = str | Callable[[Mapping[str, Any], Any], Any] | None
 """A dotted path, a callable ``(arguments, result) -> value``, or None for a guess."""
@@ -61,6 +68,16 @@ class Operation:
         source: What it belongs to: a module or class.
         by_id: A read by id: recorded as ``find`` with mode ``id``.
         ignore: Arguments that play does not match on.
+        omits: Parameters whose arguments are not recorded at all, since they
+            say nothing of the call: callbacks, functions that embed.
+        named_by: The attribute of the object that names its calls in place of
+            the method: a tool's ``name``.
+        derives: Whether the result reaches the same memory, so that its calls
+            are recorded too.
+        freeze: Turns a result, or each item of a stream, into what is stored
+            of it; for one that `replaykit.format.values` has no form for.
+        thaw: Turns what was stored back, when the call is played; it has to
+            take anything, since a recording may hold anything.
         raises: Exception classes that play gives back as themselves; not part of a recording.
 
     Raises:
@@ -78,6 +95,11 @@ class Operation:
     count: Place = None
     by_id: bool = False
     ignore: tuple[str, ...] = ()
+    omits: tuple[str, ...] = ()
+    named_by: str = ""
+    derives: bool = False
+    freeze: Callable[[Any], Any] | None = None
+    thaw: Callable[[Any], Any] | None = None
     raises: tuple[type[BaseException], ...] = attrs.field(default=(), converter=exception_classes)
 
     @property
@@ -89,6 +111,11 @@ class Operation:
     def has_callables(self) -> bool:
         """Whether a place is a callable, which has to be asked while the call's own values are there."""
         return any(callable(getattr(self, place)) for place in PLACES)
+
+    @property
+    def is_translated(self) -> bool:
+        """Whether a result of it is more than packed: it is frozen first, or callables are asked about it."""
+        return self.freeze is not None or self.has_callables
 
     def definition(self) -> dict[str, Any]:
         """Return the row as plain values, callables left out: what a recording keeps of it."""
@@ -119,6 +146,30 @@ def operation_from(row: str | Operation, name: str, source: str) -> Operation:
     return attrs.evolve(row, name=row.name or name, source=row.source or source)
 
 
+def frozen(operation: Operation, result: Any) -> Any:
+    """Return what is stored of *result*; where the row's ``freeze`` raises, *result* as it is."""
+    if operation.freeze is None:
+        return result
+    try:
+        return operation.freeze(result)
+    except Exception as error:
+        # An adapter that does not know a newer release's results.
+        log.warning("result_not_frozen", operation=operation.name, error=type(error).__name__)
+        return result
+
+
+def thawed(operation: Operation, value: Any) -> Any:
+    """Return what a call gives back for a stored *value*; where the row's ``thaw`` raises, *value* as it is."""
+    if operation.thaw is None:
+        return value
+    try:
+        return operation.thaw(value)
+    except Exception as error:
+        # What is in a recording is not the caller's fault.
+        log.warning("result_not_thawed", operation=operation.name, error=type(error).__name__)
+        return value
+
+
 def live_facts(operation: Operation, arguments: Mapping[str, Any], result: Any) -> dict[str, Any] | None:
     """
     Return what the row's callables say of a call that just ended, or None if it has none.
@@ -136,3 +187,84 @@ def live_facts(operation: Operation, arguments: Mapping[str, Any], result: Any) 
             # A user's callable: the call itself must not suffer for it.
             log.warning("fact_not_found", operation=operation.name, place=place, error=type(error).__name__)
     return found
+
+
+# -- classes and libraries ----------------------------------------------------------
+
+
+def _names(given: str | Iterable[str]) -> frozenset[str]:
+    return frozenset(given.split() if isinstance(given, str) else given)
+
+
+def _rows(given: Mapping[str, str | Operation]) -> Mapping[str, str | Operation]:
+    return dict(given)
+
+
+@attrs.frozen(kw_only=True)
+class MethodMap:
+    """
+    What the methods of one class are to its memory; names are those of methods, dotted ones lead through attributes.
+
+    Attributes:
+        operations: The recorded ones, each with its row.
+        derives: Methods and attributes that are not recorded and hand out
+            something which reaches the same memory (or a list of such): its
+            own class says what its methods are.  They must not touch the
+            memory: a play runs them.
+        composes: Methods that make the object a part of another one, such as
+            ``__or__``: what they make calls the recorded object.
+        ignored: Public methods that are known to be no operation.
+        frames: What reads and fills an object of this class: given the object
+            it returns a `Restorable`.
+    """
+
+    operations: Mapping[str, str | Operation] = attrs.field(factory=dict, converter=_rows)
+    derives: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
+    composes: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
+    ignored: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
+    frames: Callable[[Any], Restorable] | None = None
+
+    def over(self, base: MethodMap) -> MethodMap:
+        """Return this map with what only *base*, that of a class further up, says."""
+        known = self.known
+        return MethodMap(
+            operations={**{name: row for name, row in base.operations.items() if name not in known}, **self.operations},
+            derives=self.derives | (base.derives - known),
+            composes=self.composes | (base.composes - known),
+            ignored=self.ignored | (base.ignored - known),
+            frames=self.frames or base.frames,
+        )
+
+    @property
+    def known(self) -> frozenset[str]:
+        """All names that it says something about."""
+        return self.derives | self.composes | self.ignored | self.operations.keys()
+
+    def children(self) -> dict[str, MethodMap]:
+        """Return the maps of the attributes that dotted names lead through."""
+        return {head: self._below(head) for head in {name.partition(".")[0] for name in self.known if "." in name}}
+
+    def _below(self, head: str) -> MethodMap:
+        def rest(names: Iterable[str]) -> Iterator[str]:
+            return (name[len(head) + 1 :] for name in names if name.startswith(head + "."))
+
+        rows = {name: self.operations[f"{head}.{name}"] for name in rest(self.operations)}
+        return MethodMap(
+            operations=rows, derives=rest(self.derives), composes=rest(self.composes), ignored=rest(self.ignored)
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Adapter:
+    """
+    What the classes of one library are to a memory.
+
+    It is found as an entry point of the group ``replaykit.adapters`` whose
+    name is the library's top-level module.
+
+    Attributes:
+        classes: Qualified class names, each with its `MethodMap`; subclasses
+            have what their bases have.
+    """
+
+    classes: Mapping[str, MethodMap]

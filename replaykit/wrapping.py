@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import os
-import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast, overload
 
+from replaykit.adapters.maps import Operations, derived_map_for, map_for
 from replaykit.errors import UsageError
 from replaykit.intercept.absent import absent_target
+from replaykit.intercept.instrumenting import instrument_object, recorder_behind, uninstrument_object
 from replaykit.intercept.proxy import RecordedFunction, RecordedObject, recorded_function, recorded_object
 from replaykit.memory.memory import Memory
-from replaykit.operations import Operation, Place, operation_from
+from replaykit.operations import Adapter, MethodMap, Operation, Place, operation_from
 from replaykit.protocols import Restorable, Store
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.handle import SessionHandle
@@ -21,28 +21,13 @@ from replaykit.rewinding.surface import RewindingSurface
 from replaykit.settings import Settings, default_store
 from replaykit.surface import SessionSurface
 
-__all__ = ["Recorder", "configure", "recorder_of", "records", "session", "wrap"]
+__all__ = ["Recorder", "configure", "instrument", "recorder_of", "records", "session", "uninstrument", "wrap"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 StorePath = str | os.PathLike[str]
-Operations = Mapping[str, str | Operation]
 Frames = Restorable | bool | None
-
-_USUAL_METHODS = {
-    "put": "put",
-    "put_many": "put_many",
-    "find": "find",
-    "search": "find",
-    "query": "find",
-    "ask": "ask",
-    "update": "update",
-    "delete": "delete",
-    "remove": "delete",
-    "add": "put",
-}
-"""What an object's methods mean when no map is given."""
 
 
 class Recorder(RewindingSurface):
@@ -83,8 +68,9 @@ class Recorder(RewindingSurface):
         Return a drop-in proxy of *target* whose memory operations are recorded.
 
         *operations* maps method names (dotted ones lead through attributes)
-        to kinds or `Operation` rows; without it the usual names are taken.
-        Wrapping a proxy of this recorder again gives it back; a proxy of
+        to kinds or `Operation` rows (or is a whole `MethodMap`, or an `Adapter`
+        that is not installed); without it the library's adapter says what
+        they mean, else the usual names are taken.  Wrapping a proxy of this recorder again gives it back; a proxy of
         another one, or a new map, gives a new proxy of what it stands for.
 
         With *frames* the checkpoints of this recorder hold what the target
@@ -118,12 +104,37 @@ class Recorder(RewindingSurface):
                 return target
             # A proxy around a proxy would record each call twice.
             inner = target.__wrapped__
-            operations = target._self_rows if operations is None else operations
-        rows = _rows_for(inner, operations)
+        if inner is not target and operations is None:
+            proxy = cast(RecordedObject, target)
+            methods, operations = proxy._self_methods, proxy._self_given
+        else:
+            methods = map_for(inner, operations)
         if _holds(frames):
             self._hold(inner, frames, _absolute(self._location))
-        rebuild = (_rewrapped, (_absolute(self._location), self._options, frames))
-        return recorded_object(inner, self, rows, rebuild)
+        return recorded_object(inner, self, methods, self._rebuilding(operations, frames), operations)
+
+    def instrument(self, target: T, operations: Operations | None = None) -> T:
+        """Record on *target* itself and return it; see `replaykit.instrument`."""
+        if isinstance(target, (RecordedObject, SessionSurface)):
+            raise UsageError(f"a {type(target).__name__} is recorded already")
+        instrument_object(target, map_for(target, operations), self, lambda value: derived_map_for(value, operations))
+        return target
+
+    def derived(self, value: Any, operations: Operations | None = None) -> Any:
+        """
+        Return *value*, which a wrapped object handed out, as its library's adapter has it recorded, else itself.
+
+        *operations* is what was given for that object.
+        """
+        methods = derived_map_for(value, operations)
+        if methods is None:
+            return value
+        given = operations if isinstance(operations, Adapter) else None
+        return recorded_object(value, self, methods, self._rebuilding(given, None), given)
+
+    def _rebuilding(self, operations: Operations | None, frames: Frames) -> tuple[Any, tuple[Any, ...]]:
+        """Return how a pickled proxy is made again: a function and its arguments behind the target."""
+        return _rewrapped, (operations, _absolute(self._location), self._options, frames)
 
     @overload
     def records(self, kind: F, /) -> F: ...
@@ -158,14 +169,20 @@ def _absent(target: Any, like: type | None, operations: Operations | None, frame
         raise UsageError('wrap(None) needs the methods: operations={"add": "put", "query": "find"}, or like=SomeClass')
     if _holds(frames):
         raise UsageError("frames= needs a target: without one there is nothing to restore")
-    return absent_target(like, operations or ())
+    return absent_target(like, _paths(operations))
+
+
+def _paths(operations: Operations | None) -> Iterable[str]:
+    if operations is None or isinstance(operations, Adapter):
+        return ()
+    return operations.operations if isinstance(operations, MethodMap) else operations
 
 
 def _rewrapped(
-    target: Any, rows: Mapping[str, Operation], location: str, options: Mapping[str, Any], frames: Any = None
+    target: Any, operations: Operations | None, location: str, options: Mapping[str, Any], frames: Any = None
 ) -> Any:
     """Wrap an unpickled object again, into the same store."""
-    return wrap(target, store=location, operations=rows, frames=frames, **options)
+    return wrap(target, store=location, operations=operations, frames=frames, **options)
 
 
 def _absolute(location: str) -> str:
@@ -176,42 +193,6 @@ def _absolute(location: str) -> str:
 def _holds(frames: Frames) -> bool:
     # Not by its truth: a store that is empty may count as false.
     return frames is not None and frames is not False
-
-
-def _source_of(target: Any) -> str:
-    if isinstance(target, types.ModuleType):
-        return target.__name__
-    cls = target if isinstance(target, type) else type(target)
-    return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _rows_for(target: Any, operations: Operations | None) -> dict[str, Operation]:
-    source = _source_of(target)
-    if operations is None:
-        operations = {name: kind for name, kind in _USUAL_METHODS.items() if callable(getattr(target, name, None))}
-        if not operations:
-            raise UsageError(
-                f"{source} has none of the usual methods ({', '.join(_USUAL_METHODS)}). Say what its methods mean: "
-                'wrap(x, operations={"add": "put", "query": "find"})'
-            )
-    rows = {}
-    for path, row in operations.items():
-        if not callable(_reached(target, path)):
-            raise UsageError(f"{source} has no method {path!r}: give names that it has in operations=")
-        if isinstance(target, type) and inspect.isfunction(inspect.getattr_static(target, path, None)):
-            raise UsageError(
-                f"{source} is a class and {path!r} is a method of its instances: wrap an instance, "
-                f'or put @replaykit.records("{row if isinstance(row, str) else row.kind}") above the method; '
-                "to play without an instance: wrap(None, like=the class)"
-            )
-        rows[path] = operation_from(row, path, source)
-    return rows
-
-
-def _reached(target: Any, path: str) -> Any:
-    for step in path.split("."):
-        target = getattr(target, step, None)
-    return target
 
 
 # -- the module-level functions ------------------------------------------------------
@@ -301,6 +282,34 @@ def wrap(
     location = store if store is not None else _defaults.store
     wrapped_by: Any = Recorder(location, **{**_defaults.options, **options})
     return wrapped_by.wrap(target, operations, frames=frames, like=like)
+
+
+def instrument(target: T, *, store: StorePath | None = None, operations: Operations | None = None, **options: Any) -> T:
+    """
+    Record the memory operations of *target* on the object itself, into *store*, and return it.
+
+    For objects that go where a proxy cannot: through C code or a library that
+    looks at the very type.  Objects of pydantic models and with slots too.
+    The class gets wrappers that pass the calls of all other objects on; what
+    the object calls on itself inside is no action of its own.  Methods that
+    no map knows are not counted here.  `recorder_of` has the session surface.
+
+    Raises:
+        UsageError: The class cannot be changed, the target has no such method, or an option is wrong.
+    """
+    location = store if store is not None else _defaults.store
+    return Recorder(location, **{**_defaults.options, **options}).instrument(target, operations)
+
+
+def uninstrument(target: object) -> None:
+    """
+    Stop recording on *target*; its class is as it was, unless others of its objects are recorded.
+
+    Raises:
+        UsageError: It was not recorded itself.
+    """
+    if not uninstrument_object(target):
+        raise UsageError(f"this {type(target).__name__} was not instrumented")
 
 
 def session(
@@ -424,4 +433,7 @@ def recorder_of(target: Any) -> SessionSurface:
         return cast(SessionSurface, target._self_recorder)
     if isinstance(target, SessionSurface):
         return target
+    behind = recorder_behind(target)
+    if behind is not None:
+        return cast(SessionSurface, behind)
     raise UsageError(f"{type(target).__name__} is not recorded: wrap it first with replaykit.wrap(...)")

@@ -16,8 +16,9 @@ from typing import Any
 
 from replaykit.adapters.differences import difference
 from replaykit.model import FrameId, StoredFrame
+from replaykit.operations import Adapter, MethodMap
 
-__all__ = ["MemvidFrames"]
+__all__ = ["ADAPTER", "MemvidFrames"]
 
 _ALL = 2**31 - 1
 _WHOLE = 2**31 - 1
@@ -139,3 +140,6 @@ def _put(frame: StoredFrame) -> dict[str, Any]:
         "enable_embedding": False,
         **{name: value for name, value in options.items() if value is not None},
     }
+
+
+ADAPTER = Adapter(classes={"memvid_sdk.Memvid": MethodMap(frames=MemvidFrames)})

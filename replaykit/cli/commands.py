@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,8 +16,11 @@ from replaykit.cli.diff import diff
 from replaykit.cli.replay import replay
 from replaykit.cli.tail import tail
 from replaykit.cli.words import action_of, as_json_option, ends, target_of, words_argument
-from replaykit.model import Diagnosis, SessionSummary
+from replaykit.model import Diagnosis, SessionSummary, uncovered_in
 from replaykit.settings import default_store
+
+if TYPE_CHECKING:
+    from replaykit.surface import SessionReader
 
 __all__ = ["program"]
 
@@ -108,9 +112,10 @@ def info(store: str | None, as_json: bool) -> None:
     location = store or default_store()
     with load(location) as recording:
         summaries = recording.list_sessions()
+        uncovered = _uncovered(recording)
     with progress_bar("reading") as progress:
         diagnosis = diagnose(location, progress=progress)
-    facts, memory = _facts(diagnosis, summaries), memory_in(location)
+    facts, memory = _facts(diagnosis, summaries, uncovered), memory_in(location)
     if as_json:
         from replaykit.cli.as_json import dump
 
@@ -123,7 +128,19 @@ def info(store: str | None, as_json: bool) -> None:
         show_memory(console(), memory)
 
 
-def _facts(diagnosis: Diagnosis, summaries: Sequence[SessionSummary]) -> dict[str, Any]:
+def _uncovered(recording: SessionReader) -> dict[str, int]:
+    """Return what all sessions together did not cover."""
+    counts: Counter[str] = Counter()
+
+    def look(metadata: Mapping[str, Any]) -> bool:
+        counts.update(uncovered_in(metadata))
+        return False
+
+    recording.list_sessions(where=look)
+    return dict(counts)
+
+
+def _facts(diagnosis: Diagnosis, summaries: Sequence[SessionSummary], uncovered: Mapping[str, int]) -> dict[str, Any]:
     usage = diagnosis.usage
     health, reason = _health(diagnosis)
     return {
@@ -142,6 +159,7 @@ def _facts(diagnosis: Diagnosis, summaries: Sequence[SessionSummary]) -> dict[st
         "actions": sum(item.action_count for item in summaries),
         "checkpoints": sum(item.checkpoint_count for item in summaries),
         "lost": sum(item.lost for item in summaries),
+        "not_recorded": dict(uncovered),
         "largest": _largest(diagnosis, summaries),
         "durability": _DURABILITY,
         "replaykit": __version__,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,16 @@ from replaykit.cli.as_json import dump
 from replaykit.cli.plain_text import one_line, printable
 from replaykit.model import Ask, Checkpointed, Find, ReplayAction, ReplaySession, SessionSummary
 
-__all__ = ["action_line", "console", "show_action", "show_info", "show_list", "show_session", "state_text"]
+__all__ = [
+    "action_line",
+    "console",
+    "show_action",
+    "show_info",
+    "show_list",
+    "show_session",
+    "state_text",
+    "_uncovered",
+]
 
 _STATE_STYLES = {"sealed": "green", "open": "yellow", "interrupted": "red"}
 _KIND_STYLES = {
@@ -73,6 +82,8 @@ def show_session(out: Console, session: ReplaySession, limit: int) -> None:
     out.print(state)
     if session.lost or session.late:
         out.print(Text(f"{session.lost} lost, {session.late} late", style="bold red"))
+    if session.uncovered:
+        out.print(Text(f"called and not recorded: {_uncovered(session.uncovered)}", style="yellow"))
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     table.add_column("#", justify="right", min_width=len(str(limit)), no_wrap=True)
     table.add_column("kind", min_width=10, no_wrap=True)
@@ -84,6 +95,12 @@ def show_session(out: Console, session: ReplaySession, limit: int) -> None:
     out.print(table)
     if len(session.actions) > limit:
         out.print(f"... {len(session.actions) - limit:,} more: --limit {len(session.actions)} shows all")
+
+
+def _uncovered(counts: Mapping[str, int]) -> str:
+    """Return methods that were called and not recorded on one line, those with the most calls first."""
+    listed = sorted(counts.items(), key=lambda item: -item[1])
+    return one_line(", ".join(f"{name} {count:,}" for name, count in listed), 300)
 
 
 def _row(action: ReplayAction) -> tuple[str, Text, Text, str, str]:
@@ -147,6 +164,8 @@ def show_info(out: Console, facts: dict[str, Any]) -> None:
     """Print the facts of a store, a line each."""
     for label, value in facts.items():
         rows = [_largest_line(each) for each in value] if isinstance(value, list) else [_fact(value)]
+        if isinstance(value, dict):
+            rows = [_uncovered(value) or "nothing"]
         for at, row in enumerate(rows):
             heading = "" if at else label.replace("_", " ")
             out.print(Text.assemble((f"{heading:<16}", "dim"), row), soft_wrap=True)

@@ -22,7 +22,7 @@ from replaykit.intercept.scope import handler_for, is_playing
 from replaykit.intercept.shapes import Recorded, shape_of
 from replaykit.operations import Operation
 
-__all__ = ["Absent", "AbsentCall", "absent_method", "absent_target"]
+__all__ = ["Absent", "AbsentCall", "absent_method", "absent_target", "class_of"]
 
 
 @attrs.define(eq=False)
@@ -47,7 +47,8 @@ class _AbsentMethod(Recorded):
         """
         if not is_playing():
             raise _refusal(self.operation.name, "it answers inside `with replaykit.play(...)` only")
-        named = self.bind(*args, **kwargs) if self.is_signed else kwargs
+        given = {name: value for name, value in kwargs.items() if name not in self.operation.omits}
+        named = self.bind(*args, **kwargs) if self.is_signed else given
         unnamed = None if self.is_signed else args
         call = AbsentCall(self.operation, named, self.recorder, None, self.returns, unnamed)
         ticket: Ticket | None = handler_for(self.recorder).begin(call)
@@ -101,6 +102,12 @@ def _class_of(like: type | None, name: str) -> type | None:
     return declared if isinstance(declared, type) else None
 
 
+def class_of(target: Any) -> type:
+    """Return the class of *target*, or the one that it stands for."""
+    like: type | None = vars(target)["_replaykit_origin"][0] if isinstance(target, Absent) else None
+    return like or type(target)
+
+
 @functools.lru_cache(maxsize=256)
 def _absent_class(like: type | None, names: tuple[str, ...]) -> type[Absent]:
     members: dict[str, Any] = {}
@@ -152,7 +159,7 @@ def absent_method(target: Absent, name: str, row: Operation, recorder: Any) -> R
     original = inspect.unwrap(method)
     is_signed = hasattr(method, "__wrapped__") and _has_signature(method)
     returns = getattr(method, "__annotations__", {}).get("return")
-    return _AbsentMethod(row, binder_of(method), recorder, None, (original, returns), is_signed)
+    return _AbsentMethod(row, binder_of(method, omit=row.omits), recorder, None, (original, returns), is_signed)
 
 
 def _has_signature(method: Any) -> bool:

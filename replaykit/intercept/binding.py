@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 __all__ = ["Binder", "binder_of"]
@@ -17,9 +17,9 @@ _KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 _VAR_KEYWORD = inspect.Parameter.VAR_KEYWORD
 
 
-def binder_of(function: Any, *, skip_first: bool = False) -> Binder:
+def binder_of(function: Any, *, skip_first: bool = False, omit: Collection[str] = ()) -> Binder:
     """
-    Return the binder of *function*.
+    Return the binder of *function*; it leaves the parameters in *omit* out.
 
     With *skip_first* the first parameter (self, cls) is not given and not named.
     ``**kwargs`` are merged in, ``*args`` are a tuple under their own name.
@@ -36,7 +36,7 @@ def binder_of(function: Any, *, skip_first: bool = False) -> Binder:
         return _unnamed
     if skip_first and parameters and parameters[0].kind is not _VAR_POSITIONAL:
         parameters = parameters[1:]
-    return _forgiving(_binder(parameters))
+    return _forgiving(_binder(parameters, omit))
 
 
 def _unnamed(*args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -55,14 +55,14 @@ def _forgiving(bind: Binder) -> Binder:
     return forgiving
 
 
-def _binder(parameters: Sequence[inspect.Parameter]) -> Binder:
-    bind = _compiled(parameters, merges=True)
+def _binder(parameters: Sequence[inspect.Parameter], omit: Collection[str]) -> Binder:
+    bind = _compiled(parameters, omit, merges=True)
     hidden = frozenset(
         parameter.name for parameter in parameters if parameter.kind in (_POSITIONAL_ONLY, _VAR_POSITIONAL)
     )
     if not hidden or parameters[-1].kind is not _VAR_KEYWORD:
         return bind
-    apart = _compiled(parameters, merges=False)
+    apart = _compiled(parameters, omit, merges=False)
 
     def unambiguous(*args: Any, **kwargs: Any) -> dict[str, Any]:
         # Only these names can be a parameter's and a keyword's in one call.
@@ -71,7 +71,7 @@ def _binder(parameters: Sequence[inspect.Parameter]) -> Binder:
     return unambiguous
 
 
-def _compiled(parameters: Sequence[inspect.Parameter], *, merges: bool) -> Binder:
+def _compiled(parameters: Sequence[inspect.Parameter], omit: Collection[str], *, merges: bool) -> Binder:
     """
     Build ``lambda query, k=default, *, mode=default, **extra: {...}`` with the function's own parameters.
 
@@ -90,7 +90,8 @@ def _compiled(parameters: Sequence[inspect.Parameter], *, merges: bool) -> Binde
             scope[f"replaykit_default_{index}"] = parameter.default
             parts.append(f"{variable}=replaykit_default_{index}")
         is_merged = merges and parameter.kind is _VAR_KEYWORD
-        items.append(f"**{variable}" if is_merged else f"{parameter.name!r}: {variable}")
+        if parameter.name not in omit:
+            items.append(f"**{variable}" if is_merged else f"{parameter.name!r}: {variable}")
     if parameters and parameters[-1].kind is _POSITIONAL_ONLY:
         parts.append("/")
     bind: Binder = eval(f"lambda {', '.join(parts)}: {{{', '.join(items)}}}", scope)  # noqa: S307 - see above

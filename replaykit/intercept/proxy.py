@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,9 +20,11 @@ import wrapt
 
 from replaykit.intercept.absent import Absent, absent_method
 from replaykit.intercept.binding import binder_of
+from replaykit.intercept.coverage import Method
+from replaykit.intercept.scope import observer_for
 from replaykit.intercept.shapes import RUNNERS, Recorded, opened_stream, shape_of
 from replaykit.intercept.steps import relaying
-from replaykit.operations import Operation
+from replaykit.operations import MethodMap, Operation
 
 __all__ = ["RecordedFunction", "RecordedObject", "recorded_function", "recorded_object"]
 
@@ -80,7 +83,9 @@ def recorded_function(function: Any, operation: Operation, recorder: Any = None)
     returns = annotations.get("return") if isinstance(annotations, dict) else None
 
     def recorded(is_bound: bool) -> Recorded:
-        return Recorded(operation, binder_of(inner, skip_first=is_bound), recorder, None, (inner, returns))
+        return Recorded(
+            operation, binder_of(inner, skip_first=is_bound, omit=operation.omits), recorder, None, (inner, returns)
+        )
 
     free = recorded(False)
     # A bound method's signature has no self any more.
@@ -130,17 +135,20 @@ class RecordedObject(wrapt.BaseObjectProxy):  # type: ignore[type-arg]  # generi
     target's, but for the names of the session surface that it does not have.
     """
 
-    def __init__(self, target: Any, recorder: Any, rows: Mapping[str, Operation], rebuild: Any = None) -> None:
+    def __init__(self, target: Any, recorder: Any, methods: MethodMap, rebuild: Any = None, given: Any = None) -> None:
         super().__init__(target)
+        rows: Any = methods.operations
         self._self_recorder = recorder
-        self._self_rows = rows
+        self._self_methods = methods
+        self._self_rows: Mapping[str, Operation] = rows
         self._self_rebuild = rebuild
+        self._self_given = given
         self._self_recorded = {
             name: _recorded_method(target, name, row, recorder)
             for name, row in rows.items()
             if "." not in name and callable(getattr(target, name, None))
         }
-        self._self_children = _child_rows(rows)
+        self._self_children = methods.children()
         self._self_cache: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -155,7 +163,15 @@ class RecordedObject(wrapt.BaseObjectProxy):  # type: ignore[type-arg]  # generi
             return self._self_child(name, value)
         if name in self._self_recorded:
             return self._self_carried(name, value)
-        return self if value is self.__wrapped__ else value
+        if value is self.__wrapped__:
+            return self
+        if name in self._self_methods.derives:
+            return self._self_derived_attribute(name, value)
+        if isinstance(value, _CALLABLES) and not name.startswith("_") and name not in self._self_methods.ignored:
+            # Made up by the object, or not a plain function: what is handed
+            # out has to stay itself, so that counts as its call.
+            _note(self._self_recorder, (type(self.__wrapped__).__name__, name))
+        return value
 
     def __setattr__(self, name: str, value: Any) -> None:
         # wrapt would keep what the proxy's class has, a recorded method say,
@@ -177,6 +193,28 @@ class RecordedObject(wrapt.BaseObjectProxy):  # type: ignore[type-arg]  # generi
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
 
+    def _self_handed_out(self, value: Any) -> Any:
+        """Return *value*, which reaches the same memory, so that its operations are recorded too."""
+        if value is self.__wrapped__:
+            return self
+        if type(value) in (list, tuple):
+            return type(value)(map(self._self_handed_out, value))
+        if isinstance(value, RecordedObject):
+            return value
+        return self._self_recorder.derived(value, self._self_given)
+
+    def _self_derived_attribute(self, name: str, value: Any) -> Any:
+        """Return what an attribute reaches the memory by: a method that hands it out, or the proxy of it."""
+        if isinstance(value, _CALLABLES):
+            return functools.partial(_deriving, self, value)
+        cached = self._self_cache.get(name)
+        if cached is None or cached.__wrapped__ is not value:
+            handed_out = self._self_handed_out(value)
+            if not isinstance(handed_out, RecordedObject):
+                return handed_out
+            self._self_cache[name] = cached = handed_out
+        return cached
+
     def _self_carried(self, name: str, value: Any) -> Any:
         """Return the recorded form of a callable that the instance carries; the same one each time."""
         cached = self._self_cache.get(name)
@@ -194,20 +232,27 @@ class RecordedObject(wrapt.BaseObjectProxy):  # type: ignore[type-arg]  # generi
             self._self_cache[name] = cached
         return cached
 
+    def _self_of(self, target: Any) -> Any:
+        """Return a proxy of a copy of the target."""
+        return recorded_object(target, self._self_recorder, self._self_methods, self._self_rebuild, self._self_given)
+
     def __copy__(self) -> Any:
         target = copy.copy(self.__wrapped__)
-        return recorded_object(target, self._self_recorder, self._self_rows, self._self_rebuild)
+        return self._self_of(target)
 
     def __deepcopy__(self, memo: Any) -> Any:
         target = copy.deepcopy(self.__wrapped__, memo)
-        return recorded_object(target, self._self_recorder, self._self_rows, self._self_rebuild)
+        return self._self_of(target)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         if self._self_rebuild is None:
             # Without a way to name its store again, what travels is the target.
             return (_itself, (self.__wrapped__,))
         function, arguments = self._self_rebuild
-        return (function, (self.__wrapped__, dict(self._self_rows), *arguments))
+        return (function, (self.__wrapped__, *arguments))
+
+
+_CALLABLES = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.MethodWrapperType)
 
 
 def _itself(target: Any) -> Any:
@@ -219,40 +264,50 @@ def _recorded_method(target: Any, name: str, row: Operation, recorder: Any) -> R
         return absent_method(target, name, row, recorder)
     method = getattr(target, name)
     returns = getattr(method, "__annotations__", {}).get("return")
-    return Recorded(row, binder_of(method), recorder, None, (method, returns))
+    return Recorded(row, binder_of(method, omit=row.omits), recorder, None, (method, returns))
 
 
-def _child_rows(rows: Mapping[str, Operation]) -> dict[str, dict[str, Operation]]:
-    children: dict[str, dict[str, Operation]] = {}
-    for path, row in rows.items():
-        head, dot, rest = path.partition(".")
-        if dot:
-            children.setdefault(head, {})[rest] = row
-    return children
-
-
-def recorded_object(target: Any, recorder: Any, rows: Mapping[str, Operation], rebuild: Any = None) -> Any:
+def recorded_object(target: Any, recorder: Any, methods: MethodMap, rebuild: Any = None, given: Any = None) -> Any:
     """
-    Return the proxy of *target* that records the methods in *rows* (dotted paths lead through attributes).
+    Return the proxy of *target* that records the operations in *methods*, each an `Operation` by now.
 
-    *rebuild* is ``(function, arguments)`` for pickle: called with the target,
-    the rows and the arguments where the pickle is opened.
+    *rebuild* is ``(function, arguments)`` for pickle: called with the target
+    and the arguments where the pickle is opened.  *given* is the map that the
+    user gave, if any.  *recorder* has ``derived(value, given)`` where the map has
+    methods that hand something out.
     """
+    rows: Any = methods.operations
     target_type: Any = type(target)
-    cls: Any = _proxy_class(target_type, frozenset(name for name in rows if "." not in name))
-    return cls(target, recorder, rows, rebuild)
+    cls: Any = _proxy_class(
+        target_type,
+        frozenset(name for name in rows if "." not in name),
+        frozenset(name for name, row in rows.items() if row.derives),
+        methods.derives,
+        methods.composes,
+        methods.ignored,
+    )
+    return cls(target, recorder, methods, rebuild, given)
+
+
+_Names = frozenset[str]
 
 
 @functools.lru_cache(maxsize=256)
-def _proxy_class(target_type: Any, names: frozenset[str]) -> type[RecordedObject]:
+def _proxy_class(
+    target_type: Any, names: _Names, deriving: _Names, derives: _Names, composes: _Names, ignored: _Names
+) -> type[RecordedObject]:
     """Make the proxy class of a type: recorded methods, fluent methods and the protocols that it has."""
     members: dict[str, Any] = {}
     for name in dir(target_type):
         attribute = inspect.getattr_static(target_type, name, None)
         if name in names and _is_method(attribute):
-            members[name] = _recording_method(name, attribute)
+            members[name] = _recording_method(name, attribute, derives=name in deriving)
+        elif name in composes and inspect.isfunction(attribute):
+            # With the proxy as its self: what it makes then calls the proxy.
+            members[name] = attribute
         elif not name.startswith("_") and inspect.isfunction(attribute):
-            fluent = _fluent_method(name, attribute)
+            handing_out = _deriving_method if name in derives else _fluent_method
+            fluent = handing_out(name, attribute, None if name in ignored else (target_type.__name__, name))
             members.update({name: fluent} if fluent else {})
         elif _is_protocol(target_type, name):
             members[name] = _PASSING.get(name, _passing)(name)
@@ -263,7 +318,7 @@ def _is_method(attribute: Any) -> bool:
     return inspect.isroutine(attribute) or isinstance(attribute, (classmethod, staticmethod))
 
 
-def _recording_method(name: str, attribute: Any) -> Any:
+def _recording_method(name: str, attribute: Any, *, derives: bool) -> Any:
     shape = shape_of(attribute)
     runner = RUNNERS[shape]
     original = attribute.__func__ if isinstance(attribute, (classmethod, staticmethod)) else attribute
@@ -273,10 +328,13 @@ def _recording_method(name: str, attribute: Any) -> Any:
         result = runner(self._self_recorded[name], getattr(target, name), args, kwargs)
         return self if result is target else result
 
+    def deriving_method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return _deriving(self, functools.partial(method, self), *args, **kwargs)
+
     async def coroutine_method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         target = self.__wrapped__
         result = await runner(self._self_recorded[name], getattr(target, name), args, kwargs)
-        return self if result is target else result
+        return self._self_handed_out(result) if derives else self if result is target else result
 
     def generator_method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         return (yield from runner(self._self_recorded[name], getattr(self.__wrapped__, name), args, kwargs))
@@ -285,7 +343,7 @@ def _recording_method(name: str, attribute: Any) -> Any:
         return opened_stream(self._self_recorded[name], getattr(self.__wrapped__, name), args, kwargs)
 
     chosen: Any = {
-        "plain": method,
+        "plain": deriving_method if derives else method,
         "coroutine": coroutine_method,
         "generator": generator_method,
         "async_generator": relaying(stream_of),
@@ -305,23 +363,61 @@ def _like(original: Any, method: Any, *, has_self: bool) -> Any:
     return method
 
 
-def _fluent_method(name: str, function: Any) -> Any:
-    """Return a method that passes a call on and hands out the proxy where the target hands out itself."""
+def _note(recorder: Any, method: Method) -> None:
+    """Count a call of a method that the map does not know."""
+    observer = observer_for(recorder)
+    if observer is not None:
+        observer.note_uncovered(method)
+
+
+def _fluent_method(name: str, function: Any, unknown: Method | None) -> Any:
+    """
+    Return a method that passes a call on and hands out the proxy where the target hands out itself.
+
+    Its calls count as *unknown*, unless that is None.
+    """
     shape = shape_of(function)
 
     @functools.wraps(function)
     def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if unknown is not None:
+            _note(self._self_recorder, unknown)
         target = self.__wrapped__
         result = getattr(target, name)(*args, **kwargs)
         return self if result is target else result
 
     @functools.wraps(function)
     async def coroutine_method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if unknown is not None:
+            _note(self._self_recorder, unknown)
         target = self.__wrapped__
         result = await getattr(target, name)(*args, **kwargs)
         return self if result is target else result
 
     return {"plain": method, "coroutine": coroutine_method}.get(shape)
+
+
+def _deriving_method(name: str, function: Any, _unknown: Method | None) -> Any:
+    """Return a method that passes a call on and hands out what it gives as something recorded."""
+
+    @functools.wraps(function)
+    def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return _deriving(self, getattr(self.__wrapped__, name), *args, **kwargs)
+
+    @functools.wraps(function)
+    async def coroutine_method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return self._self_handed_out(await getattr(self.__wrapped__, name)(*args, **kwargs))
+
+    return {"plain": method, "coroutine": coroutine_method}.get(shape_of(function))
+
+
+def _deriving(proxy: Any, method: Any, /, *args: Any, **kwargs: Any) -> Any:
+    result = method(*args, **kwargs)
+    return _handed_out_later(proxy, result) if inspect.iscoroutine(result) else proxy._self_handed_out(result)
+
+
+async def _handed_out_later(proxy: Any, result: Any) -> Any:
+    return proxy._self_handed_out(await result)
 
 
 # -- protocols that wrapt's plain proxy leaves out or lets escape -------------

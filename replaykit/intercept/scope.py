@@ -25,6 +25,7 @@ __all__ = [
     "handler_for",
     "is_playing",
     "leave",
+    "observer_for",
     "on_fork",
     "open_sessions",
     "opened",
@@ -34,9 +35,16 @@ __all__ = [
 
 
 class Scope:
-    """One link of the chain: a session (or a block that is not recorded) and the call that is running in it."""
+    """
+    One link of the chain: a session (or a block that is not recorded) and the call that is running in it.
 
-    __slots__ = ("outer", "parent", "session")
+    ``subject`` is the object whose call it is; set only where that object
+    itself is recorded (see `instrumenting`).
+    """
+
+    __slots__ = ("outer", "parent", "session", "subject")
+
+    subject: Any
 
     def __init__(self, session: Any, parent: int | None, outer: Scope | None) -> None:
         self.session = session
@@ -132,15 +140,38 @@ def handler_for(recorder: Any) -> Any:
     return scope.session
 
 
-def _player_here() -> Any:
-    """Return the player of this context, else the only one."""
-    link = CURRENT.get()
+def observer_for(recorder: Any) -> Any:
+    """Return what a call of *recorder* made here would go to, None without one; counts nothing, never raises."""
+    players = _process.players
+    if players:
+        return _playing(CURRENT.get(), players)
+    scope = CURRENT.get()
+    if scope is None:
+        return _process.adopter
+    if scope.session.recorder is recorder:
+        return scope.session
+    link: Scope | None = scope
     while link is not None:
-        if link.session in _process.players:
+        if link.session.recorder is recorder:
             return link.session
         link = link.outer
-    if len(_process.players) == 1:
-        return _process.players[0]
+    return scope.session
+
+
+def _playing(link: Scope | None, players: tuple[Any, ...]) -> Any:
+    """Return the player of the context that *link* is the innermost scope of, else the only one, else None."""
+    while link is not None:
+        if link.session in players:
+            return link.session
+        link = link.outer
+    return players[0] if len(players) == 1 else None
+
+
+def _player_here() -> Any:
+    """Return the player of this context, else the only one."""
+    player = _playing(CURRENT.get(), _process.players)
+    if player is not None:
+        return player
     raise PlaybackError(
         "several plays are open and this context is in none of them: enter one with play(...) in this thread or task"
     )

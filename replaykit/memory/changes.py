@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ __all__ = [
     "is_live",
     "live_hashes",
     "live_version",
+    "live_versions",
     "version_at",
     "versions",
     "versions_without_vector",
@@ -82,6 +84,12 @@ def live_version(connection: apsw.Connection, frame_id: object) -> Version:
     if row is None:
         raise FrameNotFoundError(frame_id)
     return _version(row)
+
+
+def live_versions(connection: apsw.Connection, frame_ids: Sequence[int]) -> dict[int, Version]:
+    """Return the live versions of those of *frame_ids* that are live, by id; the order is none."""
+    among = "until = ? AND frame_id IN (SELECT value FROM json_each(?))"
+    return {version.frame_id: version for version in versions(connection, among, (FOREVER, json.dumps(frame_ids)))}
 
 
 def is_live(connection: apsw.Connection, frame_id: object) -> bool:

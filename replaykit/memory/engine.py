@@ -19,7 +19,7 @@ from replaykit.memory import changes, demands, erasing, state_hash
 from replaykit.memory.asking.asking import Asking
 from replaykit.memory.asking.models import ModelChoice
 from replaykit.memory.asking.options import AskOptions
-from replaykit.memory.changes import Change, Version, changing, live_version
+from replaykit.memory.changes import Change, Version, changing, live_version, live_versions
 from replaykit.memory.connection import Connection, translated
 from replaykit.memory.embedders import embedder_of
 from replaykit.memory.fields import Fields, checked
@@ -547,17 +547,13 @@ def _updated(old: Fields, given: Mapping[str, Any]) -> Fields:
 
 
 def _hits(connection: apsw.Connection, found: list[Scored], query_words: tuple[str, ...]) -> tuple[Hit, ...]:
+    live = live_versions(connection, [scored.frame_id for scored in found])
+    for scored in found:
+        if scored.frame_id not in live:
+            raise demands.damage(f"the index has frame {scored.frame_id}, and the memory does not")
     return tuple(
-        _hit(_found_fields(connection, scored.frame_id), scored, number, query_words)
-        for number, scored in enumerate(found, 1)
+        _hit(live[scored.frame_id].fields, scored, number, query_words) for number, scored in enumerate(found, 1)
     )
-
-
-def _found_fields(connection: apsw.Connection, frame_id: int) -> Fields:
-    try:
-        return live_version(connection, frame_id).fields
-    except FrameNotFoundError as error:
-        raise demands.damage(f"the index has frame {frame_id}, and the memory does not") from error
 
 
 def _hit(fields: Fields, scored: Scored, number: int, query_words: tuple[str, ...]) -> Hit:

@@ -188,9 +188,11 @@ def last_change(connection: apsw.Connection, frame_id: object, since: int) -> st
         return f"deleted at generation {ended}"
     if begun <= since:
         return None
-    older = "SELECT 1 FROM memory_versions WHERE frame_id = ? AND since < ?"
-    is_update = connection.execute(older, (frame_id, begun)).get is not None
-    return f"{'updated' if is_update else 'put'} at generation {begun}"
+    older = "SELECT until FROM memory_versions WHERE frame_id = ? AND since < ? ORDER BY since DESC LIMIT 1"
+    before = connection.execute(older, (frame_id, begun)).get
+    if before is None:
+        return f"put at generation {begun}"
+    return f"{'updated' if before == begun else 'put back'} at generation {begun}"
 
 
 def kept_generations(connection: apsw.Connection, first: int, last: int) -> list[int]:

@@ -8,6 +8,9 @@ and the weight is the inverse document frequency.  A word so adds less than
 together come first; the k-th best score so far then rules out all
 combinations whose bounds do not reach it (MaxScore).  What comes out is
 what scoring all frames would give.
+
+Each row that is looked at costs a call of Python.  Where many are, SQLite's
+own ``bm25()`` bounds their scores first (`screening`), and few are left.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from replaykit.memory import demands
+from replaykit.memory.screening import Screen
 
 if TYPE_CHECKING:
     import apsw
@@ -42,6 +46,11 @@ _BRANCHING_SHARE = 0.2
 
 _PREPARED: weakref.WeakSet[Any] = weakref.WeakSet()
 
+_KTH_THERE = (
+    "SELECT bm25(memory_index) AS score FROM memory_index WHERE memory_index MATCH ? ORDER BY score LIMIT 1 OFFSET ?"
+)
+_ONE_ROW = "SELECT replaykit_visit(memory_index, ?2) FROM memory_index WHERE memory_index MATCH ?1 LIMIT 1"
+
 _Found = Callable[[float, int], None]
 
 Passes = Callable[[int], bool]
@@ -55,15 +64,23 @@ class Costs:
 
     Attributes:
         few_rows: So many frames are scored faster than they are told apart.
+        few_matches: So many rows are screened faster than they are told apart.
         long_list: Walking through more places than this costs more than looking some frames up.
         lookup: Looking up one frame takes as long as walking through so many places.
         skip: The same for the next frame in a walk.
+        visit: Scoring a row takes as long as walking through so many places.
+        screen: The same for bounding its score by SQLite's.
+        count: The same for each row of each word, which SQLite counts before that.
     """
 
     few_rows: int = 500
+    few_matches: int = 2_500
     long_list: int = 150_000
     lookup: int = 3_000
     skip: int = 256
+    visit: int = 100
+    screen: int = 40
+    count: int = 4
 
 
 _USUAL = Costs()
@@ -145,6 +162,13 @@ class _Frames:
         """Return how many there are at most."""
         return (sum if self.any_held else min)(term.found for term in self.held)
 
+    def is_worth_screening(self, costs: Costs) -> bool:
+        """Whether SQLite's score bounds ours, and is had for less than a visit of each."""
+        # A query with optional words has others twice: SQLite counts them twice.
+        counted = sum(term.found for term in [*self.held, *self.missing])
+        asking = 2 * costs.lookup + counted * costs.count
+        return not self.optional and self.count() * (costs.visit - costs.screen) > asking
+
     def query(self) -> str:
         """Return the FTS5 query that matches them."""
         query = (" OR " if self.any_held else " AND ").join(term.phrase for term in self.held)
@@ -183,9 +207,14 @@ class _Search:
         self._floor = -math.inf
         self._done: frozenset[int] = frozenset()
         self._lengths: tuple[float, float] | None = None
+        self._row_count = 0
 
     def run(self) -> None:
         """Visit all combinations of terms that can still reach the k best."""
+        everything = _Frames(held=list(self._terms), any_held=True)
+        if everything.count() <= self._costs.few_matches:
+            self._visit_rows(everything, [])
+            return
         branching = self._branching_terms()
         others = [term for term in self._terms if term not in branching]
         self._branch([], branching, [], others)
@@ -288,19 +317,46 @@ class _Search:
         """Call *found* with score and id of each of *frames* that can reach the floor."""
         import apsw
 
-        visitor = self._visitor(frames.counting(), found, slack + _ROUNDING)
-        bindings: list[Any] = [frames.query(), apsw.pyobject(visitor)]
-        sql = "SELECT 1 FROM memory_index WHERE memory_index MATCH ? AND replaykit_visit(memory_index, ?)"
+        query = frames.query()
+        sql = "SELECT 1 FROM memory_index WHERE memory_index MATCH ?"
+        bindings: list[Any] = [query]
         if frame_id is not None:
             sql += " AND rowid = ?"
             bindings.append(frame_id)
+        elif frames.is_worth_screening(self._costs):
+            sql += " AND bm25(memory_index) <= ?"
+            bindings.append(-self._needed_there(frames, query, slack + _ROUNDING))
+        # Last, since it costs most.
+        sql += " AND replaykit_visit(memory_index, ?)"
+        bindings.append(apsw.pyobject(self._visitor(frames.counting(), found, slack + _ROUNDING)))
         self._connection.execute(sql, bindings).fetchall()
+
+    def _needed_there(self, frames: _Frames, query: str, slack: float) -> float:
+        """Return what SQLite's score of a row is at least where ours and *slack* reach the floor."""
+        screen = Screen.of(frames.held, self._rows_there(query))
+        if self._floor == -math.inf and self._passes is None and frames.count() >= self._k:
+            kth = self._connection.execute(_KTH_THERE, (query, self._k - 1)).get
+            if kth is not None:
+                self._floor = screen.floor(-kth) - _ROUNDING
+        return screen.needed(self._floor - slack)
+
+    def _rows_there(self, query: str) -> int:
+        """Return how many rows the index has by its own count, which in a write is not that of the frames."""
+        if not self._row_count:
+            import apsw
+
+            self._connection.execute(_ONE_ROW, (query, apsw.pyobject(self._count_rows))).fetchall()
+        return self._row_count
+
+    def _count_rows(self, row: apsw.FTS5ExtensionApi) -> int:
+        self._row_count = row.row_count
+        return 0
 
     def _visitor(
         self, weighted: list[tuple[int, float]], found: _Found, slack: float
     ) -> Callable[[apsw.FTS5ExtensionApi], int]:
-        # One function without calls to others of ours, and the cheapest tests
-        # first: it runs for each row, and is most of what a search costs.
+        # Functions without calls to others of ours, and the cheapest tests
+        # first: they run for each row, and are most of what a search costs.
         def visit(row: apsw.FTS5ExtensionApi) -> int:
             base, slope = self._lengths or self._average(row)
             locations = row.phrase_locations
@@ -323,7 +379,19 @@ class _Search:
                 found(score, row.rowid)
             return 0
 
-        return visit
+        def visit_only(row: apsw.FTS5ExtensionApi) -> int:
+            base, slope = self._lengths or self._average(row)
+            # What is missing does not occur: all that does is the one word.
+            times = row.inst_count
+            if weight * times / (times + base) + slack < self._floor:
+                return 0
+            score = weight * times / (times + base + slope * row.column_size())
+            if score + slack >= self._floor:
+                found(score, row.rowid)
+            return 0
+
+        ((_, weight),) = weighted[:1]
+        return visit_only if len(weighted) == 1 else visit
 
     def _average(self, row: apsw.FTS5ExtensionApi) -> tuple[float, float]:
         words, rows = row.column_total_size(), row.row_count

@@ -31,6 +31,7 @@ from replaykit.model.results import (
 )
 from replaykit.model.rewinding import Bisection, KnownFork, Lineage, Pruning
 from replaykit.model.sessions import (
+    UNCOVERED,
     Checkpoint,
     Playable,
     ReplayConfig,
@@ -39,6 +40,7 @@ from replaykit.model.sessions import (
     SessionState,
     SessionSummary,
     StateSnapshot,
+    uncovered_in,
 )
 from replaykit.model.stored import Restoration, StoredFrame
 from replaykit.model.structured import Opaque, Structured
@@ -109,8 +111,10 @@ __all__ = [
     "Structured",
     "Tolerances",
     "ToolCall",
+    "UNCOVERED",
     "Update",
     "Usage",
     "Verification",
     "ZERO_HASH",
+    "uncovered_in",
 ]

@@ -21,6 +21,8 @@ __all__ = [
     "SessionState",
     "SessionSummary",
     "StateSnapshot",
+    "UNCOVERED",
+    "uncovered_in",
 ]
 
 SessionState = Literal["open", "sealed", "interrupted"]
@@ -70,6 +72,18 @@ class Checkpoint:
 
     def __repr__(self) -> str:
         return f"<Checkpoint {self.id} after action {self.at_sequence}, {self.state_hash[:4].hex()}>"
+
+
+UNCOVERED = "replaykit.uncovered"
+"""The key of a session's metadata under which it says what was called and is not recorded."""
+
+
+def uncovered_in(metadata: Mapping[str, Any]) -> dict[str, int]:
+    """Return what a session with this *metadata* did not cover: methods with the number of their calls."""
+    found = metadata.get(UNCOVERED)
+    if not isinstance(found, Mapping):
+        return {}
+    return {name: count for name, count in found.items() if isinstance(name, str) and type(count) is int}
 
 
 def _at_least(lowest: int) -> Callable[[Any, Any, Any], None]:
@@ -184,6 +198,16 @@ class ReplaySession:
     def ended_secs(self) -> int | None:
         """Whole seconds since 1970 UTC, None while open."""
         return None if self.ended_ns is None else self.ended_ns // 1_000_000_000
+
+    @property
+    def uncovered(self) -> Mapping[str, int]:
+        """
+        Methods of wrapped objects that were called and are not recorded, ``"Class.method"`` with the number of calls.
+
+        The map, or the adapter, says neither what they are nor that they are no
+        operation.  Known once the session has ended.
+        """
+        return uncovered_in(self.metadata)
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return one flat dict per action: what a table or a data frame needs."""

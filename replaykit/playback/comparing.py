@@ -20,7 +20,7 @@ from replaykit.model import (
 from replaykit.playback.alignment import Pair, align
 from replaykit.playback.hits import hits_of
 from replaykit.playback.judging import arguments_changed, judge
-from replaykit.playback.outcomes import fingerprint, outcome_of, whole
+from replaykit.playback.outcomes import fingerprint, outcome_of, whole, without_times
 from replaykit.playback.retrieval import Order
 
 __all__ = ["compare"]
@@ -143,15 +143,16 @@ def _essence(action: ReplayAction, states: Mapping[int, bytes]) -> Any:
         return states.get(getattr(action.action_type, "checkpoint_id", -1))
     error = None if action.error is None else [action.error.type, action.error.message]
     # Of a result that was not kept there is the hash.
-    kept = [action.output_hash] if action.output is None else list(_parts(whole(action.output)))
+    kept = [action.output_hash] if action.output is None else list(_parts(action.kind, whole(action.output)))
     return [dict(action.arguments), error, kept]
 
 
-def _parts(output: Any) -> Iterator[Any]:
+def _parts(kind: str, output: Any) -> Iterator[Any]:
+    """Yield what `judge` would compare of a result."""
     hits = hits_of(output)
-    if hits is None:
-        yield output
-        return
-    yield from ([hit.id, hit.score, dict(hit.content)] for hit in hits)
+    if hits is not None and (kind == "find" or isinstance(output, Answer)):
+        yield from ([hit.id, hit.score, dict(hit.content)] for hit in hits)
+    else:
+        yield without_times(kind, output)
     if isinstance(output, Answer):
         yield [output.text, output.provider, output.model]

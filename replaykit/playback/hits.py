@@ -16,7 +16,7 @@ import attrs
 from replaykit.model import Answer, Frame, FrameId, Hit, SearchResult, Structured
 from replaykit.playback.outcomes import fingerprint
 
-__all__ = ["FoundHit", "hits_of"]
+__all__ = ["FoundHit", "beside_hits", "hits_of"]
 
 _LISTS = ("hits", "results", "matches", "points", "documents", "sources")
 _IDS = ("frame_id", "id", "doc_id", "key")
@@ -51,11 +51,24 @@ def hits_of(value: Any) -> list[FoundHit] | None:
         columns = _columns(fields)
         if columns is not None:
             return columns
-        value = next((fields[name] for name in _LISTS if isinstance(fields.get(name), (list, tuple))), None)
+        name = _list_name(fields)
+        value = None if name is None else fields[name]
     if not isinstance(value, (list, tuple)):
         return None
     found = [_hit(item) for item in value]
     return None if None in found else [hit for hit in found if hit is not None]
+
+
+def beside_hits(value: Any) -> Any:
+    """Return a map without the list of its hits; any other value as it is."""
+    if not isinstance(value, Mapping) or _columns(value) is not None:
+        return value
+    hits = _list_name(value)
+    return {name: item for name, item in value.items() if name != hits}
+
+
+def _list_name(fields: Mapping[str, Any]) -> str | None:
+    return next((name for name in _LISTS if isinstance(fields.get(name), (list, tuple))), None)
 
 
 def _of_hit(hit: Hit) -> FoundHit:

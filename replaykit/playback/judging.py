@@ -9,10 +9,10 @@ import attrs
 
 from replaykit.model import Answer, Divergence, DivergenceType, Failure, FrameId, ReplayAction, Tolerances
 from replaykit.playback.differences import brief, differences, word_diff
-from replaykit.playback.hits import FoundHit, hits_of
-from replaykit.playback.outcomes import Outcome, are_alike, outcome_of
+from replaykit.playback.hits import FoundHit, beside_hits, hits_of
+from replaykit.playback.outcomes import Outcome, are_alike, outcome_of, without_times
 from replaykit.playback.recognition import are_ids_of_the_same_write, recognised
-from replaykit.playback.retrieval import Order, RetrievalDiff, retrieval_diff
+from replaykit.playback.retrieval import Order, RetrievalDiff, hit_keys, retrieval_diff
 
 __all__ = ["arguments_changed", "content_changed", "judge", "ranking"]
 
@@ -22,7 +22,8 @@ def judge(action: ReplayAction, seen: Outcome, tolerances: Tolerances | None = N
     Return in what *seen* differs from what *action* recorded; empty where they agree.
 
     Errors agree by class and message.  Results with hits are compared as
-    rankings, everything else as a whole.
+    rankings, everything else as a whole.  How long a find or ask says that it
+    took does not count.
     """
     rules = Tolerances() if tolerances is None else tolerances
     recorded = outcome_of(action)
@@ -114,34 +115,34 @@ def _error_text(error: Failure | None) -> str:
 def _values(
     say: _Sayer, recorded: Outcome, seen: Outcome, rules: Tolerances, *, by_frames: bool
 ) -> Iterator[Divergence]:
-    was, is_now = _rankings(recorded, seen, rules)
-    if say.action.kind in ("find", "ask") and was is not None and is_now is not None:
-        yield from _hits(say, was, is_now, rules)
-    elif by_frames or say.action.kind == "find":
+    kind = say.action.kind
+    rankings = _rankings(recorded, seen, rules) if kind in ("find", "ask") else None
+    if rankings is not None:
+        yield from _hits(say, *rankings, rules)
+    elif by_frames or kind == "find":
         yield from _hits(say, _bare(recorded.frames), _bare(seen.frames), rules)
-    if by_frames:
+    if by_frames or (kind == "find" and rankings is not None):
         return
     if isinstance(recorded.value, Answer) and isinstance(seen.value, Answer):
         yield from _answers(say, recorded.value, seen.value)
-    elif say.action.kind != "find" or was is None or is_now is None:
-        yield from _whole(say, recorded.value, seen.value)
+        return
+    values = (without_times(kind, recorded.value), without_times(kind, seen.value))
+    yield from _whole(say, *(values if rankings is None else map(beside_hits, values)))
 
 
-def _rankings(
-    recorded: Outcome, seen: Outcome, rules: Tolerances
-) -> tuple[list[FoundHit] | None, list[FoundHit] | None]:
+def _rankings(recorded: Outcome, seen: Outcome, rules: Tolerances) -> tuple[list[FoundHit], list[FoundHit]] | None:
     was, is_now = hits_of(recorded.value), hits_of(seen.value)
-    if rules.ids == "content" and was is not None and is_now is not None:
-        return was, recognised(was, is_now)
-    return was, is_now
+    if was is None or is_now is None:
+        return None
+    return was, recognised(was, is_now) if rules.ids == "content" else is_now
 
 
 def ranking(action: ReplayAction, seen: Outcome, tolerances: Tolerances) -> RetrievalDiff | None:
     """Return how far the hits of a find agree with those recorded; None for what has no hits on both sides."""
     if action.kind != "find":
         return None
-    was, is_now = _rankings(outcome_of(action), seen, tolerances)
-    return None if was is None or is_now is None else retrieval_diff(was, is_now, order="set")
+    rankings = _rankings(outcome_of(action), seen, tolerances)
+    return None if rankings is None else retrieval_diff(*rankings, order="set")
 
 
 def _bare(frames: Sequence[FrameId]) -> list[FoundHit]:
@@ -233,21 +234,22 @@ def _drifted(say: _Sayer, diff: RetrievalDiff) -> Divergence:
 
 
 def _contents(say: _Sayer, recorded: list[FoundHit], seen: list[FoundHit]) -> Iterator[Divergence]:
-    now = {hit.id: hit for hit in reversed(seen)}
-    changed = [hit for hit in recorded if hit.id in now and not are_alike(hit.content, now[hit.id].content)]
+    now = dict(zip(hit_keys(seen), seen, strict=True))
+    pairs = [(hit, now[key]) for key, hit in zip(hit_keys(recorded), recorded, strict=True) if key in now]
+    changed = [(hit, other) for hit, other in pairs if not are_alike(hit.content, other.content)]
     if not changed:
         return
-    first = changed[0]
-    place = differences(first.content, now[first.id].content)[0]
+    first, other = changed[0]
+    place = differences(first.content, other.content)[0]
     where = f"frame {first.id}.{place.where}".rstrip(".")
     yield say(
         DivergenceType.CONTENT_CHANGED,
         place.recorded,
         place.seen,
         f"{where} was {place.recorded}, is {place.seen}"
-        + (f"; {len(changed)} frames hold something else" if len(changed) > 1 else ""),
+        + (f"; {len(changed)} hits hold something else" if len(changed) > 1 else ""),
         where=where,
-        frames=_distinct([hit.id for hit in changed]),
+        frames=_distinct([hit.id for hit, _ in changed]),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -12,7 +13,11 @@ from replaykit.format.thaw import thaw
 from replaykit.format.values import pack, plain, unpack
 from replaykit.model import Answer, Failure, FrameId, ReplayAction
 
-__all__ = ["Outcome", "are_alike", "as_recorded", "fingerprint", "outcome_of", "whole"]
+__all__ = ["Outcome", "are_alike", "as_recorded", "fingerprint", "outcome_of", "whole", "without_times"]
+
+_TIME = re.compile(r"(?:took|elapsed|latency)(?:_(?:ns|us|ms|s|secs|seconds))?")
+_MEASURES = frozenset({"stats", "timing", "timings", "metrics"})
+_MEASURED_TIME = re.compile(r".+_(?:ns|us|ms|secs|seconds)")
 
 
 @attrs.frozen(kw_only=True)
@@ -38,6 +43,28 @@ def whole(value: Any) -> Any:
     """Return the answer that a stream of its pieces ended with; any other value as it is."""
     is_streamed = isinstance(value, list) and bool(value) and isinstance(value[-1], Answer)
     return value[-1] if is_streamed else value
+
+
+def without_times(kind: str, value: Any) -> Any:
+    """
+    Return what a find or ask gave without how long it took; what other kinds gave is returned as it is.
+
+    Left out of a map are ``took``, ``elapsed``, ``latency`` (``took_ms``, ...), and of its
+    ``stats``, ``timings`` or ``metrics`` whatever is named by a unit of time.
+    """
+    if kind not in ("find", "ask") or not isinstance(value, Mapping):
+        return value
+    return {key: _without_measured(key, item) for key, item in value.items() if not _is_time(key, _TIME)}
+
+
+def _without_measured(name: Any, value: Any) -> Any:
+    if name not in _MEASURES or not isinstance(value, Mapping):
+        return value
+    return {key: item for key, item in value.items() if not (_is_time(key, _TIME) or _is_time(key, _MEASURED_TIME))}
+
+
+def _is_time(name: Any, pattern: re.Pattern[str]) -> bool:
+    return isinstance(name, str) and pattern.fullmatch(name) is not None
 
 
 def as_recorded(value: Any, clean: Callable[[bytes], bytes] = bytes) -> Any:

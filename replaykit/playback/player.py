@@ -16,10 +16,11 @@ from replaykit.format.asked import Asked
 from replaykit.format.matching import match_key, stored_form, without
 from replaykit.intercept import scope
 from replaykit.intercept.absent import AbsentCall
+from replaykit.intercept.coverage import Method, Uncovered
 from replaykit.intercept.handler import Answer, Call, Ticket
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.model import ReplayAction, ReplaySession
-from replaykit.operations import Operation
+from replaykit.operations import Operation, thawed
 from replaykit.playback.calls import RecordedCalls
 from replaykit.playback.misses import FEW, Miss
 from replaykit.playback.rebuilding import declared_errors, error_of, played_back, rebuilt_items
@@ -125,6 +126,7 @@ class Player:
         self._latest = 0
         self._compared = 0
         self._scope: Scope | None = None
+        self._uncovered = Uncovered()
         self._calls = RecordedCalls(session.actions, self._is_live if self._live else None)
         self._turns = Turns(on_repeat)
         self._turns.add(self._ignore, self._keyed(self._calls.read(), self._ignore))
@@ -205,8 +207,15 @@ class Player:
             error = PlaybackError(f"action {entry['i']} was recorded as unfinished: it has no result")
         is_async = "async" in flags
         if "stream" in flags:
-            return Answer(error=error, items=rebuilt_items(output, returns), is_async=is_async)
-        return Answer(value=played_back(output, returns), error=error, is_async=is_async)
+            items = rebuilt_items(output, returns)
+            thaws = row.operation.thaw is not None
+            return Answer(error=error, items=self._thawed_items(row, items) if thaws else items, is_async=is_async)
+        value = played_back(output, returns)
+        return Answer(value=value if error else thawed(row.operation, value), error=error, is_async=is_async)
+
+    def _thawed_items(self, row: _Row, items: Iterator[Any]) -> Iterator[Any]:
+        for item in items:
+            yield thawed(row.operation, item)
 
     def _missed(self, row: _Row, arguments: Any, call: Call) -> Ticket | None:
         """Let the call run and be recorded if that is wanted and there is something to run."""
@@ -249,6 +258,20 @@ class Player:
     def all_played(self) -> bool:
         """Whether every recorded call was asked for."""
         return not self._calls.left
+
+    @property
+    def uncovered(self) -> Mapping[str, int]:
+        """
+        Methods of wrapped objects that ran for real, ``"Class.method"`` with the number of calls.
+
+        No map, and no adapter, says what they are, so none of their calls was
+        recorded.
+        """
+        return self._uncovered.counts()
+
+    def note_uncovered(self, method: Method) -> None:
+        """Count a call of a method that the map of a wrapped object says nothing about."""
+        self._uncovered.note(method)
 
     def __enter__(self) -> Player:
         if self._scope is not None:

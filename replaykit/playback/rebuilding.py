@@ -23,7 +23,7 @@ from replaykit.format.thaw import thaw
 from replaykit.model import Failure, Structured
 from replaykit.operations import exception_classes
 
-__all__ = ["declared_errors", "error_of", "played_back", "rebuilt", "rebuilt_items"]
+__all__ = ["constructed", "declared_errors", "error_of", "played_back", "rebuilt", "rebuilt_items"]
 
 _TYPED = b"\xa2~t"
 """How the mark of a typed value is packed."""
@@ -187,7 +187,7 @@ def _as(annotation: Any, value: Any) -> Any:
         return {key: _as(inner[1], item) for key, item in value.items()}
     cls = origin or annotation
     if isinstance(value, Structured) and isinstance(cls, type):
-        return _constructed(cls, value)
+        return constructed(cls, value)
     return value
 
 
@@ -199,7 +199,8 @@ def _as_one_of(choices: tuple[Any, ...], value: Any) -> Any:
     return value
 
 
-def _constructed(cls: type, value: Structured) -> Any:
+def constructed(cls: type, value: Structured) -> Any:
+    """Return an object of *cls* with the fields of *value*; *value* itself where it is of another class or age."""
     if value.type_name.rpartition(".")[2] != cls.__name__:
         return value
     try:

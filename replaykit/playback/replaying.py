@@ -246,7 +246,12 @@ class _Run:
         return self._judged(action, found)
 
     def _judged(self, action: ReplayAction, found: _Compared) -> ActionResult:
-        told = tuple(attrs.evolve(item, cause=item.cause or self._cause(item, action)) for item in found.divergences)
+        # What pushed one hit out is often another that came in: a cause is looked for in all that differs.
+        frames = [frame for item in found.divergences for frame in item.frames]
+        told = tuple(
+            attrs.evolve(item, cause=self._cause(attrs.evolve(item, frames=(*item.frames, *frames)), action))
+            for item in found.divergences
+        )
         more: dict[str, Any] = {"divergences": told, "duration_ns": found.duration_ns, "diff": self._diff(told)}
         if found.ranking is not None:
             more |= {name: getattr(found.ranking, name) for name in ("overlap", "rbo", "tau")}

@@ -19,7 +19,16 @@ from replaykit.model import FrameId
 from replaykit.playback.hits import FoundHit
 from replaykit.playback.subsequences import longest_ascending
 
-__all__ = ["Move", "Order", "RetrievalDiff", "ScoreDrift", "kendall_tau", "rank_biased_overlap", "retrieval_diff"]
+__all__ = [
+    "Move",
+    "Order",
+    "RetrievalDiff",
+    "ScoreDrift",
+    "hit_keys",
+    "kendall_tau",
+    "rank_biased_overlap",
+    "retrieval_diff",
+]
 
 Order = Literal["exact", "ties", "set"]
 """Whether the order of hits counts: wholly, but among equal scores, or not at all."""
@@ -88,7 +97,7 @@ def retrieval_diff(
     score_tolerance: float = 0.0,
 ) -> RetrievalDiff:
     """Return how *seen* differs from *recorded*; both best first."""
-    recorded_keys, seen_keys = _keys(recorded), _keys(seen)
+    recorded_keys, seen_keys = hit_keys(recorded), hit_keys(seen)
     recorded_at = {key: at for at, key in enumerate(recorded_keys)}
     seen_at = {key: at for at, key in enumerate(seen_keys)}
     common = [key for key in seen_keys if key in recorded_at]
@@ -110,7 +119,8 @@ def retrieval_diff(
     )
 
 
-def _keys(hits: Sequence[FoundHit]) -> list[Key]:
+def hit_keys(hits: Sequence[FoundHit]) -> list[Key]:
+    """Return what tells each hit from the others: its id, and how many hits of that id stand before it."""
     seen: Counter[FrameId] = Counter()
     keys = []
     for hit in hits:

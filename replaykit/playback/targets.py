@@ -16,7 +16,7 @@ from replaykit.errors import UsageError
 from replaykit.facts import facts_of
 from replaykit.format.values import pack, plain, unpack
 from replaykit.model import Checkpoint, Divergence, ReplayAction, ReplayOptions, ReplaySession, Structured
-from replaykit.operations import Operation
+from replaykit.operations import Operation, frozen
 from replaykit.playback.replaying import Clean, Declined, NotComparable, Ran, may_run, ran
 
 __all__ = ["Functions", "Methods", "bound", "called"]
@@ -98,6 +98,7 @@ class Methods(Functions):
         result = super().run(action, arguments)
         if result.error is not None:
             return result
+        result = attrs.evolve(result, value=frozen(self._rows[action.name], result.value))
         stored = plain(unpack(pack(result.value)), notes=set())
         given = plain(unpack(pack(dict(arguments))), notes=set())
         facts = facts_of(self._rows[action.name].definition(), given, stored)

@@ -375,6 +375,7 @@ class RecordingEngine:
         if self._started is session:
             self._started = None
         self.lost += session.lost
+        _report_uncovered(session)
         if self._store is not None:
             background_of(self._store).ended(session)
         session.is_handed_over = True
@@ -531,6 +532,13 @@ def _options_of(settings: Settings) -> StoreOptions:
         rotate_seconds=settings.rotate_seconds,
         max_bytes=settings.max_store_bytes,
     )
+
+
+def _report_uncovered(session: ActiveSession) -> None:
+    counts = session.uncovered.counts()
+    if counts:
+        calls = ", ".join(f"{name} {count}" for name, count in counts.items())
+        log.warning("calls_uncovered", session=str(session.session_id), calls=calls)
 
 
 def adopts_by_default() -> bool:

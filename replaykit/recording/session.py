@@ -19,10 +19,11 @@ from replaykit.format import records
 from replaykit.format.entries import Opening, Sealing
 from replaykit.format.records import CANCELLED, FAILED, HEAD, INTENDED, NO_NUMBER, STREAM, UNFINISHED, sealed
 from replaykit.format.values import pack
+from replaykit.intercept.coverage import Method, Uncovered
 from replaykit.intercept.handler import Call
 from replaykit.intercept.scope import CURRENT, Scope
-from replaykit.model import Opaque
-from replaykit.operations import Operation, live_facts
+from replaykit.model import UNCOVERED, Opaque
+from replaykit.operations import Operation, frozen, live_facts
 from replaykit.pipeline import RawCall, entry_of
 from replaykit.protocols import Log
 from replaykit.recording.carrying import carried
@@ -57,6 +58,9 @@ class Unrecorded:
     def count_unscoped(self) -> None:
         """Nothing to count: nobody wanted this."""
 
+    def note_uncovered(self, method: Method) -> None:
+        """Nothing to count: nobody wanted this."""
+
 
 class ActiveSession:
     """
@@ -67,6 +71,7 @@ class ActiveSession:
 
     Attributes:
         pending: Calls that run.
+        uncovered: Calls of wrapped objects that no map knows.
         finishing: Calls and checkpoints that are being logged right now; the
             log is complete once the session has ended and both are empty.
         lost: Actions that could not be kept as they were.
@@ -101,6 +106,7 @@ class ActiveSession:
         self.loss_reason = ""
         self.sealing: Sealing | None = None
         self.metadata = dict(opening.metadata)
+        self.uncovered = Uncovered()
         self.pending: set[ActiveTicket] = set()
         self.finishing: set[object] = set()
         self.next_sequence = itertools.count(first_sequence).__next__
@@ -157,7 +163,7 @@ class ActiveSession:
             if parent is None and self._policy is not None:
                 self._checkpoints.before(operation)
             known = self._numbers.get(id(operation)) or self._define(operation)
-            ticket.number, is_announced, ticket.wants_facts, _ = known
+            ticket.number, is_announced, ticket.is_translated, _ = known
             ticket.arguments = pack(call.arguments)
             ticket.session = self
             ticket.call = call
@@ -219,12 +225,15 @@ class ActiveSession:
         try:
             call = ticket.call
             facts = b""
-            if error is None and ticket.items is None:
-                packed = b"" if result is None else pack(result)
-            else:
+            if error is not None or ticket.items is not None:
                 packed, facts = _unusual(ticket, error)
+            elif ticket.is_translated:
+                result_kept = frozen(call.operation, result)
+                packed = b"" if result_kept is None else pack(result_kept)
+            else:
+                packed = b"" if result is None else pack(result)
             generation = NO_NUMBER if call.generation is None else call.generation()
-            if ticket.wants_facts and error is None:
+            if ticket.is_translated and error is None:
                 found = live_facts(call.operation, call.arguments, result)
                 facts = b"" if found is None else pack(found)
             self._keep(ticket, ended - ticket.started, generation, packed, facts)
@@ -306,7 +315,7 @@ class ActiveSession:
         if ticket.flags & records.CUT:
             return
         try:
-            packed = pack(value)
+            packed = pack(frozen(ticket.call.operation, value) if ticket.is_translated else value)
         except Exception as error:
             self.lose(error)
             return
@@ -319,7 +328,7 @@ class ActiveSession:
     def _define(self, operation: Operation) -> tuple[int, bool, bool, Operation]:
         number = self._next_number()
         self.write(records.DEFINE, {"n": number, "row": operation.definition()})
-        known = (number, self._intent and operation.is_announced, operation.has_callables, operation)
+        known = (number, self._intent and operation.is_announced, operation.is_translated, operation)
         # The row is kept beside its number: an id may be reused once its object is gone.
         self._numbers[id(operation)] = known
         return known
@@ -373,6 +382,11 @@ class ActiveSession:
     def count_unscoped(self) -> None:
         """Count a call whose context has no session while this one is open and does not adopt it."""
         self.engine.count_unscoped()
+
+    def note_uncovered(self, method: Method) -> None:
+        """Count a call of a method that the map of a wrapped object says nothing about."""
+        if self.is_open:
+            self.uncovered.note(method)
 
     def silence(self) -> None:
         """Keep nothing: a player answers the calls, or recording is switched off."""
@@ -441,6 +455,7 @@ class ActiveSession:
         self.is_open = False
         for ticket in sorted((ticket for ticket in list(self.pending) if ticket.is_ready), key=_sequence_of):
             self._keep_unfinished(ticket)
+        self._keep_uncovered()
         self.sealing = Sealing(
             state=state,
             ended_ns=self._time_ns(),
@@ -455,6 +470,17 @@ class ActiveSession:
         except Exception as error:
             self.lose(error)
         return True
+
+    def _keep_uncovered(self) -> None:
+        counts = self.uncovered.counts()
+        if not counts:
+            return
+        self.metadata[UNCOVERED] = counts
+        try:
+            self.write(records.NOTE, {UNCOVERED: counts})
+        except StorageError as error:
+            # No action is lost with it.
+            self.engine.report_loss(self, error)
 
     def _keep_unfinished(self, ticket: ActiveTicket) -> None:
         self.finishing.add(ticket)

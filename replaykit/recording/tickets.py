@@ -24,8 +24,8 @@ class ActiveTicket:
     """
 
     __slots__ = (
-        "arguments", "call", "flags", "is_ready", "item_bytes", "items", "number", "parent", "scope", "sequence",
-        "session", "started", "time_ns", "wants_facts",
+        "arguments", "call", "flags", "is_ready", "is_translated", "item_bytes", "items", "number", "parent", "scope",
+        "sequence", "session", "started", "time_ns",
     )  # fmt: skip
 
     answer = None
@@ -34,6 +34,7 @@ class ActiveTicket:
     call: Call
     flags: int
     is_ready: bool
+    is_translated: bool
     item_bytes: int
     items: list[bytes] | None
     number: int
@@ -43,7 +44,6 @@ class ActiveTicket:
     session: ActiveSession
     started: int
     time_ns: int
-    wants_facts: bool
 
     def finish(self, result: Any) -> None:
         """The call returned; never raises because of the recording."""

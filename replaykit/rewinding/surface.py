@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from replaykit.adapters.restorable import restorable_of
+from replaykit.adapters.finding import restorable_of
 from replaykit.errors import PlaybackError, UsageError
 from replaykit.intercept.proxy import RecordedObject
 from replaykit.intercept.scope import is_playing

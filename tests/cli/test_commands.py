@@ -288,3 +288,25 @@ def test_info_shows_where_a_memory_comes_from(memory: str, store: str) -> None:
     assert json.loads(run("info", store, "--json").output)["lineage"] is None
     assert f"generation 1 of {memory} ({parent['memory_id']})" in run("info", "branch.mv").output
     assert branch["memory_id"] in run("info", memory).output
+
+
+def test_what_was_called_and_not_recorded_is_shown() -> None:
+    """A method that no map knows leaves a line in `show` and in `info`."""
+
+    class Notes:
+        def find(self, query: str) -> list[str]:
+            return [query]
+
+        def count(self) -> int:
+            return 3
+
+    notes = replaykit.wrap(Notes(), store="runs.rpk")
+    with notes.session("a"):
+        notes.find("x")
+        assert [notes.count(), notes.count()] == [3, 3]
+    replaykit.recorder_of(notes).close()
+
+    assert "called and not recorded: Notes.count 2" in CliRunner().invoke(program, ["show", "runs.rpk"]).output
+    facts = json.loads(CliRunner().invoke(program, ["info", "runs.rpk", "--json"]).output)
+    assert list(facts["not_recorded"].values()) == [2]
+    assert "Notes.count 2" in CliRunner().invoke(program, ["info", "runs.rpk"]).output

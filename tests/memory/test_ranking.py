@@ -27,7 +27,10 @@ ALL_COSTS = [
     Costs(few_rows=0),
     Costs(few_rows=0, long_list=0, lookup=0),
     Costs(few_rows=0, long_list=0, lookup=10**9),
-    Costs(few_rows=2, long_list=3, lookup=3, skip=1),
+    Costs(few_rows=2, few_matches=0, long_list=3, lookup=3, skip=1),
+    Costs(few_rows=0, few_matches=0, visit=10**9),
+    Costs(few_rows=2, few_matches=9, visit=10**9, screen=0, count=0),
+    Costs(visit=0),
 ]
 
 

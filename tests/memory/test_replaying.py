@@ -171,6 +171,30 @@ def test_the_likely_cause_is_named(mv, recorded, change, cause):
     assert cause in {item.cause for item in result.divergences if item.action_type == "FIND"}
 
 
+def test_the_cause_of_a_lost_hit_may_be_the_one_that_came_instead(mv):
+    mv.put_many(["the harbour lamp one", "the harbour lamp two"])
+    with mv.session("run"):
+        mv.find("harbour lamp", k=2)
+    mv.put("no such words")
+    mv.put_many(["harbour lamp", "lamp harbour"])
+    lost, new = mv.replay().divergences[:2]
+
+    assert (lost.divergence_type, lost.frames, new.frames) == (Kind.HITS_LOST, (1, 2), (4, 5))
+    assert lost.cause == new.cause == "frame 4 was put at generation 3"
+    mv.restore(generation=1)
+    mv.delete(1)
+    assert {item.cause for item in mv.replay().divergences} == {"frame 1 was deleted at generation 5"}
+
+
+def test_a_deleted_frame_that_comes_back_was_put_back(mv):
+    fox = mv.put("a red fox")
+    with mv.session("run"):
+        mv.delete(fox)
+    mv.restore(generation=1)
+
+    assert mv.replay().first_divergence.cause == "frame 1 was put back at generation 3"
+
+
 def test_a_lost_frame_is_told_by_the_put_that_made_it(mv, recorded):
     mv.delete(1)
     first = mv.replay().first_divergence

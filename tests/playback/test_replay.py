@@ -92,6 +92,56 @@ def test_every_hit_another_is_told_though_the_count_agrees(recorded, monkeypatch
     assert result.first_divergence.at_sequence == 0
 
 
+def test_how_long_a_call_says_it_took_is_no_difference(recorded, monkeypatch):
+    said = {"answer": "a", "took_ms": 1, "stats": {"retrieval_ms": 1, "tokens": 5}}
+    monkeypatch.setitem(ROWS, "said", said)
+
+    @replaykit.records("ask", name="reply")
+    def reply(question):
+        return dict(ROWS["said"])
+
+    @replaykit.records("tool", name="measure")
+    def measure():
+        return {"took_ms": ROWS["said"]["took_ms"]}
+
+    session = recorded(lambda: (reply("q"), measure()))
+    monkeypatch.setitem(ROWS, "said", {**said, "took_ms": 2, "stats": {"retrieval_ms": 3, "tokens": 6}})
+    result = replayed(session, reply, measure, allow="measure")
+
+    # A tool may measure for a living.
+    assert [item.where for item in result.divergences] == ["result.stats.tokens", "result.took_ms"]
+
+
+def test_hits_beside_an_answer_are_compared_as_hits(recorded, monkeypatch):
+    hits = [{"id": 1, "score": 0.5, "rank": 1}, {"id": 2, "score": 0.4, "rank": 2}]
+    monkeypatch.setitem(ROWS, "said", {"answer": "a", "hits": hits})
+
+    @replaykit.records("ask", name="reply")
+    def reply(question):
+        return ROWS["said"]
+
+    session = recorded(lambda: reply("q"))
+    monkeypatch.setitem(ROWS, "said", {"answer": "a", "hits": [{**hit, "score": 0.45} for hit in reversed(hits)]})
+
+    assert replayed(session, reply, order="set", score_tolerance=0.1)
+    assert replayed(session, reply).first_divergence.divergence_type is Kind.HITS_MOVED
+    monkeypatch.setitem(ROWS, "said", {"answer": "b", "hits": hits})
+    assert [item.where for item in replayed(session, reply).divergences] == ["result.answer"]
+
+
+def test_several_hits_of_one_frame_are_each_held_against_its_own(recorded, monkeypatch):
+    monkeypatch.setitem(ROWS, "chunks", [{"id": 1, "text": "a"}, {"id": 1, "text": "b"}])
+
+    @replaykit.records("find", name="chunks")
+    def chunks(query):
+        return ROWS["chunks"]
+
+    session = recorded(lambda: chunks("q"))
+    assert replayed(session, chunks)
+    monkeypatch.setitem(ROWS, "chunks", [{"id": 1, "text": "a"}, {"id": 1, "text": "c"}])
+    assert [item.where for item in replayed(session, chunks).divergences] == ["frame 1.text"]
+
+
 def test_coroutines_are_awaited_also_inside_a_running_loop(recorded):
     async def ask():
         await search_later("fox")

@@ -1,0 +1,40 @@
+"""What a play hands out: recorded stand-ins as objects of their library again."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from replaykit.model import Structured
+from replaykit.playback.rebuilding import constructed
+
+__all__ = ["reviving"]
+
+
+def reviving(*names: str) -> Callable[[Any], Any]:
+    """
+    Return a ``thaw`` that makes recorded objects of the classes with these qualified *names* objects again.
+
+    Also inside lists, tuples and maps.  Nothing else is imported, whatever a
+    recording names; what cannot be made again stays the stand-in that it is.
+    """
+    known = frozenset(names)
+
+    def thaw(value: Any) -> Any:
+        if isinstance(value, Structured):
+            fields = Structured(value.type_name, {name: thaw(item) for name, item in value.fields.items()})
+            return constructed(_imported(value.type_name), fields) if value.type_name in known else value
+        if type(value) in (list, tuple):
+            return type(value)(map(thaw, value))
+        if type(value) is dict:
+            return {key: thaw(item) for key, item in value.items()}
+        return value
+
+    return thaw
+
+
+def _imported(name: str) -> type:
+    module, _, qualified = name.rpartition(".")
+    found: type = getattr(importlib.import_module(module), qualified)
+    return found
