@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from replaykit.errors import PlaybackError, UsageError
+from replaykit.errors import DamagedError, PlaybackError, UsageError
 from replaykit.format.actions import failure_of
 from replaykit.format.asked import Asked
 from replaykit.format.matching import match_key, stored_form, without
@@ -201,7 +201,9 @@ class Player:
 
     def _answer(self, position: int, row: _Row, returns: Any) -> Answer:
         entry = self._calls.tape.entry(position)
-        flags, output, failure = entry.get("fl", ()), entry.get("out"), failure_of(entry.get("err"))
+        flags, output, failure = entry.get("fl", []), entry.get("out"), failure_of(entry.get("err"))
+        if not isinstance(flags, list):
+            raise DamagedError("", 0, "an action entry is not as the format says: its flags are no list")
         error = None if failure is None else error_of(failure, row.errors)
         if error is None and "unfinished" in flags:
             error = PlaybackError(f"action {entry['i']} was recorded as unfinished: it has no result")

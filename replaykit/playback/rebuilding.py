@@ -46,13 +46,14 @@ def error_of(failure: Failure, declared: Mapping[str, type[BaseException]] = Map
     Built-in exceptions, ours and those that are *declared* come back as
     themselves; any other as `RecordedError`, which carries the failure.
     """
-    cls = _class_named(failure.type, declared)
+    # A hostile recording may have anything for a name.
+    cls = _class_named(failure.type, declared) if isinstance(failure.type, str) else None
     if cls is None:
         return errors.RecordedError(failure)
     args = failure.args or ((failure.message,) if failure.message else ())
-    if issubclass(cls, BaseExceptionGroup):
-        args = _with_members(args, declared)
     try:
+        if issubclass(cls, BaseExceptionGroup):
+            args = _with_members(args, declared)
         error = _constructed_error(cls, args, failure.message)
         return error if error is not None else _bare_error(cls, args)
     except Exception:

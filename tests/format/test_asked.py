@@ -35,7 +35,7 @@ TRICKY = [
 texts = st.sampled_from(TRICKY) | st.text(max_size=8)
 leaves = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | texts | st.binary()
 values = st.recursive(
-    leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=8
+    leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=4
 )
 maps = st.dictionaries(texts | st.sampled_from(["in", "out", "fl", "i"]), values, max_size=4)
 

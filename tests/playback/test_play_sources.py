@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import tracemalloc
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,9 +15,11 @@ import pytest
 
 import replaykit
 from replaykit import ReplaySession
-from replaykit.errors import NoMatchError, PlaybackError, RedactionError, UnsupportedVersionError
+from replaykit.errors import NoMatchError, PlaybackError, RedactionError, ReplaykitError, UnsupportedVersionError
 from replaykit.format.segment import HEAD, SegmentWriter
 from replaykit.format.strict import encode_body
+from replaykit.storage.file_store import FileStore
+from replaykit.testing.contracts import make_part
 
 
 @replaykit.records("find")
@@ -192,3 +196,32 @@ def test_a_play_holds_no_action_decoded() -> None:
     assert len(player.unused) == 600
     # The blocks that were read last stay, as bytes: these are about 300 of the 600.
     assert size / 600 < 2_000
+
+
+WRONG: list[dict[str, Any]] = [
+    {"nm": 5},
+    {"p": "x"},
+    {"in": [1, {"a": 2}]},
+    {"in": {"~t": "dict", "~v": 3}},
+    {"fl": 7},
+    {"fl": ["stream"], "out": 5},
+    {"err": 5},
+    {"err": {"~t": "error", "~v": [["list"], 3, []]}},
+    {"err": {"~t": "error", "~v": ["ExceptionGroup", "m", [1, 2, 3]]}},
+    {"err": {"~t": "error", "~v": ["UnicodeDecodeError", "m", [{}]]}},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+def test_a_hostile_action_gives_a_typed_error(wrong: dict[str, Any]) -> None:
+    """Whatever types its fields have: at set-up, or when it answers; or it answers, or is missed."""
+    sound = {"i": 0, "k": "find", "nm": "search", "src": "s", "t": 1 << 60, "d": 1, "in": {"query": "a", "k": 1}}
+    entry = {**sound, **wrong}
+    part = attrs.evolve(make_part(uuid4(), range(1)), actions=[entry])
+    with closing(FileStore("hostile.rpk")) as store:
+        store.publish(part)
+
+    with contextlib.suppress(ReplaykitError, UnicodeDecodeError), replaykit.play("hostile.rpk", match_on="kind"):
+        search("a")
+    with contextlib.suppress(ReplaykitError, UnicodeDecodeError), replaykit.play("hostile.rpk"):
+        search("b")
