@@ -6,15 +6,17 @@ import os
 from typing import Literal, get_args
 
 from replaykit.errors import DamagedError, UsageError
-from replaykit.model import Verification
+from replaykit.importers.memvid.store import MemvidStore, is_memvid
+from replaykit.model import Diagnosis, Verification
 from replaykit.protocols import Advance, Store
 from replaykit.storage.catalogue import Catalogue
 from replaykit.storage.compaction import silent
+from replaykit.storage.diagnosis import diagnose
 from replaykit.storage.opening import open_store
 from replaykit.storage.salvage import SalvagedStore
 from replaykit.surface import SessionReader
 
-__all__ = ["Recording", "RecoveryMode", "load"]
+__all__ = ["Recording", "RecoveryMode", "diagnosed", "load"]
 
 
 class Recording(SessionReader):
@@ -58,7 +60,7 @@ RecoveryMode = Literal["strict", "prefix", "salvage"]
 
 def load(location: str | os.PathLike[str], *, recovery: RecoveryMode = "prefix") -> Recording:
     """
-    Open a recording for reading: a file, a directory or a memory's file.
+    Open a recording for reading: a file, a directory, a memory's file or one of memvid's (``.mv2``).
 
     With *recovery* ``"prefix"`` what a crash left at the end is passed over,
     and damage of what was on the device is an error; with ``"strict"`` every
@@ -76,12 +78,32 @@ def load(location: str | os.PathLike[str], *, recovery: RecoveryMode = "prefix")
     path = os.fspath(location)
     if recovery not in get_args(RecoveryMode):
         raise UsageError(f"recovery={recovery!r}: give one of {', '.join(get_args(RecoveryMode))}")
-    if recovery == "salvage":
-        return Recording(path, SalvagedStore(path))
-    recording = Recording(path, open_store(path, read_only=True))
+    recording = Recording(path, _store_at(path, is_salvaged=recovery == "salvage"))
     if recovery == "strict":
         _demand_whole(recording)
     return recording
+
+
+def _store_at(path: str, *, is_salvaged: bool) -> Store:
+    if is_memvid(path):
+        return MemvidStore(path, salvage=is_salvaged)
+    return SalvagedStore(path) if is_salvaged else open_store(path, read_only=True)
+
+
+def diagnosed(location: str, *, progress: Advance = silent) -> Diagnosis:
+    """
+    Look at every byte of the recording at *location*, and say what is wrong with it; of memvid's only its sessions.
+
+    Raises:
+        StoreNotFoundError: There is nothing.
+        NotAStoreError: There is nothing of a recording in it.
+        StorageError: The system refuses, or it does not say where its sessions are.
+    """
+    return (
+        MemvidStore(location, salvage=True).diagnosis()
+        if is_memvid(location)
+        else diagnose(location, progress=progress)
+    )
 
 
 def _demand_whole(recording: Recording) -> None:

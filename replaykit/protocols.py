@@ -8,12 +8,12 @@ suffices, else a few methods.  Objects are passed in; nothing registers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 from uuid import UUID
 
 import attrs
 
-from replaykit.model import Compaction, FrameId, StateSnapshot, StoredFrame, Verification
+from replaykit.model import Compaction, FrameId, ReplaySession, StateSnapshot, StoredFrame, Verification
 
 __all__ = [
     "Advance",
@@ -21,6 +21,7 @@ __all__ = [
     "Clock",
     "Embedder",
     "FileLayer",
+    "ForeignSession",
     "Log",
     "PendingCall",
     "Progress",
@@ -294,6 +295,15 @@ class StoredSession(Protocol):
 
     def asked(self) -> Iterator[Any]:
         """Yield one ``format.asked.Asked`` per action, in order of sequence and in bounded memory."""
+
+
+@runtime_checkable
+class ForeignSession(Protocol):
+    """A stored session of another recorder, which may have what our entries cannot say."""
+
+    @property
+    def original(self) -> ReplaySession:
+        """The session as it is stored there."""
 
 
 class Store(Protocol):

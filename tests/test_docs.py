@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from importers.samples import sample
 
 from replaykit.cli.commands import program
 
@@ -15,6 +16,12 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 _BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(autouse=True)
+def memvid_file(own_folder: Path) -> None:
+    """What pages about memvid's files call ``old.mv2``."""
+    (own_folder / "old.mv2").write_bytes(sample("01"))
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -26,7 +26,7 @@ _LAYERS = [
     "surface",
     "memory adapters exporters",
     "rewinding",
-    "wrapping loading replaying",
+    "wrapping loading replaying importing",
     "suites",
     "cli viewer testing pytest_plugin",
     "__main__",

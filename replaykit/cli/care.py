@@ -65,10 +65,10 @@ def doctor(store: str | None, as_json: bool) -> None:
     something to do, 3 something cannot be read.
     """
     from replaykit.cli.progress import progress_bar
-    from replaykit.storage.diagnosis import diagnose
+    from replaykit.loading import diagnosed
 
     with progress_bar("looking") as progress:
-        diagnosis = diagnose(existing(store), progress=progress)
+        diagnosis = diagnosed(existing(store), progress=progress)
     if as_json:
         _print_json({"ok": bool(diagnosis), "worst": diagnosis.worst}, diagnosis)
     else:
@@ -92,9 +92,12 @@ def recover(damaged: str, target: str, as_json: bool) -> None:
     could be recovered.
     """
     from replaykit.cli.progress import progress_bar
+    from replaykit.importers.memvid.store import is_memvid
     from replaykit.loading import load
     from replaykit.storage.recovering import recover_into
 
+    if is_memvid(damaged):
+        raise click.UsageError(f"{damaged} is memvid's: replaykit import {damaged} -o {target}")
     try:
         with progress_bar("recovering") as progress:
             recovery = recover_into(existing(damaged), target, progress=progress)

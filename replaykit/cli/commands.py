@@ -13,6 +13,7 @@ from replaykit.cli.bisect import bisect
 from replaykit.cli.branching import fork, memory_in, show_memory
 from replaykit.cli.care import compact, delete, doctor, recover, verify
 from replaykit.cli.diff import diff
+from replaykit.cli.importing import import_command
 from replaykit.cli.replay import replay
 from replaykit.cli.tail import tail
 from replaykit.cli.words import action_of, as_json_option, ends, target_of, words_argument
@@ -31,7 +32,8 @@ def program() -> None:
     """
     A flight recorder for what AI agents do with their memory.
 
-    STORE is a file (runs.rpk), a directory (runs/) or a memory's file (notes.mv);
+    STORE is a file (runs.rpk), a directory (runs/) or a memory's file (notes.mv),
+    for reading also one of memvid's (old.mv2);
     without it REPLAYKIT_STORE or ./.replaykit/ is meant. SESSION is an id, the
     beginning of one, a name, or "last".
 
@@ -40,7 +42,7 @@ def program() -> None:
     """
 
 
-for _verb in (verify, doctor, recover, compact, delete, tail, diff, replay, fork, bisect):
+for _verb in (verify, doctor, recover, compact, delete, tail, diff, replay, fork, bisect, import_command):
     program.add_command(_verb)
 
 
@@ -106,16 +108,19 @@ def info(store: str | None, as_json: bool) -> None:
     All of it is read once, so that "ok" means something.
     """
     from replaykit.cli.progress import progress_bar
-    from replaykit.loading import load
-    from replaykit.storage.diagnosis import diagnose
+    from replaykit.importers.memvid.store import is_memvid
+    from replaykit.loading import diagnosed, load
 
     location = store or default_store()
     with load(location) as recording:
         summaries = recording.list_sessions()
         uncovered = _uncovered(recording)
     with progress_bar("reading") as progress:
-        diagnosis = diagnose(location, progress=progress)
-    facts, memory = _facts(diagnosis, summaries, uncovered), memory_in(location)
+        diagnosis = diagnosed(location, progress=progress)
+    is_ours = not is_memvid(location)
+    facts, memory = _facts(diagnosis, summaries, uncovered), memory_in(location) if is_ours else None
+    if not is_ours:
+        facts |= _facts_of_memvid(diagnosis)
     if as_json:
         from replaykit.cli.as_json import dump
 
@@ -145,6 +150,7 @@ def _facts(diagnosis: Diagnosis, summaries: Sequence[SessionSummary], uncovered:
     health, reason = _health(diagnosis)
     return {
         "store": diagnosis.path,
+        "format": "replaykit",
         "health": health,
         "because": reason,
         "files": usage.files,
@@ -172,6 +178,13 @@ _DURABILITY = (
     "sessions that are published are on the device; a live log survives kill -9, and a power cut as far as "
     "the durability= of its recorder says"
 )
+
+
+def _facts_of_memvid(diagnosis: Diagnosis) -> dict[str, Any]:
+    """Return what is otherwise where memvid wrote the file."""
+    durability = "memvid's: sessions are lost when it is killed before a commit; replaykit import keeps them"
+    checked = "what it says of its sessions checks; its frames were not looked at"
+    return {"format": "memvid", "durability": durability, **({"because": checked} if diagnosis else {})}
 
 
 def _health(diagnosis: Diagnosis) -> tuple[str, str]:

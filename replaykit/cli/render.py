@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import attrs
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from replaykit.cli.as_json import dump
 from replaykit.cli.plain_text import one_line, printable
-from replaykit.model import Ask, Checkpointed, Find, ReplayAction, ReplaySession, SessionSummary
+from replaykit.model import MEMVID, Ask, Checkpointed, Find, ReplayAction, ReplaySession, SessionSummary
 
 __all__ = [
     "action_line",
@@ -84,6 +85,8 @@ def show_session(out: Console, session: ReplaySession, limit: int) -> None:
         out.print(Text(f"{session.lost} lost, {session.late} late", style="bold red"))
     if session.uncovered:
         out.print(Text(f"called and not recorded: {_uncovered(session.uncovered)}", style="yellow"))
+    if session.capture == MEMVID:
+        out.print(Text(f"by memvid, cannot be played: {session.playable.reasons[0]}", style="dim"))
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     table.add_column("#", justify="right", min_width=len(str(limit)), no_wrap=True)
     table.add_column("kind", min_width=10, no_wrap=True)
@@ -147,17 +150,27 @@ def show_action(out: Console, action: ReplayAction) -> None:
         ("generation", action.generation),
         ("frames", ", ".join(str(frame) for frame in action.affected_frames)),
         ("flags", ", ".join(sorted(action.flags))),
+        *_what_is_left(action),
         ("input hash", action.input_hash.hex()),
         ("output hash", action.output_hash.hex()),
         ("error", None if action.error is None else f"{action.error.type}: {action.error.message}"),
     ]
     for label, value in rows:
         if value not in (None, ""):
-            out.print(Text.assemble((f"{label:<12}", "dim"), printable(str(value))))
+            out.print(Text.assemble((f"{label:<12} ", "dim"), printable(str(value))))
     for label, value in (("arguments", action.arguments), ("output", action.output)):
         if value not in (None, {}):
             out.print(Text(f"{label}:", style="dim"))
             out.print(Text(printable(dump(value))))
+
+
+def _what_is_left(action: ReplayAction) -> list[tuple[str, Any]]:
+    """Return what stands for arguments and output in a recording that has none."""
+    if action.arguments or action.output is not None:
+        return []
+    known = attrs.asdict(action.action_type, recurse=False)
+    shown = [(name.replace("_", " "), value) for name, value in known.items() if not isinstance(value, (bytes, tuple))]
+    return [*shown, ("input", action.input_preview), ("answer", action.output_preview)]
 
 
 def show_info(out: Console, facts: dict[str, Any]) -> None:

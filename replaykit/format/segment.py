@@ -239,6 +239,12 @@ def start_segment(
     return segment
 
 
+def _what_else(data: bytes) -> str:
+    if data.startswith((b"MV2\x00", b"MV2ACTIV")):
+        return "it is a file of memvid's, which is only read here; replaykit import takes its sessions over"
+    return "it begins with something else" if data else "it is empty"
+
+
 def read_head(data: bytes, *, path: str = "") -> Head:
     """
     Return the HEAD of the segment that *data* begins with.
@@ -249,7 +255,7 @@ def read_head(data: bytes, *, path: str = "") -> Head:
         DamagedError: A check of the HEAD disagrees.
     """
     if data[: len(MAGIC)] != MAGIC:
-        raise NotAStoreError(path, "it is empty" if not data else "it begins with something else")
+        raise NotAStoreError(path, _what_else(data))
     block = read_block(data, len(MAGIC), path=path)
     if block is None:
         raise NotAStoreError(path, "it ends inside its head")

@@ -19,6 +19,7 @@ from replaykit.model.actions import (
     ToolCall,
     Update,
 )
+from replaykit.model.imported import MEMVID, ImportedSession, ImportReport, ImportStatus, playable_import
 from replaykit.model.integrity import Compaction, Diagnosis, Finding, Recovery, Severity, Usage, Verification
 from replaykit.model.options import ReplayOptions, Tolerances
 from replaykit.model.reports import KnownDivergence, ReplayReport
@@ -79,12 +80,16 @@ __all__ = [
     "Frame",
     "FrameId",
     "Hit",
+    "ImportReport",
+    "ImportStatus",
+    "ImportedSession",
     "KINDS",
     "KnownDivergence",
     "KnownFork",
     "Lineage",
     "MAX_BODY_BYTES",
     "MAX_PREVIEW",
+    "MEMVID",
     "ModelResult",
     "OVERSIZE_HASH",
     "Opaque",
@@ -116,5 +121,6 @@ __all__ = [
     "Usage",
     "Verification",
     "ZERO_HASH",
+    "playable_import",
     "uncovered_in",
 ]

@@ -19,6 +19,7 @@ from replaykit.model import (
 )
 from replaykit.playback.alignment import Pair, align
 from replaykit.playback.hits import hits_of
+from replaykit.playback.imported import imported_differences, imported_essence, is_imported
 from replaykit.playback.judging import arguments_changed, judge
 from replaykit.playback.outcomes import fingerprint, outcome_of, whole, without_times
 from replaykit.playback.retrieval import Order
@@ -112,6 +113,8 @@ class _Comparison:
         recorded, other = self._a.actions[pair[0]], self._b.actions[pair[1]]
         if recorded.kind == "checkpoint":
             return [_difference(recorded, DivergenceType.STATE_HASH_MISMATCH, "state_hash")]
+        if is_imported(recorded) or is_imported(other):
+            return imported_differences(recorded, other, self._rules)
         if recorded.output is None and other.output is None and recorded.output_hash != other.output_hash:
             # Results that were not kept: their hashes are all there is.
             return [_difference(recorded, DivergenceType.OUTPUT_MISMATCH, "output_hash")]
@@ -141,6 +144,8 @@ def _essence(action: ReplayAction, states: Mapping[int, bytes]) -> Any:
     """Return what counts of an action, in one value."""
     if action.kind == "checkpoint":
         return states.get(getattr(action.action_type, "checkpoint_id", -1))
+    if is_imported(action):
+        return imported_essence(action)
     error = None if action.error is None else [action.error.type, action.error.message]
     # Of a result that was not kept there is the hash.
     kept = [action.output_hash] if action.output is None else list(_parts(action.kind, whole(action.output)))

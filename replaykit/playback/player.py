@@ -14,6 +14,7 @@ from replaykit.errors import DamagedError, PlaybackError, UsageError
 from replaykit.format.actions import failure_of
 from replaykit.format.asked import Asked
 from replaykit.format.matching import match_key, stored_form, without
+from replaykit.importers.memvid.store import MemvidStore, is_memvid
 from replaykit.intercept import scope
 from replaykit.intercept.absent import AbsentCall
 from replaykit.intercept.coverage import Method, Uncovered
@@ -286,7 +287,7 @@ class Player:
     def __exit__(self, *exc_info: object) -> None:
         scope.play_ends(self)
         if self._scope is not None:
-            scope.leave(self._scope, self._scope.outer)
+            scope.leave(self._scope)
 
     async def __aenter__(self) -> Player:
         return self.__enter__()
@@ -364,7 +365,8 @@ def play(
 
 def _session_of(recording: Any, which: Which) -> ReplaySession:
     if isinstance(recording, (str, os.PathLike)):
-        store = open_store(recording, read_only=True)
+        path = os.fspath(recording)
+        store = MemvidStore(path) if is_memvid(path) else open_store(path, read_only=True)
         try:
             # It stays readable when the store is closed.
             return Catalogue(store).get_session(which)

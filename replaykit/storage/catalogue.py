@@ -16,12 +16,21 @@ from replaykit.errors import AmbiguousSessionError, SessionNotFoundError, Storag
 from replaykit.format.actions import action_from_entry, checkpoint_from_entry
 from replaykit.format.asked import Asked, asked_by
 from replaykit.format.bulk import make_many
-from replaykit.format.entries import Card, Entry
+from replaykit.format.entries import Card, Entry, Opening
 from replaykit.format.index import Sequences
 from replaykit.format.names import safe_name
 from replaykit.format.thaw import thaw
-from replaykit.model import Checkpoint, FrameId, Playable, ReplayAction, ReplaySession, SessionSummary
-from replaykit.protocols import Log, Store, StoredSession
+from replaykit.model import (
+    MEMVID,
+    Checkpoint,
+    FrameId,
+    Playable,
+    ReplayAction,
+    ReplaySession,
+    SessionSummary,
+    playable_import,
+)
+from replaykit.protocols import ForeignSession, Log, Store, StoredSession
 from replaykit.storage.live_log import LogReader
 from replaykit.storage.publish import collect, unfinished_entries
 from replaykit.storage.recovery import is_published
@@ -40,6 +49,7 @@ class _Live:
     """What a live log says beyond what is published of its session."""
 
     card: Card
+    opening: Opening
     entries: tuple[Entry, ...]
     checkpoints: tuple[Entry, ...]
 
@@ -153,6 +163,8 @@ class Catalogue:
         stored, live = self._both(session_id, log)
         if stored is None and live is None:
             raise SessionNotFoundError(which if not isinstance(which, (SessionSummary, ReplaySession)) else session_id)
+        if isinstance(stored, ForeignSession):
+            return stored.original
         return self._session(stored, live)
 
     def delete_session(self, which: Which, *, erase: bool = False) -> None:
@@ -197,8 +209,8 @@ class Catalogue:
     def _session(self, stored: StoredSession | None, live: _Live | None) -> ReplaySession:
         card = live.card if live is not None else stored.card  # type: ignore[union-attr]  # one of both is there
         checkpoints = [*(stored.checkpoints if stored else ()), *(live.checkpoints if live else ())]
-        opening = stored.opening if stored is not None else None
-        capture = opening.capture if opening is not None else card.capture
+        opening = live.opening if stored is None else stored.opening  # type: ignore[union-attr]  # one of both is there
+        capture = opening.capture
         return ReplaySession(
             session_id=card.session_id,
             name=card.name,
@@ -213,6 +225,7 @@ class Catalogue:
             late=card.late,
             parent_session=card.parent_session,
             start_generation=card.start_generation,
+            memory_id=opening.memory_id,
             capture=capture,
             redaction=card.redaction,
             playable=_playable(card, capture),
@@ -238,7 +251,8 @@ def _by_ending(cards: Sequence[Card]) -> list[Card]:
         return list(cards)
     latest, keyed = 0, []
     for card in cards:
-        ended = card.ended_ns or 0
+        # One that never says when it ended stays where it is.
+        ended = latest if card.ended_ns is None else card.ended_ns
         if card.state == "interrupted" or card.lost or card.late:
             keyed.append((ended, card))
             continue
@@ -248,6 +262,8 @@ def _by_ending(cards: Sequence[Card]) -> list[Card]:
 
 
 def _playable(card: Card, capture: str) -> Playable:
+    if capture == MEMVID:
+        return playable_import()
     if capture != "full":
         return Playable("no", (f"recorded with capture={capture!r}: arguments and results were not kept",))
     reasons = []
@@ -279,7 +295,8 @@ def _read_live(log: Log, card: Card | None) -> _Live | None:
     is_open = reader.sealing is None and log.has_writer()
     if reader.sealing is None and not is_open:
         entries = sorted([*entries, *unfinished_entries(reader)], key=lambda entry: entry["i"])
-    return _Live(_live_card(reader, card, entries, checkpoints, is_open=is_open), tuple(entries), tuple(checkpoints))
+    live = _live_card(reader, card, entries, checkpoints, is_open=is_open)
+    return _Live(live, reader.opening, tuple(entries), tuple(checkpoints))
 
 
 def _live_card(

@@ -8,11 +8,12 @@ from pathlib import Path
 from uuid import UUID
 
 import attrs
-from fuzz.shapes import changed_bytes, changed_log, changed_segment, changed_value
+from fuzz.shapes import NUMBERS, changed_bytes, changed_log, changed_segment, changed_value
 from hostile.live_logs import abandoned_log, recovered
 from hostile.memory_disk import MemoryBytes, MemoryDisk
 from hostile.reading import NAME
 from hostile.samples import SHAPES, made
+from importers.samples import sample, segment_of, toc_of
 
 from replaykit.errors import ReplaykitError
 from replaykit.format.actions import action_from_entry, checkpoint_from_entry
@@ -21,6 +22,10 @@ from replaykit.format.catalog import catalog_of
 from replaykit.format.entry_blocks import decode_entry_block
 from replaykit.format.segment import ACTS, CATALOG, SEAL, index_of
 from replaykit.format.strict import decode_value, encode_value
+from replaykit.importers.memvid.entries import ImportedEntries
+from replaykit.importers.memvid.segment import read_active, read_segment
+from replaykit.importers.memvid.toc import manifest_forward
+from replaykit.model import ReplayManifest
 from replaykit.storage.checking import segment_problems
 from replaykit.storage.damaged_segments import surveyed
 from replaykit.storage.file_store import FileStore
@@ -128,6 +133,23 @@ def _zstd(data: bytes) -> None:
     assert len(_block(ACTS, data, codec=1).body()) <= MAX_BLOCK_BYTES
 
 
+def _memvid_segment(data: bytes) -> None:
+    manifest = ReplayManifest(segment_offset=4096, segment_size=len(data), session_count=5, total_actions=0, version=1)
+    for session in read_segment(data, NAME, manifest).sessions:
+        imported = ImportedEntries(session, session.session_id, {})
+        repr((list(session.actions), imported.original, imported.sealing))
+        for entry in (*imported.actions(), *imported.checkpoints):
+            encode_value(dict(entry))
+
+
+def _memvid_active(data: bytes) -> None:
+    read_active(data, NAME)
+
+
+def _memvid_toc(data: bytes) -> None:
+    manifest_forward(data, NAME, 4096)
+
+
 _STORE_OF_LOG: list[tuple[UUID, bytes]] = []
 
 
@@ -171,6 +193,24 @@ def _raw_blocks(folder: Path) -> list[bytes]:
     return [encode_block(3, body, sync=bytes(8), offset=0, watermark=0, previous=NO_BLOCK) for body in bodies]
 
 
+def _memvid_segments(_folder: Path) -> list[bytes]:
+    return [segment_of(start) for start in ("01", "04", "11", "17")]
+
+
+def _changed_memvid(data: bytes, chance: random.Random) -> bytes:
+    """Change a number of 8 bytes, most often, and tell the segment its size, so that it is read at all."""
+    out = bytearray(data if chance.random() < 0.7 else changed_bytes(data, chance))
+    if len(out) > 32 and chance.random() < 0.7:
+        at = chance.randrange(24, len(out) - 7)
+        out[at : at + 8] = (chance.choice(NUMBERS) % 2**64).to_bytes(8, "little")
+    out[12:24] = (5).to_bytes(4, "little") + len(out).to_bytes(8, "little")
+    return bytes(out)
+
+
+def _memvid_tocs(_folder: Path) -> list[bytes]:
+    return [toc_of(start) for start in ("01", "04", "10", "17")]
+
+
 def _logs(folder: Path) -> list[bytes]:
     session_id, store, log = abandoned_log(folder)
     _STORE_OF_LOG[:] = [(session_id, store)]
@@ -197,4 +237,7 @@ TARGETS = {
     "strict": Target(_strict, _changed_cbor, _bodies_of()),
     "zstd": Target(_zstd, changed_bytes, _packed),
     "log": Target(_log, changed_log, _logs),
+    "memvid-segment": Target(_memvid_segment, _changed_memvid, _memvid_segments),
+    "memvid-active": Target(_memvid_active, changed_bytes, lambda _folder: [sample("18")]),
+    "memvid-toc": Target(_memvid_toc, changed_bytes, _memvid_tocs),
 }

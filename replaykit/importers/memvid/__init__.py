@@ -1,0 +1,1 @@
+"""Reads the sessions in memvid's own files; layouts and terms are those of ``docs/reference/memvid.md``."""
