@@ -26,7 +26,10 @@ from replaykit.protocols import Restorable
 
 log = get_logger("operations")
 
-__all__ = ["Adapter", "MethodMap", "Operation", "Place", "frozen", "live_facts", "operation_from", "thawed"]
+__all__ = [
+    "Adapter", "MethodMap", "Operation", "Place",
+    "exception_classes", "frozen", "live_facts", "operation_from", "thawed",
+]  # fmt: skip
 
 Place = str | Callable[[Mapping[str, Any], Any], Any] | None
 """A dotted path, a callable ``(arguments, result) -> value``, or None for a guess."""
@@ -38,6 +41,20 @@ def _known_kind(_row: Any, _attribute: Any, kind: str) -> None:
     if kind not in KINDS or kind == "checkpoint":
         known = ", ".join(name for name in KINDS if name != "checkpoint")
         raise UsageError(f"unknown kind {kind!r}: give one of {known}")
+
+
+def exception_classes(given: Iterable[type[BaseException]] | type[BaseException]) -> tuple[type[BaseException], ...]:
+    """
+    Return the exception classes that are *given*: one, or several.
+
+    Raises:
+        UsageError: Something else is among them.
+    """
+    classes = (given,) if isinstance(given, type) else tuple(given)
+    for cls in classes:
+        if not isinstance(cls, type) or not issubclass(cls, BaseException):
+            raise UsageError(f"{cls!r} is no exception class: give classes, as in raises=(KeyError, MyError)")
+    return classes
 
 
 @attrs.frozen(kw_only=True)
@@ -61,9 +78,10 @@ class Operation:
             of it; for one that `replaykit.format.values` has no form for.
         thaw: Turns what was stored back, when the call is played; it has to
             take anything, since a recording may hold anything.
+        raises: Exception classes that play gives back as themselves; not part of a recording.
 
     Raises:
-        UsageError: The kind is unknown.
+        UsageError: The kind is unknown, or `raises` names something else.
     """
 
     kind: str = attrs.field(validator=_known_kind)
@@ -82,6 +100,7 @@ class Operation:
     derives: bool = False
     freeze: Callable[[Any], Any] | None = None
     thaw: Callable[[Any], Any] | None = None
+    raises: tuple[type[BaseException], ...] = attrs.field(default=(), converter=exception_classes)
 
     @property
     def is_announced(self) -> bool:

@@ -293,6 +293,9 @@ class StoredSession(Protocol):
     def actions(self) -> Iterator[Mapping[str, Any]]:
         """Yield action entries in order of sequence, in bounded memory."""
 
+    def asked(self) -> Iterator[Any]:
+        """Yield one ``format.asked.Asked`` per action, in order of sequence and in bounded memory."""
+
 
 @runtime_checkable
 class ForeignSession(Protocol):

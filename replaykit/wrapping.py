@@ -9,10 +9,11 @@ from typing import Any, TypeVar, cast, overload
 
 from replaykit.adapters.maps import Operations, derived_map_for, map_for
 from replaykit.errors import UsageError
+from replaykit.intercept.absent import absent_target
 from replaykit.intercept.instrumenting import instrument_object, recorder_behind, uninstrument_object
 from replaykit.intercept.proxy import RecordedFunction, RecordedObject, recorded_function, recorded_object
 from replaykit.memory.memory import Memory
-from replaykit.operations import Adapter, Operation, Place, operation_from
+from replaykit.operations import Adapter, MethodMap, Operation, Place, operation_from
 from replaykit.protocols import Restorable, Store
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.handle import SessionHandle
@@ -54,7 +55,15 @@ class Recorder(RewindingSurface):
         self._engine.background.drain()
         return self._engine.store
 
-    def wrap(self, target: T, operations: Operations | None = None, *, frames: Frames = None) -> T:
+    @overload
+    def wrap(self, target: None, operations: Operations | None = None, *, like: type[T]) -> T: ...
+    @overload
+    def wrap(self, target: None, operations: Operations, *, like: None = None) -> Any: ...
+    @overload
+    def wrap(self, target: T, operations: Operations | None = None, *, frames: Frames = None) -> T: ...
+    def wrap(
+        self, target: Any, operations: Operations | None = None, *, frames: Frames = None, like: type | None = None
+    ) -> Any:
         """
         Return a drop-in proxy of *target* whose memory operations are recorded.
 
@@ -71,11 +80,19 @@ class Recorder(RewindingSurface):
         Each checkpoint then reads the whole store, and what it holds is kept
         unredacted beside the recordings.
 
+        Without a target (None) the methods answer inside a play and are a
+        `PlaybackError` elsewhere.  *like* is the class that the object would
+        have: its signatures say what arguments are named, and the proxy
+        passes for an instance.
+
         Raises:
             UsageError: The target has no such method, none of the usual names, or
                 records by itself; or nothing is known that reads and fills it, or
-                this recorder's checkpoints hold another store.
+                this recorder's checkpoints hold another store; or *like* stands
+                beside a target, or nothing says which methods there are.
         """
+        if target is None or like is not None:
+            target = _absent(target, like, operations, frames)
         if isinstance(target, SessionSurface):
             raise UsageError(
                 f"a {type(target).__name__} records its calls itself. To keep them elsewhere: "
@@ -94,7 +111,7 @@ class Recorder(RewindingSurface):
             methods = map_for(inner, operations)
         if _holds(frames):
             self._hold(inner, frames, _absolute(self._location))
-        return cast(T, recorded_object(inner, self, methods, self._rebuilding(operations, frames), operations))
+        return recorded_object(inner, self, methods, self._rebuilding(operations, frames), operations)
 
     def instrument(self, target: T, operations: Operations | None = None) -> T:
         """Record on *target* itself and return it; see `replaykit.instrument`."""
@@ -140,6 +157,25 @@ class Recorder(RewindingSurface):
 
     def __repr__(self) -> str:
         return f"<Recorder {self._location}>"
+
+
+def _absent(target: Any, like: type | None, operations: Operations | None, frames: Frames) -> Any:
+    """Return what stands for a target that is not there."""
+    if target is not None:
+        raise UsageError(f"like= is for wrap(None, ...): a {type(target).__name__} has its own signatures")
+    if not (like is None or isinstance(like, type)):
+        raise UsageError(f"like= is a class, not {type(like).__name__}")
+    if like is None and not operations:
+        raise UsageError('wrap(None) needs the methods: operations={"add": "put", "query": "find"}, or like=SomeClass')
+    if _holds(frames):
+        raise UsageError("frames= needs a target: without one there is nothing to restore")
+    return absent_target(like, _paths(operations))
+
+
+def _paths(operations: Operations | None) -> Iterable[str]:
+    if operations is None or isinstance(operations, Adapter):
+        return ()
+    return operations.operations if isinstance(operations, MethodMap) else operations
 
 
 def _rewrapped(
@@ -197,6 +233,20 @@ def configure(*, store: StorePath | None = None, **options: Any) -> None:
     _defaults.options = options
 
 
+@overload
+def wrap(
+    target: None,
+    *,
+    like: type[T],
+    store: StorePath | None = None,
+    operations: Operations | None = None,
+    **options: Any,
+) -> T: ...
+@overload
+def wrap(
+    target: None, *, operations: Operations, like: None = None, store: StorePath | None = None, **options: Any
+) -> Any: ...
+@overload
 def wrap(
     target: T,
     *,
@@ -204,23 +254,34 @@ def wrap(
     operations: Operations | None = None,
     frames: Frames = None,
     **options: Any,
-) -> T:
+) -> T: ...
+def wrap(
+    target: Any,
+    *,
+    store: StorePath | None = None,
+    operations: Operations | None = None,
+    frames: Frames = None,
+    like: type | None = None,
+    **options: Any,
+) -> Any:
     """
     Return a drop-in proxy of *target* whose memory operations are recorded into *store*.
 
     It keeps identity, ``isinstance`` and signatures, and has the session
     surface besides its own names: ``with wrapped.session("name"): ...``.  What
-    records already comes back as it is.  With *frames* checkpoints restore:
-    see `Recorder.wrap`.
+    records already comes back as it is.  With *frames* checkpoints restore.
+    ``wrap(None, operations={...})`` and ``wrap(None, like=SomeClass)`` need no
+    target: what they give answers inside a play.  See `Recorder.wrap`.
 
     Raises:
         UsageError: The target has no such method, or an option is wrong.
     """
-    asks_for_nothing = store is None and operations is None and not _holds(frames) and not options
+    asks_for_nothing = store is None and operations is None and not _holds(frames) and like is None and not options
     if isinstance(target, (RecordedObject, SessionSurface)) and asks_for_nothing:
-        return cast(T, target)
+        return target
     location = store if store is not None else _defaults.store
-    return Recorder(location, **{**_defaults.options, **options}).wrap(target, operations, frames=frames)
+    wrapped_by: Any = Recorder(location, **{**_defaults.options, **options})
+    return wrapped_by.wrap(target, operations, frames=frames, like=like)
 
 
 def instrument(target: T, *, store: StorePath | None = None, operations: Operations | None = None, **options: Any) -> T:
@@ -289,6 +350,7 @@ def records(
     mode: Place = None,
     count: Place = None,
     ignore: Iterable[str] = (),
+    raises: Iterable[type[BaseException]] | type[BaseException] = (),
 ) -> Callable[[T], T]: ...
 def records(kind: Any = "tool", /, **places: Any) -> Any:
     """
@@ -298,7 +360,8 @@ def records(kind: Any = "tool", /, **places: Any) -> Any:
     works above and below ``classmethod`` and ``staticmethod``.  Query, k, mode,
     content, count and frame ids are found by their usual names and shapes;
     where that fails give a path (``ids="result.rows.*.key"``) or a callable
-    ``(arguments, result) -> value``.  A call outside of any session just runs.
+    ``(arguments, result) -> value``.  Exceptions of the classes in *raises* come
+    back as themselves in a play.  A call outside of any session just runs.
 
     Raises:
         UsageError: The kind is unknown.

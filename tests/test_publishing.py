@@ -306,6 +306,22 @@ def test_a_session_that_cannot_be_published_stays_readable_and_is_published_late
 
 
 @pytest.mark.usefixtures("quiet")
+def test_sessions_that_wait_to_be_published_are_listed_in_order_of_ending(tmp_path: Path) -> None:
+    """So "last" is the last, also while the disk has no room for it."""
+    files = TracedFiles()
+    names = [f"session {number}" for number in range(6)]
+    with recorder_on(files, tmp_path / "runs.rpk") as recorder:
+        files.refused[".rpk"] = errno.ENOSPC
+        for name in names:
+            with recorder.session(name):
+                look(name)
+        with replaykit.load(tmp_path / "runs.rpk") as recording:
+            assert names == [summary.name for summary in recording.list_sessions()]
+            assert recording.get_session("last").name == names[-1]
+        files.refused.clear()
+
+
+@pytest.mark.usefixtures("quiet")
 def test_a_session_that_was_never_published_is_by_the_next_process(tmp_path: Path) -> None:
     files = TracedFiles()
     recorder = recorder_on(files, tmp_path / "runs.rpk")

@@ -11,6 +11,7 @@ import attrs
 
 from replaykit.adapters.finding import map_of
 from replaykit.errors import UsageError
+from replaykit.intercept.absent import class_of
 from replaykit.operations import Adapter, MethodMap, Operation, operation_from
 
 __all__ = ["Operations", "derived_map_for", "map_for"]
@@ -69,7 +70,7 @@ def derived_map_for(value: Any, operations: Operations | None = None) -> MethodM
 
 
 def _known_of(target: Any, operations: Operations | None) -> MethodMap | None:
-    return map_of(type(target), operations if isinstance(operations, Adapter) else None)
+    return map_of(class_of(target), operations if isinstance(operations, Adapter) else None)
 
 
 def _usual(target: Any) -> dict[str, str | Operation]:
@@ -110,7 +111,8 @@ def _demand_methods(target: Any, operations: Mapping[str, str | Operation]) -> N
         if isinstance(target, type) and inspect.isfunction(inspect.getattr_static(target, path, None)):
             raise UsageError(
                 f"{source} is a class and {path!r} is a method of its instances: wrap an instance, "
-                f'or put @replaykit.records("{row if isinstance(row, str) else row.kind}") above the method'
+                f'or put @replaykit.records("{row if isinstance(row, str) else row.kind}") above the method; '
+                "to play without an instance: wrap(None, like=the class)"
             )
 
 

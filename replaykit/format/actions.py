@@ -24,7 +24,7 @@ from replaykit.model import (
     ToolCall,
 )
 
-__all__ = ["action_from_entry", "checkpoint_entry", "checkpoint_from_entry"]
+__all__ = ["action_from_entry", "checkpoint_entry", "checkpoint_from_entry", "failure_of"]
 
 
 def action_from_entry(entry: Entry) -> ReplayAction:
@@ -57,7 +57,7 @@ def _action(entry: Entry) -> ReplayAction:
         duration_ns=entry["d"],
         arguments=arguments if isinstance(arguments, dict) else {},
         output=thaw(entry.get("out")),
-        error=_failure(entry.get("err")),
+        error=failure_of(entry.get("err")),
         parent=entry.get("p"),
         generation=entry.get("g"),
         flags=frozenset(entry.get("fl", ())),
@@ -79,7 +79,8 @@ def _action_type(entry: Entry) -> ActionType:
     return cls(**fields)
 
 
-def _failure(value: Any) -> Failure | None:
+def failure_of(value: Any) -> Failure | None:
+    """Return the failure that a stored error is, None for None."""
     if value is None:
         return None
     failure = thaw(value)

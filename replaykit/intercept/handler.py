@@ -8,7 +8,7 @@ replayer lets it run and compares.  Two synchronous calls, ``begin`` and then
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -39,7 +39,8 @@ class Answer:
 
     value: Any = None
     error: BaseException | None = None
-    items: list[Any] | None = None
+    items: Iterable[Any] | None = None
+    """The items of a stream, as an iterator that takes what its consumer sends: a generator."""
     is_async: bool = False
     """Whether a plain function had handed out something to await or to iterate asynchronously."""
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import wrapt
 
+from replaykit.intercept.absent import Absent, absent_method
 from replaykit.intercept.binding import binder_of
 from replaykit.intercept.coverage import Method
 from replaykit.intercept.scope import observer_for
@@ -259,6 +260,8 @@ def _itself(target: Any) -> Any:
 
 
 def _recorded_method(target: Any, name: str, row: Operation, recorder: Any) -> Recorded:
+    if isinstance(target, Absent):
+        return absent_method(target, name, row, recorder)
     method = getattr(target, name)
     returns = getattr(method, "__annotations__", {}).get("return")
     return Recorded(row, binder_of(method, omit=row.omits), recorder, None, (method, returns))

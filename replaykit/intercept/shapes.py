@@ -196,8 +196,9 @@ def _replayed(answer: Answer) -> Generator[Any, Any, Any]:
     return answer.value
 
 
-def _iterable(answer: Answer) -> Any:
-    return answer.value if isinstance(answer.value, list) else ()
+def _iterable(answer: Answer) -> Generator[Any, Any, Any]:
+    # A generator and no list: what the consumer sends has to go somewhere.
+    return (item for item in (answer.value if isinstance(answer.value, list) else ()))
 
 
 def _generated(ticket: Ticket, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:

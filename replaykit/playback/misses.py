@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+import heapq
+from collections.abc import Mapping, Set
 from typing import Any
 from uuid import UUID
 
 import attrs
 
 from replaykit.errors import NoMatchError
-from replaykit.format.values import pack
-from replaykit.model import ReplayAction
+from replaykit.format.asked import Asked
+from replaykit.format.matching import match_key
+from replaykit.format.thaw import thaw
+from replaykit.playback.calls import RecordedCalls
 
-__all__ = ["Miss"]
+__all__ = ["FEW", "Miss"]
+
+FEW = 2_000
+"""How many recorded calls a miss is compared with at most once a play has had many misses."""
+
+_MOST_SHOWN = 3
+_MOST_EXACTLY = 24
 
 
 @attrs.frozen
@@ -21,49 +30,90 @@ class Miss:
     A call that no recording is left for.
 
     Attributes:
-        arguments: Redacted, as they would have been recorded.
+        arguments: As they would have been stored, redacted.
         ignored: Arguments that do not count.
+        latest: The position of the latest answer.
+        most: How many recorded calls are compared: all of them, or those around the latest answer.
+        hints: More that may explain it.
     """
 
     kind: str
     name: str
-    arguments: Mapping[str, Any]
+    arguments: Any
     ignored: Set[str]
+    latest: int = 0
+    most: int = FEW
+    hints: tuple[str, ...] = ()
 
-    def error(self, session_id: UUID, actions: Sequence[ReplayAction], unused: Set[int]) -> NoMatchError:
-        """Return the error that names the nearest of *actions*."""
+    def error(self, session_id: UUID, calls: RecordedCalls) -> NoMatchError:
+        """Return the error that names the nearest of *calls*; in bounded time, however many there are."""
         asked = _shown(self.name, self.arguments)
-        ranked = self._nearest(actions)
+        total, alike = calls.alike(self.kind, self.name, around=self.latest, most=self.most)
+        best = heapq.nsmallest(_MOST_EXACTLY, alike, key=self._roughly)
+        ranked = sorted((_Nearest.of(self, *each) for each in best), key=lambda each: each.rank)[:_MOST_SHOWN]
         lines = [f"no recorded {self.kind} answers {asked} in session {session_id}"]
-        if any(action.sequence not in unused for action in ranked if self._agreement(action) == 1.0):
+        if any(not each.differing and calls.is_used(each.position) for each in ranked):
             lines.append('  this call is recorded, and all its recordings are used up (on_repeat="last" repeats)')
-        lines += [f"  nearest: action {action.sequence} {self._difference(action)}" for action in ranked]
+        lines += [f"  nearest: action {each.asked.sequence} {each}" for each in ranked]
         if not ranked:
             lines.append(f"  the session has no call named {self.name!r} and none of kind {self.kind!r}")
-        nearest = [_shown(action.name, action.arguments) for action in ranked]
+        elif total > self.most:
+            lines.append(f"  compared: {self.most} of {total} such calls, around the one answered last")
+        lines += [f"  {hint}" for hint in self.hints]
+        nearest = [_shown(each.asked.name, each.asked.arguments) for each in ranked]
         return NoMatchError("\n".join(lines), call=asked, nearest=nearest)
 
-    def _nearest(self, actions: Sequence[ReplayAction]) -> list[ReplayAction]:
-        same = [action for action in actions if action.name == self.name]
-        alike = same or [action for action in actions if action.kind == self.kind]
-        return sorted(alike, key=lambda action: (-self._agreement(action), action.sequence))[:3]
+    def _roughly(self, recorded: tuple[int, Asked]) -> tuple[bool, int, int]:
+        """Order recorded calls about as their ranks do, at little cost."""
+        position, asked = recorded
+        theirs, wanted = _named(asked.arguments), _named(self.arguments)
+        differing = sum(1 for name, value in wanted.items() if name not in self.ignored and theirs.get(name) != value)
+        return asked.name != self.name or asked.kind != self.kind, differing, position
 
-    def _differing(self, action: ReplayAction) -> list[str]:
-        names = [name for name in {**action.arguments, **self.arguments} if name not in self.ignored]
-        return [
-            name for name in names if not _same(action.arguments.get(name, _ABSENT), self.arguments.get(name, _ABSENT))
+
+@attrs.frozen
+class _Nearest:
+    """A recorded call beside the one that was asked."""
+
+    position: int
+    asked: Asked
+    wanted: Mapping[str, Any]
+    differing: tuple[str, ...]
+    agreement: float
+    is_other: bool
+
+    @classmethod
+    def of(cls, miss: Miss, position: int, asked: Asked) -> _Nearest:
+        recorded, wanted = _named(asked.arguments), _named(miss.arguments)
+        names = [name for name in {**recorded, **wanted} if name not in miss.ignored]
+        differing = tuple(name for name in names if not _same(recorded.get(name, _ABSENT), wanted.get(name, _ABSENT)))
+        agreement = 1 - len(differing) / len(names) if names else 1.0
+        return cls(position, asked, wanted, differing, agreement, asked.name != miss.name or asked.kind != miss.kind)
+
+    @property
+    def rank(self) -> tuple[bool, float, int]:
+        """Orders by how much agrees."""
+        return self.is_other, -self.agreement, self.position
+
+    def __str__(self) -> str:
+        recorded = _named(self.asked.arguments)
+        shown = _shown(self.asked.name, self.asked.arguments)
+        old, new = self._renamed(recorded)
+        told = [f"{old} is called {new} now"] if new else []
+        told += [
+            f"{name} was {_brief(recorded.get(name, _ABSENT))}, asked {_brief(self.wanted.get(name, _ABSENT))}"
+            for name in self.differing
+            if not new or name not in (old, new)
         ]
+        return f"{shown}: {'; '.join(told[:_MOST_SHOWN])}" if told else shown
 
-    def _agreement(self, action: ReplayAction) -> float:
-        names = {*action.arguments, *self.arguments} - self.ignored
-        return 1.0 if not names else 1 - len(self._differing(action)) / len(names)
-
-    def _difference(self, action: ReplayAction) -> str:
-        shown = _shown(action.name, action.arguments)
-        for name in self._differing(action)[:1]:
-            recorded, asked = action.arguments.get(name, _ABSENT), self.arguments.get(name, _ABSENT)
-            return f"{shown}: {name} was {_brief(recorded)}, asked {_brief(asked)}"
-        return shown
+    def _renamed(self, recorded: Mapping[str, Any]) -> tuple[str, str]:
+        """Return the old and the new name of an argument that has another name now, two empty texts without one."""
+        for old in self.differing:
+            for new in self.differing:
+                if old not in self.wanted and new not in recorded and _same(recorded[old], self.wanted[new]):
+                    return old, new
+        return "", ""
 
 
 class _Absent:
@@ -73,17 +123,30 @@ class _Absent:
 _ABSENT = _Absent()
 
 
+def _named(arguments: Any) -> Mapping[str, Any]:
+    """Return stored arguments by name, also where one of them has a name that makes them pairs."""
+    if not isinstance(arguments, dict):
+        return {}
+    if "~t" not in arguments:
+        return arguments
+    pairs = arguments.get("~v")
+    return {str(pair[0]): pair[1] for pair in pairs} if isinstance(pairs, list) else {}
+
+
 def _same(recorded: Any, asked: Any) -> bool:
-    return recorded is asked or pack(recorded) == pack(asked)
+    if recorded is _ABSENT or asked is _ABSENT:
+        return recorded is asked
+    return match_key("", "", recorded) == match_key("", "", asked)
 
 
 def _brief(value: Any) -> str:
     if value is _ABSENT:
         return "not given"
+    value = thaw(value)
     is_plain = value is None or isinstance(value, (str, int, float))
     shown = repr(value) if is_plain else f"<{type(value).__name__}>"
     return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
-def _shown(name: str, arguments: Mapping[str, Any]) -> str:
-    return f"{name}({', '.join(f'{key}={_brief(value)}' for key, value in arguments.items())})"
+def _shown(name: str, arguments: Any) -> str:
+    return f"{name}({', '.join(f'{key}={_brief(value)}' for key, value in _named(arguments).items())})"

@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import attrs
-import cbor2
 
-from replaykit.errors import NoMatchError, PlaybackError, UsageError
-from replaykit.format.thaw import thaw
-from replaykit.format.values import pack, plain, unpack
+from replaykit.errors import DamagedError, PlaybackError, UsageError
+from replaykit.format.actions import failure_of
+from replaykit.format.asked import Asked
+from replaykit.format.matching import match_key, stored_form, without
 from replaykit.importers.memvid.store import MemvidStore, is_memvid
 from replaykit.intercept import scope
+from replaykit.intercept.absent import AbsentCall
 from replaykit.intercept.coverage import Method, Uncovered
-from replaykit.intercept.handler import Answer, Call
+from replaykit.intercept.handler import Answer, Call, Ticket
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.model import ReplayAction, ReplaySession
-from replaykit.operations import thawed
-from replaykit.playback.misses import Miss
-from replaykit.playback.rebuilding import error_of, rebuilt
+from replaykit.operations import Operation, thawed
+from replaykit.playback.calls import RecordedCalls
+from replaykit.playback.misses import FEW, Miss
+from replaykit.playback.rebuilding import declared_errors, error_of, played_back, rebuilt_items
+from replaykit.playback.turns import Names, OnRepeat, Turns
+from replaykit.playback.unnamed import UnsignedCalls
+from replaykit.recording.handle import SessionHandle
+from replaykit.recording.session import ActiveSession, Unrecorded
 from replaykit.redactors import redactor_for
 from replaykit.storage.catalogue import Catalogue, Which
 from replaykit.storage.opening import open_store
 
 __all__ = ["Player", "play"]
 
-OnRepeat = Literal["error", "last", "cycle"]
-Names = frozenset[str]
-Key = tuple[str, str, bytes, Names]
+_MOST_COMPARED = 1_000_000
+"""How many recorded calls the misses of a play are compared with before each is compared with few."""
 
 _MATCHABLE = frozenset({"kind", "name", "arguments"})
 
@@ -63,6 +68,18 @@ class _PlayedTicket:
         """Nothing ran, nothing is kept."""
 
 
+@attrs.frozen
+class _Row:
+    """What a play has to know of a function that is called; found out once."""
+
+    operation: Operation
+    kind: str
+    name: str
+    is_live: bool
+    ignored: Names
+    errors: Mapping[str, type[BaseException]]
+
+
 class Player:
     """
     Plays one session: use it as ``with replaykit.play(...) as player:``.
@@ -72,6 +89,7 @@ class Player:
 
     Attributes:
         play_count: How many calls were answered.
+        missing_count: How many calls no recording answered and `record_missing` let run.
     """
 
     recorder = None
@@ -86,6 +104,8 @@ class Player:
         ignore: Iterable[str] = (),
         on_repeat: OnRepeat = "error",
         live: Iterable[str] = (),
+        exceptions: Iterable[type[BaseException]] = (),
+        record_missing: SessionHandle | ActiveSession | None = None,
     ) -> None:
         if on_repeat not in ("error", "last", "cycle"):
             raise UsageError(f"on_repeat={on_repeat!r}: give error, last or cycle")
@@ -93,133 +113,154 @@ class Player:
             raise PlaybackError(f"session {session.session_id} cannot be played: {'; '.join(session.playable.reasons)}")
         self.session = session
         self.play_count = 0
+        self.missing_count = 0
         self._match_on = _names(match_on)
         if not self._match_on <= _MATCHABLE:
             raise UsageError(f"match_on={sorted(self._match_on)}: give some of {', '.join(sorted(_MATCHABLE))}")
         self._ignore = _names(ignore)
-        self._on_repeat = on_repeat
         self._live = _names(live)
+        self._errors = declared_errors(exceptions)
+        self._missing = _filled(record_missing, session)
         self._redactor = redactor_for(session.redaction)
         self._lock = threading.RLock()
-        self._answers: list[ReplayAction] = []
-        self._waiting: dict[Names, dict[Key, deque[ReplayAction]]] = {}
-        self._taken: set[int] = set()
-        self._answered: dict[Key, list[ReplayAction]] = {}
-        self._cycle: dict[Key, int] = {}
-        self._unused: dict[int, ReplayAction] = {}
-        self._children: dict[int, list[int]] = {}
+        self._rows: dict[int, _Row] = {}
+        self._latest = 0
+        self._compared = 0
         self._scope: Scope | None = None
         self._uncovered = Uncovered()
-        self._index()
+        self._calls = RecordedCalls(session.actions, self._is_live if self._live else None)
+        self._turns = Turns(on_repeat)
+        self._turns.add(self._ignore, self._keyed(self._calls.read(), self._ignore))
+        self._unsigned = UnsignedCalls(self._calls, self._turns, self._key)
 
-    # -- the recording ------------------------------------------------------------
-
-    def _index(self) -> None:
-        run: set[int | None] = {None}
-        for action in self.session.actions:
-            if action.kind == "checkpoint":
-                continue
-            if action.parent in run and self._is_live(action.kind, action.name):
-                # It will run and make its calls again: those are answered.
-                run.add(action.sequence)
-                continue
-            self._unused[action.sequence] = action
-            if action.parent in run:
-                self._answers.append(action)
-            else:
-                self._children.setdefault(cast(int, action.parent), []).append(action.sequence)
+    # -- matching -----------------------------------------------------------------
 
     def _is_live(self, kind: str, name: str) -> bool:
         return name in self._live or kind in self._live
 
-    def _stored(self, arguments: Mapping[str, Any]) -> Any:
-        """Return arguments as they are stored: redacted, as plain values."""
-        return plain(unpack(self._redactor.clean_packed(pack(arguments))), notes=set())
+    def _row(self, operation: Operation) -> _Row:
+        row = self._rows.get(id(operation))
+        if row is None:
+            said = operation.definition()
+            # The operation is kept beside its id, which may be another's once its object is gone.
+            row = self._rows[id(operation)] = _Row(
+                operation=operation,
+                kind=said["kind"],
+                name=said["name"],
+                is_live=self._is_live(operation.kind, operation.name),
+                ignored=self._ignore.union(operation.ignore),
+                errors={**self._errors, **declared_errors(operation.raises)},
+            )
+        return row
 
-    def _key(self, kind: str, name: str, arguments: Mapping[str, Any], ignored: Names) -> Key:
-        kept = {key: value for key, value in arguments.items() if key not in ignored}
-        return (
+    def _key(self, kind: str, name: str, arguments: Any, ignored: Names) -> bytes:
+        return match_key(
             kind if "kind" in self._match_on else "",
             name if "name" in self._match_on else "",
-            cbor2.dumps(self._stored(kept), canonical=True) if "arguments" in self._match_on else b"",
-            ignored,
+            without(arguments, ignored) if "arguments" in self._match_on else None,
         )
 
-    def _waiting_for(self, key: Key) -> deque[ReplayAction]:
-        """Return the recordings that answer *key*, those that were taken under other keys among them."""
-        ignored = key[-1]
-        index = self._waiting.get(ignored)
-        if index is None:
-            # Which arguments do not count is the called function's to say:
-            # it is known when the first call comes.
-            index = self._waiting[ignored] = {}
-            for action in self._answers:
-                found = self._key(action.kind, action.name, action.arguments, ignored)
-                index.setdefault(found, deque()).append(action)
-        return index.setdefault(key, deque())
+    def _keyed(self, calls: Iterable[tuple[int, Asked]], ignored: Names) -> Iterator[tuple[bytes, int]]:
+        key = match_key if self._match_on == _MATCHABLE and not ignored else partial(self._key, ignored=ignored)
+        for position, (_, kind, name, _, arguments) in calls:
+            yield key(kind, name, arguments), position
 
     # -- answering ------------------------------------------------------------------
 
-    def begin(self, call: Call) -> _PlayedTicket | None:
+    def begin(self, call: Call) -> Ticket | None:
         """
         Answer *call*; None for one that `live` lets run.
 
         Raises:
             NoMatchError: No recorded call is left that answers it.
         """
-        row = call.operation
-        if self._is_live(row.kind, row.name):
+        row = self._rows.get(id(call.operation)) or self._row(call.operation)
+        if row.is_live:
             return None
-        key = self._key(row.kind, row.name, call.arguments, self._ignore.union(row.ignore))
+        arguments = stored_form(call.arguments, self._redactor.clean_packed)
+        position = self._taken(row, arguments, call)
+        if position is None:
+            return self._missed(row, arguments, call)
+        return _PlayedTicket(self._answer(position, row, call.returns))
+
+    def _taken(self, row: _Row, arguments: Any, call: Call) -> int | None:
+        """Return the position of the recorded call that answers, None if none does; it is used from now on."""
+        key = self._key(row.kind, row.name, arguments, row.ignored)
         with self._lock:
-            action = self._take(key)
-            if action is None:
-                raise self._no_match(call)
-            self.play_count += 1
-            self._use(action.sequence)
-        return _PlayedTicket(_answer(action, call))
+            if isinstance(call, AbsentCall) and call.positional is not None:
+                unnamed = stored_form(list(call.positional), self._redactor.clean_packed)
+                position = self._unsigned.take(row.kind, row.name, row.ignored, unnamed, arguments)
+            else:
+                if not self._turns.knows(row.ignored):
+                    self._turns.add(row.ignored, self._keyed(self._calls.answering(), row.ignored))
+                position = self._turns.take(row.ignored, key)
+            if position is not None:
+                self.play_count += 1
+                self._latest = position
+                self._calls.use(position)
+        return position
 
-    def _take(self, key: Key) -> ReplayAction | None:
-        waiting = self._waiting_for(key)
-        while waiting:
-            action = waiting.popleft()
-            if action.sequence not in self._taken:
-                self._taken.add(action.sequence)
-                self._answered.setdefault(key, []).append(action)
-                return action
-        answered = self._answered.get(key)
-        if not answered or self._on_repeat == "error":
-            return None
-        if self._on_repeat == "last":
-            return answered[-1]
-        turn = self._cycle.get(key, 0)
-        self._cycle[key] = turn + 1
-        return answered[turn % len(answered)]
+    def _answer(self, position: int, row: _Row, returns: Any) -> Answer:
+        entry = self._calls.tape.entry(position)
+        flags, output, failure = entry.get("fl", []), entry.get("out"), failure_of(entry.get("err"))
+        if not isinstance(flags, list):
+            raise DamagedError("", 0, "an action entry is not as the format says: its flags are no list")
+        error = None if failure is None else error_of(failure, row.errors)
+        if error is None and "unfinished" in flags:
+            error = PlaybackError(f"action {entry['i']} was recorded as unfinished: it has no result")
+        is_async = "async" in flags
+        if "stream" in flags:
+            items = rebuilt_items(output, returns)
+            thaws = row.operation.thaw is not None
+            return Answer(error=error, items=self._thawed_items(row, items) if thaws else items, is_async=is_async)
+        value = played_back(output, returns)
+        return Answer(value=value if error else thawed(row.operation, value), error=error, is_async=is_async)
 
-    def _use(self, sequence: int) -> None:
-        """Count an answered call as used, and with it the calls that it had made."""
-        waiting = [sequence]
-        while waiting:
-            current = waiting.pop()
-            self._unused.pop(current, None)
-            waiting.extend(self._children.get(current, ()))
+    def _thawed_items(self, row: _Row, items: Iterator[Any]) -> Iterator[Any]:
+        for item in items:
+            yield thawed(row.operation, item)
 
-    def _no_match(self, call: Call) -> NoMatchError:
-        row = call.operation
-        miss = Miss(row.kind, row.name, thaw(self._stored(call.arguments)), self._ignore.union(row.ignore))
-        return miss.error(self.session.session_id, self._answers, self._unused.keys())
+    def _missed(self, row: _Row, arguments: Any, call: Call) -> Ticket | None:
+        """Let the call run and be recorded if that is wanted and there is something to run."""
+        missing = self._missing
+        is_over = isinstance(missing, ActiveSession) and not missing.is_open
+        if missing is not None and not is_over and not isinstance(call, AbsentCall):
+            with self._lock:
+                self.missing_count += 1
+            return missing.begin(call)
+        shown = arguments
+        if isinstance(call, AbsentCall) and call.positional:
+            given = stored_form(list(call.positional), self._redactor.clean_packed)
+            shown = {**{f"#{number}": item for number, item in enumerate(given, 1)}, **arguments}
+        most = self._compared_most()
+        miss = Miss(row.kind, row.name, shown, row.ignored, self._latest, most, self._hints())
+        raise miss.error(self.session.session_id, self._calls)
+
+    def _compared_most(self) -> int:
+        """Return how many recorded calls the next miss is compared with: few, once there were many misses."""
+        with self._lock:
+            self._compared += len(self.session.actions)
+            return FEW if self._compared > _MOST_COMPARED else _MOST_COMPARED
+
+    def _hints(self) -> tuple[str, ...]:
+        own = [name for name in self.session.redaction.split("+") if name and "/" not in name and name != "none"]
+        if not own:
+            return ()
+        return (
+            f"arguments were also redacted by {', '.join(own)}, which a play does not have: ignore= leaves them out",
+        )
 
     # -- the block ------------------------------------------------------------------
 
     @property
     def unused(self) -> Sequence[ReplayAction]:
-        """Recorded calls that were not asked for, by sequence."""
-        return [self._unused[sequence] for sequence in sorted(self._unused)]
+        """Recorded calls that were not asked for, by sequence; each is read when it is looked at."""
+        return self._calls.unused
 
     @property
     def all_played(self) -> bool:
         """Whether every recorded call was asked for."""
-        return not self._unused
+        return not self._calls.left
 
     @property
     def uncovered(self) -> Mapping[str, int]:
@@ -258,22 +299,23 @@ class Player:
         """A player takes every call: there is nothing to count."""
 
     def __repr__(self) -> str:
-        return f"<Player {self.session.session_id}, {self.play_count} played, {len(self._unused)} unused>"
+        return f"<Player {self.session.session_id}, {self.play_count} played, {self._calls.left} unused>"
 
 
-def _answer(action: ReplayAction, call: Call) -> Answer:
-    error = None if action.error is None else error_of(action.error)
-    if "unfinished" in action.flags and error is None:
-        error = PlaybackError(f"action {action.sequence} was recorded as unfinished: it has no result")
-    value = rebuilt(action.output, call.returns)
-    is_async = "async" in action.flags
-    if "stream" in action.flags and isinstance(value, list):
-        value = [thawed(call.operation, item) for item in value]
-    elif error is None:
-        value = thawed(call.operation, value)
-    if "stream" in action.flags:
-        return Answer(error=error, items=value if isinstance(value, list) else [], is_async=is_async)
-    return Answer(value=value, error=error, is_async=is_async)
+def _filled(given: Any, played: ReplaySession) -> ActiveSession | Unrecorded | None:
+    """Return the open session that calls are recorded into which no recording answers."""
+    session = given.opened if isinstance(given, SessionHandle) else given
+    if session is None and given is None:
+        return None
+    if isinstance(session, ActiveSession) and session.session_id == played.session_id:
+        raise UsageError("record_missing= is the session that is played: give another one")
+    is_silent = isinstance(session, ActiveSession) and session.is_silent
+    if isinstance(session, Unrecorded) or (isinstance(session, ActiveSession) and session.is_open and not is_silent):
+        return session
+    raise UsageError(
+        "record_missing= takes a session that is open and records: with replaykit.session(store=...) as session, "
+        "replaykit.play(..., record_missing=session): ..."
+    )
 
 
 # -- opening ----------------------------------------------------------------------
@@ -287,6 +329,8 @@ def play(
     ignore: Iterable[str] = (),
     on_repeat: OnRepeat = "error",
     live: Iterable[str] = (),
+    exceptions: Iterable[type[BaseException]] = (),
+    record_missing: SessionHandle | ActiveSession | None = None,
 ) -> Player:
     """
     Return a block in which recorded functions and wrapped objects answer from a recording.
@@ -295,15 +339,28 @@ def play(
     `Recording`), or a session itself.  Calls match by kind, name and redacted
     arguments, first in first out; *ignore* names arguments that do not count;
     *on_repeat* says what a call does once its recordings are used up; *live*
-    names functions (or kinds) that run for real.
+    names functions (or kinds) that run for real.  Recorded exceptions come
+    back as themselves where they are built in, ours, or named in *exceptions*
+    (or in ``raises=`` of the function); else as `RecordedError`.  With
+    *record_missing*, an open session, a call that no recording answers runs
+    and is recorded there; without it such a call is an error.
 
     Raises:
+        UsageError: An option is wrong; the session of *record_missing* is not open.
         SessionNotFoundError: There is no such session.
         PlaybackError: The session cannot be played (its bodies were not kept).
         StorageError: The recording cannot be read.
     """
     found = recording if isinstance(recording, ReplaySession) else _session_of(recording, session)
-    return Player(found, match_on=match_on, ignore=ignore, on_repeat=on_repeat, live=live)
+    return Player(
+        found,
+        match_on=match_on,
+        ignore=ignore,
+        on_repeat=on_repeat,
+        live=live,
+        exceptions=exceptions,
+        record_missing=record_missing,
+    )
 
 
 def _session_of(recording: Any, which: Which) -> ReplaySession:
@@ -311,9 +368,8 @@ def _session_of(recording: Any, which: Which) -> ReplaySession:
         path = os.fspath(recording)
         store = MemvidStore(path) if is_memvid(path) else open_store(path, read_only=True)
         try:
-            found = Catalogue(store).get_session(which)
-            # Read before the store is closed: a play needs all of it anyway.
-            return attrs.evolve(found, actions=tuple(found.actions))
+            # It stays readable when the store is closed.
+            return Catalogue(store).get_session(which)
         finally:
             store.close()
     if hasattr(recording, "get_session"):

@@ -9,39 +9,143 @@ from __future__ import annotations
 
 import builtins
 import enum
+import inspect
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import attrs
 
 from replaykit import errors
+from replaykit.format.thaw import thaw
 from replaykit.model import Failure, Structured
+from replaykit.operations import exception_classes
 
-__all__ = ["constructed", "error_of", "rebuilt"]
+__all__ = ["constructed", "declared_errors", "error_of", "played_back", "rebuilt", "rebuilt_items"]
+
+_TYPED = b"\xa2~t"
+"""How the mark of a typed value is packed."""
 
 
-def error_of(failure: Failure) -> BaseException:
+def declared_errors(classes: Iterable[type[BaseException]] | type[BaseException]) -> dict[str, type[BaseException]]:
+    """
+    Return exception classes by the name under which a recording has them.
+
+    Raises:
+        UsageError: Something else is among them.
+    """
+    return {f"{cls.__module__}.{cls.__qualname__}": cls for cls in exception_classes(classes)}
+
+
+def error_of(failure: Failure, declared: Mapping[str, type[BaseException]] = MappingProxyType({})) -> BaseException:
     """
     Return the exception that a recorded failure stands for.
 
-    Built-in exceptions and ours come back as themselves; any other as
-    `RecordedError`, which carries the failure.
+    Built-in exceptions, ours and those that are *declared* come back as
+    themselves; any other as `RecordedError`, which carries the failure.
     """
-    module, _, name = failure.type.rpartition(".")
-    home: Any = builtins if not module else errors if module == "replaykit.errors" else None
-    cls = getattr(home, name, None) if home is not None else None
-    if not isinstance(cls, type) or not issubclass(cls, BaseException):
-        if name == "CancelledError" and module in ("asyncio.exceptions", "concurrent.futures._base"):
-            import asyncio
-
-            return asyncio.CancelledError(*failure.args)
+    # A hostile recording may have anything for a name.
+    cls = _class_named(failure.type, declared) if isinstance(failure.type, str) else None
+    if cls is None:
         return errors.RecordedError(failure)
-    # Constructors may demand what was not recorded: an exception is its args.
-    error: BaseException = cls.__new__(cls, *failure.args) if home is builtins else cls.__new__(cls)
-    error.args = failure.args or ((failure.message,) if failure.message else ())
+    args = failure.args or ((failure.message,) if failure.message else ())
+    try:
+        if issubclass(cls, BaseExceptionGroup):
+            args = _with_members(args, declared)
+        error = _constructed_error(cls, args, failure.message)
+        return error if error is not None else _bare_error(cls, args)
+    except Exception:
+        # A group without members, arguments that no built-in exception takes:
+        # no recorder has written this.
+        return errors.RecordedError(failure)
+
+
+def _class_named(name: str, declared: Mapping[str, type[BaseException]]) -> type[BaseException] | None:
+    if name in declared:
+        return declared[name]
+    module, _, own_name = name.rpartition(".")
+    home: Any = builtins if not module else errors if module == "replaykit.errors" else None
+    found = getattr(home, own_name, None)
+    if isinstance(found, type) and issubclass(found, BaseException):
+        return found
+    if own_name == "CancelledError" and module in ("asyncio.exceptions", "concurrent.futures._base"):
+        import asyncio
+
+        return asyncio.CancelledError
+    return None
+
+
+def _with_members(args: tuple[Any, ...], declared: Mapping[str, type[BaseException]]) -> tuple[Any, ...]:
+    """Return the arguments of a group of exceptions, its members rebuilt."""
+    message, *others = args
+    members = [error_of(member, declared) for member in (others[0] if others else ()) if isinstance(member, Failure)]
+    return (message, members)
+
+
+def _constructed_error(cls: type[BaseException], args: tuple[Any, ...], message: str) -> BaseException | None:
+    """
+    Return what the class makes of the recorded arguments, None if that is not what was recorded.
+
+    A constructor that takes other arguments is not run at all.
+    """
+    if cls.__module__ == "replaykit.errors":
+        return None
+    try:
+        inspect.signature(cls).bind(*args)
+    except TypeError:
+        return None
+    except ValueError:
+        # Built-in classes have no signature.
+        pass
+    try:
+        error = cls(*args)
+        is_same = type(error) is cls and (issubclass(cls, BaseExceptionGroup) or error.args == args)
+        return error if is_same and (cls.__module__ == "builtins" or str(error) == message) else None
+    except Exception:
+        return None
+
+
+def _bare_error(cls: type[BaseException], args: tuple[Any, ...]) -> BaseException:
+    """Return an exception with the recorded arguments, past its constructor."""
+    made_by: Any = next(base for base in cls.__mro__ if base.__module__ == "builtins")
+    try:
+        error: BaseException = made_by.__new__(cls, *args)
+    except TypeError:
+        error = made_by.__new__(cls)
+    error.args = args
     return error
+
+
+def rebuilt_items(stored: Any, returns: Any) -> Iterator[Any]:
+    """
+    Yield the items of a recorded stream, each made when it is asked for.
+
+    They are rebuilt by the item type of an ``Iterator[...]`` annotation.
+    """
+    if not isinstance(stored, list):
+        return
+    for item in stored:
+        # As a list of one: an annotation of a stream says what its items are.
+        yield played_back([item], returns)[0]
+
+
+def played_back(stored: Any, returns: Any) -> Any:
+    """
+    Return a stored result as Python, rebuilt as `rebuilt` does; a new object each time.
+
+    Raises:
+        DamagedError: It is nothing that is ever stored.
+    """
+    import ormsgpack
+
+    try:
+        packed = ormsgpack.packb(stored)
+    except TypeError as error:
+        raise errors.DamagedError("", 0, f"a result is not as the format says: {error}") from error
+    # Most results hold nothing that has to be thawed.
+    return rebuilt(thaw(stored), returns) if _TYPED in packed else ormsgpack.unpackb(packed)
 
 
 def rebuilt(value: Any, returns: Any) -> Any:

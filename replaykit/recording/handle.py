@@ -112,6 +112,11 @@ class SessionHandle:
         return self._session if isinstance(self._session, ActiveSession) else None
 
     @property
+    def opened(self) -> ActiveSession | Unrecorded | None:
+        """What takes this block's calls; None before the block."""
+        return self._session
+
+    @property
     def id(self) -> UUID | None:
         """The session's id; None before the block and when nothing is recorded."""
         return None if self._active is None else self._active.session_id

@@ -14,6 +14,7 @@ import attrs
 from replaykit.digests import completed
 from replaykit.errors import AmbiguousSessionError, SessionNotFoundError, StorageError, UsageError
 from replaykit.format.actions import action_from_entry, checkpoint_from_entry
+from replaykit.format.asked import Asked, asked_by
 from replaykit.format.bulk import make_many
 from replaykit.format.entries import Card, Entry, Opening
 from replaykit.format.index import Sequences
@@ -83,13 +84,17 @@ class Catalogue:
     def _with_logs(self, cards: Sequence[Card], logs: Sequence[Log]) -> Sequence[Card]:
         """Return *cards* with what *logs* add to them."""
         found = {card.session_id: card for card in cards}
+        told = []
         for log in logs:
             stored, live = self._both(log.session_id, log)
             card = live.card if live is not None else stored.card if stored is not None else None
             if card is not None and card != found.get(log.session_id):
-                # Taken out and put back: what ends later stands later.
-                found.pop(log.session_id, None)
-                found[log.session_id] = card
+                told.append(card)
+        # Taken out and put back: what ends later stands later.  Logs come in
+        # no order of their own, and several may have ended and wait.
+        for card in sorted(told, key=_ending):
+            found.pop(card.session_id, None)
+            found[card.session_id] = card
         return list(found.values())
 
     def list_sessions(
@@ -228,6 +233,10 @@ class Catalogue:
 
     def _checkpoint(self, entry: Entry, session_id: UUID) -> Checkpoint:
         return checkpoint_from_entry(entry, session_id, self._frames_at)
+
+
+def _ending(card: Card) -> tuple[bool, int]:
+    return card.ended_ns is None, card.ended_ns or 0
 
 
 def _by_ending(cards: Sequence[Card]) -> list[Card]:
@@ -409,11 +418,25 @@ class ActionSequence(Sequence[ReplayAction]):
         self._read = lru_cache(maxsize=1024)(self._read_one)
 
     def _read_one(self, sequence: int) -> ReplayAction:
+        return action_from_entry(completed(self._entry(sequence)))
+
+    def _entry(self, sequence: int) -> Entry:
         entry = self._live.get(sequence)
-        if entry is None:
-            assert self._stored is not None  # a sequence comes from one of both
-            entry = self._stored.action(sequence)
-        return action_from_entry(completed(entry))
+        if entry is not None:
+            return entry
+        assert self._stored is not None  # a sequence comes from one of both
+        return self._stored.action(sequence)
+
+    def entry(self, index: int) -> Entry:
+        """Return an action as it is stored, without what follows from the rest: cheaper than the action."""
+        return self._entry(self._sequences[index])
+
+    def asked(self) -> Iterator[Asked]:
+        """Yield what the calls asked, in order: much cheaper than the actions."""
+        if self._stored is None or self._live:
+            yield from (asked_by(self._entry(sequence)) for sequence in self._sequences)
+        else:
+            yield from self._stored.asked()
 
     @overload
     def __getitem__(self, index: int) -> ReplayAction: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 import attrs
 
 from replaykit.errors import DamagedError
+from replaykit.format.asked import Asked, asked_by, asked_in
 from replaykit.format.block import Block
 from replaykit.format.entries import Card, Gap, Opening
 from replaykit.format.entry_blocks import (
@@ -195,6 +197,19 @@ class SegmentSession:
             for sequence in range(first, stop):
                 yield self._entry(piece, block, described.position(sequence), sequence)
 
+    def asked(self) -> Iterator[Asked]:
+        """Yield what the actions asked, in order of sequence and in bounded memory: much cheaper than `actions`."""
+        turns = _Turns()
+        for first, stop, number in self._map.spans():
+            piece, described = self._blocks[number]
+            block = self._read(number)
+            turns.take(number, block)
+            at = described.position(first)
+            # The mark is made once the block is read: no file can know it.
+            found = asked_in(block.raws[at : at + stop - first], first, mark=os.urandom(8))
+            for position, asked in enumerate(found, at):
+                yield asked or self._asked(piece, block, position, first + position - at)
+
     def repeated_in(self, actions: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Return the published actions whose sequences *actions* have too."""
         last = self.sequences[-1] if self.sequences else -1
@@ -229,10 +244,14 @@ class SegmentSession:
                 self._decoded_bytes -= self._decoded.popitem(last=False)[1].size
         return decoded
 
+    def _asked(self, piece: Piece, block: EntryBlock, position: int, sequence: int) -> Asked:
+        entry = _action_in(block, position, sequence)
+        entry.pop("outb", None)
+        blobs = {digest: piece.blob(digest, block) for digest in blob_references(entry).values()}
+        return asked_by(with_blobs(entry, blobs, path=block.path, offset=block.offset))
+
     def _entry(self, piece: Piece, block: EntryBlock, position: int, sequence: int) -> Mapping[str, Any]:
-        entry = block.entry(position)
-        if entry.get("i") != sequence or type(entry.get("k")) is not str:
-            raise DamagedError(block.path, block.offset, "a block holds other actions than the index says")
+        entry = _action_in(block, position, sequence)
         blobs = {digest: piece.blob(digest, block) for digest in blob_references(entry).values()}
         return with_blobs(entry, blobs, path=block.path, offset=block.offset)
 
@@ -290,6 +309,13 @@ def demand_roots(pieces: Iterable[Piece]) -> bytes | None:
             raise DamagedError(piece.source.path, piece.index.opening.offset, "a session's root differs")
         root = trees.root()
     return root
+
+
+def _action_in(block: EntryBlock, position: int, sequence: int) -> dict[str, Any]:
+    entry = block.entry(position)
+    if entry.get("i") != sequence or type(entry.get("k")) is not str:
+        raise DamagedError(block.path, block.offset, "a block holds other actions than the index says")
+    return entry
 
 
 def _checkpoint_id(entry: Mapping[str, Any], block: EntryBlock) -> int:

@@ -19,6 +19,7 @@ import attrs
 
 from replaykit.digests import preview_of, utf8
 from replaykit.format.actions import checkpoint_entry
+from replaykit.format.asked import Asked, asked_by
 from replaykit.format.entries import Card, Entry, Opening, Sealing
 from replaykit.format.names import safe_name
 from replaykit.importers.memvid.decoding import SECOND_NS, EncodedSession
@@ -140,6 +141,10 @@ class ImportedEntries:
         """Yield its action entries in order of sequence."""
         for sequence, action in zip(self.sequences, self._session.actions, strict=True):
             yield self._entry(sequence, action)
+
+    def asked(self) -> Iterator[Asked]:
+        """Yield what its actions asked, in order of sequence."""
+        return map(asked_by, self.actions())
 
     def _entry(self, sequence: int, action: ReplayAction) -> dict[str, Any]:
         flags = set(action.flags)
