@@ -22,7 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from replaykit.format.values import pack
 from replaykit.redactors import make_redactor
-from replaykit.redactors.rules import KEY_SCAN, RULES
+from replaykit.redactors.rules import CURRENT, KEY_SCAN, RULES_OF
 
 SENTENCE = "The quick brown fox jumps over the lazy dog and walks home along the river. "
 KEY = "sk-" + "a1B2" * 8
@@ -41,7 +41,9 @@ def answer(extra: str = "") -> Any:
 
 def naive_test() -> Callable[[bytes], bool]:
     """Return the obvious test: each pattern in turn, with ``re``."""
-    patterns = [re.compile(rule.scan, re.DOTALL | (re.I if rule.caseless else 0)) for rule in RULES]
+    patterns = [
+        re.compile(rule.scan, re.DOTALL | (re.I if rule.caseless else 0)) for rule in RULES_OF[CURRENT["secrets"]]
+    ]
     patterns.append(re.compile(KEY_SCAN.replace(rb"\z", rb"\Z"), re.DOTALL | re.I))
     return lambda data: any(pattern.search(data) for pattern in patterns)
 

@@ -23,7 +23,7 @@ from replaykit.model import ReplayAction, ReplaySession
 from replaykit.operations import thawed
 from replaykit.playback.misses import Miss
 from replaykit.playback.rebuilding import error_of, rebuilt
-from replaykit.redactors import redactor_for
+from replaykit.redactors import Custom, redactor_for
 from replaykit.storage.catalogue import Catalogue, Which
 from replaykit.storage.opening import open_store
 
@@ -86,6 +86,7 @@ class Player:
         ignore: Iterable[str] = (),
         on_repeat: OnRepeat = "error",
         live: Iterable[str] = (),
+        redact: Iterable[Custom] = (),
     ) -> None:
         if on_repeat not in ("error", "last", "cycle"):
             raise UsageError(f"on_repeat={on_repeat!r}: give error, last or cycle")
@@ -99,7 +100,7 @@ class Player:
         self._ignore = _names(ignore)
         self._on_repeat = on_repeat
         self._live = _names(live)
-        self._redactor = redactor_for(session.redaction)
+        self._redactor = redactor_for(session.redaction, redact)
         self._lock = threading.RLock()
         self._answers: list[ReplayAction] = []
         self._waiting: dict[Names, dict[Key, deque[ReplayAction]]] = {}
@@ -287,6 +288,7 @@ def play(
     ignore: Iterable[str] = (),
     on_repeat: OnRepeat = "error",
     live: Iterable[str] = (),
+    redact: Iterable[Custom] = (),
 ) -> Player:
     """
     Return a block in which recorded functions and wrapped objects answer from a recording.
@@ -295,7 +297,8 @@ def play(
     `Recording`), or a session itself.  Calls match by kind, name and redacted
     arguments, first in first out; *ignore* names arguments that do not count;
     *on_repeat* says what a call does once its recordings are used up; *live*
-    names functions (or kinds) that run for real.
+    names functions (or kinds) that run for real; *redact* are the callables
+    that the session was recorded with, which a recording names and does not hold.
 
     Raises:
         SessionNotFoundError: There is no such session.
@@ -303,7 +306,7 @@ def play(
         StorageError: The recording cannot be read.
     """
     found = recording if isinstance(recording, ReplaySession) else _session_of(recording, session)
-    return Player(found, match_on=match_on, ignore=ignore, on_repeat=on_repeat, live=live)
+    return Player(found, match_on=match_on, ignore=ignore, on_repeat=on_repeat, live=live, redact=redact)
 
 
 def _session_of(recording: Any, which: Which) -> ReplaySession:
