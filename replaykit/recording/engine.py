@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import sys
 import threading
 import time
@@ -36,11 +35,14 @@ from replaykit.format.entries import Opening
 from replaykit.intercept import scope
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.logs import get_logger
-from replaykit.model import MEMVID, FrameId, ReplayConfig, ReplaySession
+from replaykit.model import ACCOUNT, MEMVID, FrameId, ReplayConfig, ReplaySession
 from replaykit.policies import any_of
 from replaykit.protocols import Clock, Log, StateSource, Store
 from replaykit.recording.background import Background, background_of
+from replaykit.recording.choosing import is_sampled as is_in_share
+from replaykit.recording.keeping import Keeping, watch_signal
 from replaykit.recording.metadata import clean_metadata, clean_name
+from replaykit.recording.ring import Ring
 from replaykit.recording.session import ActiveSession, Unrecorded
 from replaykit.redactors import make_redactor
 from replaykit.settings import Settings, is_disabled, policy_of
@@ -95,6 +97,8 @@ class RecordingEngine:
         self.forked_calls = 0
         self.lost = 0
         self.skipped = 0
+        self.unsampled = 0
+        self.unkept = 0
         self.bare_checkpoints = 0
         self._frames_at = frames_at
         self._store: Store | None = None
@@ -104,6 +108,7 @@ class RecordingEngine:
         self._open: dict[UUID, ActiveSession] = {}
         self._started: ActiveSession | None = None
         self._hasher: Callable[[bytes], bytes] | None = None
+        self._unwatch_signal: Callable[[], None] | None = None
         scope.on_fork(self._forked)
 
     # -- the store --------------------------------------------------------------
@@ -202,18 +207,24 @@ class RecordingEngine:
         """
         if self._is_closed:
             raise ClosedError("This recorder is closed. Make a new one.")
-        if may_skip and (is_disabled() or self._is_sampled_out()):
+        session_id = uuid.uuid4()
+        share = float(self.settings.recorded_share)
+        is_sampled = is_in_share(session_id, share)
+        if may_skip and (is_disabled() or not (is_sampled or self.settings.keep == "on_failure")):
+            self.unsampled += not is_sampled
             return Unrecorded(self.identity)
         if self.is_read_only:
             raise ReadOnlyError(f"{self.location} is open for reading: open it for writing to record, or give a store=")
         outer = self._enclosing()
         if outer is not None and not outer.is_ambient:
             raise SessionActiveError
+        redactor = self.redactor.with_own_counts()
+        known = clean_metadata({**self.settings.metadata, **(metadata or {})}, redactor)
         opening = Opening(
-            session_id=uuid.uuid4(),
-            name=clean_name(name, self.redactor),
+            session_id=session_id,
+            name=clean_name(name, redactor),
             created_ns=self.clock.time_ns(),
-            metadata=clean_metadata({**self.settings.metadata, **(metadata or {})}, self.redactor),
+            metadata=known if share in (0.0, 1.0) else {**known, ACCOUNT: {"sample_rate": share}},
             redaction=self.redactor.version,
             capture=self.settings.capture,
             parent_session=None if outer is None else outer.session_id,
@@ -221,7 +232,10 @@ class RecordingEngine:
         )
         worked_before = self._store is not None
         try:
-            return self._opened(opening, config, auto_checkpoint, adopts=adopts, is_ambient=is_ambient)
+            holds = self.settings.keep == "on_failure" and not is_sampled
+            return self._opened(
+                opening, config, auto_checkpoint, holds, redactor=redactor, adopts=adopts, is_ambient=is_ambient
+            )
         except StorageError as error:
             # That the store may hold no more is known from the start, and no
             # reason to stop a service.
@@ -235,9 +249,6 @@ class RecordingEngine:
         self.skipped += 1
         log.error("session_skipped", error=str(error))
         self._warn_once("skipped", f"a session could not be opened and its calls run unrecorded: {error}")
-
-    def _is_sampled_out(self) -> bool:
-        return random.random() >= self.settings.sample_rate  # noqa: S311 - a share, not a secret
 
     def _enclosing(self) -> ActiveSession | None:
         link = CURRENT.get()
@@ -253,7 +264,7 @@ class RecordingEngine:
         return generation if isinstance(generation, int) else None
 
     def _opened(
-        self, opening: Opening, config: ReplayConfig | None, auto_checkpoint: Any, **options: Any
+        self, opening: Opening, config: ReplayConfig | None, auto_checkpoint: Any, holds: bool, **options: Any
     ) -> ActiveSession:
         config = config or self.settings.config or ReplayConfig()
         if not isinstance(config, ReplayConfig):
@@ -265,7 +276,9 @@ class RecordingEngine:
         ]
         self.redactor.prepare()
         is_silent = scope.is_playing() or is_disabled()
-        live = MemoryLog(opening.session_id) if is_silent else self._new_log(opening.session_id)
+        live: Log = MemoryLog(opening.session_id)
+        if not is_silent:
+            live = self._new_ring(opening.session_id) if holds else self._new_log(opening.session_id)
         policy = None if not policies else policies[0] if len(policies) == 1 else any_of(*policies)
         try:
             session = ActiveSession(
@@ -278,6 +291,9 @@ class RecordingEngine:
             raise
         if is_silent:
             session.silence()
+        elif isinstance(live, Ring):
+            Keeping(session, live, self._begin_log)
+            self._watch_signal()
         else:
             self.background.watch(session)
         self._open[session.session_id] = session
@@ -294,6 +310,32 @@ class RecordingEngine:
             # What a crash left takes less room once it is published.
             self.background.drain()
             return store.create_log(session_id)
+
+    def _new_ring(self, session_id: UUID) -> Ring:
+        # What is wrong with the store is said now, not once a session fails.
+        assert self.store is not None
+        return Ring(session_id, max_bytes=self.settings.keep_bytes, align=self.settings.align)
+
+    def _begin_log(self, session: ActiveSession) -> Log:
+        """Return the log in the store of a session that was held in RAM; the background watches it from now on."""
+        live = self._new_log(session.session_id)
+        session.live = live
+        self.background.watch(session)
+        return live
+
+    def keep_open_sessions(self, reason: str) -> None:
+        """Write all open sessions that are held in RAM, from now on."""
+        for session in list(self._open.values()):
+            if session.keeping is not None:
+                session.keeping.keep(reason)
+
+    def _watch_signal(self) -> None:
+        if self.settings.keep_signal is None or self._unwatch_signal is not None:
+            return
+        try:
+            self._unwatch_signal = watch_signal(self, self.settings.keep_signal)
+        except (ValueError, OSError) as error:
+            self._warn_once("signal", f"keep_signal={self.settings.keep_signal} cannot be watched here: {error}")
 
     def resume(self, which: Which) -> ActiveSession:
         """
@@ -378,6 +420,10 @@ class RecordingEngine:
             self._started = None
         self.lost += session.lost
         _report_uncovered(session)
+        if session.keeping is not None and session.keeping.give_up():
+            self.unkept += 1
+            session.is_silent = session.is_handed_over = True
+            return
         if self._store is not None:
             background_of(self._store).ended(session)
         session.is_handed_over = True
@@ -444,6 +490,11 @@ class RecordingEngine:
         log.error("checkpoint_made_without_content", error=said)
         self._warn_once("bare_checkpoint", f"a checkpoint was made without the store's content, which failed: {said}")
 
+    def report_failed_predicate(self, error: Exception) -> None:
+        """Log and say once that ``keep_if=`` raised; the call counts as not wanted."""
+        log.error("predicate_failed", error=type(error).__name__)
+        self._warn_once("predicate", f"keep_if= raised {type(error).__name__}; that call kept no session")
+
     def amend(self, session: ActiveSession) -> None:
         """A call came after the end of *session*."""
         if self._store is not None:
@@ -495,8 +546,8 @@ class RecordingEngine:
         """
         Return counts since the recorder was made.
 
-        Open and skipped sessions, lost, unscoped and forked calls,
-        checkpoints of a store that could not be read.
+        Open and skipped sessions, those that were not sampled or not kept, lost,
+        unscoped and forked calls, checkpoints of a store that could not be read.
         """
         return {
             "open_sessions": len([session for session in list(self._open.values()) if session.is_open]),
@@ -504,6 +555,8 @@ class RecordingEngine:
             "unscoped": self.unscoped,
             "forked": self.forked_calls,
             "skipped": self.skipped,
+            "unsampled": self.unsampled,
+            "unkept": self.unkept,
             "bare_checkpoints": self.bare_checkpoints,
             "unpublished": 0 if self._store is None else background_of(self._store).failures,
         }
@@ -524,6 +577,9 @@ class RecordingEngine:
             background.give_up()
         self._store = None
         self._is_closed = True
+        if self._unwatch_signal is not None:
+            self._unwatch_signal()
+            self._unwatch_signal = None
 
 
 def _options_of(settings: Settings) -> StoreOptions:

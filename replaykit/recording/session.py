@@ -22,17 +22,22 @@ from replaykit.format.values import pack
 from replaykit.intercept.coverage import Method, Uncovered
 from replaykit.intercept.handler import Call
 from replaykit.intercept.scope import CURRENT, Scope
-from replaykit.model import UNCOVERED, Opaque
+from replaykit.model import MAX_BODY_BYTES, UNCOVERED, Opaque
 from replaykit.operations import Operation, frozen, live_facts
 from replaykit.pipeline import RawCall, entry_of
 from replaykit.protocols import Log
 from replaykit.recording.carrying import carried
 from replaykit.recording.checkpoints import Checkpoints
+from replaykit.recording.choosing import bounded, choosing
+from replaykit.recording.metadata import clean_metadata, with_account
+from replaykit.recording.ring import Ring
 from replaykit.recording.tickets import ActiveTicket, packed_items
+from replaykit.redactors import Redactor
 from replaykit.storage.live_log import encode_opening, encode_sealing
 
 if TYPE_CHECKING:
     from replaykit.recording.engine import RecordingEngine
+    from replaykit.recording.keeping import Keeping
 
 __all__ = ["ActiveSession", "Unrecorded"]
 
@@ -76,6 +81,8 @@ class ActiveSession:
             log is complete once the session has ended and both are empty.
         lost: Actions that could not be kept as they were.
         late: Calls that began after the end.
+        excluded: Calls that ``include=`` and ``exclude=`` leave out.
+        keeping: Decides whether the session is kept at all; None where it is.
     """
 
     def __init__(
@@ -90,8 +97,10 @@ class ActiveSession:
         first_checkpoint: int = 0,
         policy: Any = None,
         max_actions: int | None = None,
+        redactor: Redactor | None = None,
     ) -> None:
         self.engine = engine
+        self.redactor = redactor or engine.redactor.with_own_counts()
         self.recorder = engine.identity
         self.opening = opening
         self.live = live
@@ -104,6 +113,8 @@ class ActiveSession:
         self.lost = 0
         self.late = 0
         self.loss_reason = ""
+        self.excluded = 0
+        self.keeping: Keeping | None = None
         self.sealing: Sealing | None = None
         self.metadata = dict(opening.metadata)
         self.uncovered = Uncovered()
@@ -120,14 +131,18 @@ class ActiveSession:
         self._policy = policy
         self._started = engine.clock.perf_counter_ns()
         # Bound once: looking these up costs more than the calls themselves.
-        self._clean = engine.redactor.clean_packed
-        self._is_clean = engine.redactor.is_clean
-        self._append = live.append
+        self._clean = self.redactor.clean_packed
+        self._is_clean = self.redactor.is_clean
         self._time_ns = engine.clock.time_ns
         self._counter_ns = engine.clock.perf_counter_ns
-        self._is_full = engine.settings.capture == "full"
-        self._intent = engine.settings.intent
-        self._sync = live.sync if engine.settings.durability == "always" else None
+        settings = engine.settings
+        # How large a body may be to be logged as it is; below 0 none is.
+        self._whole_bytes = -1 if settings.capture != "full" else settings.max_action_bytes or records.MAX_RECORD_BYTES
+        self._intent = settings.intent
+        self._has_bounds = not (policy is None and limit is None and settings.max_session_bytes is None)
+        if settings.include or settings.exclude:
+            self.begin = choosing(self, settings.takes)  # type: ignore[method-assign,assignment]  # takes a call, too
+        self.log_into(live)
         self.write(records.OPEN, encode_opening(opening, align=live.align))
 
     @property
@@ -138,7 +153,25 @@ class ActiveSession:
     @property
     def calls_begun(self) -> int:
         """About how many calls began since the session was opened, or opened again."""
-        return max(0, self._latest + 1 - self._first)
+        return max(0, self._latest + 1 - self._first - self.dropped)
+
+    @property
+    def dropped(self) -> int:
+        """Actions that a session which was kept late had no room for."""
+        return 0 if self.keeping is None else self.keeping.dropped
+
+    def log_into(self, live: Log) -> None:
+        """Append to *live* from now on."""
+        settings = self.engine.settings
+        self.live = live
+        self._sync = live.sync if settings.durability == "always" else None
+        is_bounded = settings.max_session_bytes is not None and not isinstance(live, Ring)
+        self._append = bounded(live.append, settings.max_session_bytes, self._fill) if is_bounded else live.append
+
+    def _fill(self) -> None:
+        """Take no more calls: enough was logged."""
+        self._limit = 0
+        self._checkpoints.is_full = True
 
     # -- calls ------------------------------------------------------------
 
@@ -206,12 +239,15 @@ class ActiveSession:
     def _announce(self, ticket: ActiveTicket) -> None:
         """Log that a call is about to run, so that the one in flight at a crash is known."""
         ticket.arguments = arguments = self._cleaned(ticket.arguments, is_map=True)
+        is_whole = len(arguments) <= self._whole_bytes
+        flags = 0 if is_whole or self._whole_bytes < 0 else records.CUT
         head = HEAD.pack(
-            records.INTENT, 0, ticket.number, ticket.sequence, ticket.parent, ticket.time_ns, 0, -1,
-            len(arguments) if self._is_full else 0, 0,
+            records.INTENT, flags, ticket.number, ticket.sequence, ticket.parent, ticket.time_ns, 0, -1,
+            len(arguments) if is_whole else 0, 0,
         )  # fmt: skip
-        self._append(sealed(head, arguments) if self._is_full else sealed(head))
-        ticket.flags |= INTENDED
+        self._append(sealed(head, arguments) if is_whole else sealed(head))
+        if is_whole:
+            ticket.flags |= INTENDED
 
     def finish(self, ticket: ActiveTicket, result: Any, error: BaseException | None) -> None:
         """Keep a call that is over; nothing happens if the session's end has kept it as unfinished."""
@@ -248,13 +284,13 @@ class ActiveSession:
             raise
         finally:
             self.finishing.discard(ticket)
-        if ticket.parent < 0 and (self._policy is not None or self._limit is not None):
+        if self._has_bounds and ticket.parent < 0:
             self._checkpoints.after(ticket, failed=error is not None)
 
     def _keep(self, ticket: ActiveTicket, duration_ns: int, generation: int, packed: bytes, facts: bytes) -> None:
         """Append the record of a call that is over; secrets are taken out here, in one scan where there are none."""
         flags = ticket.flags
-        arguments = b"" if flags & INTENDED and self._is_full else ticket.arguments
+        arguments = b"" if flags & INTENDED else ticket.arguments
         body = arguments + packed
         if not self._is_clean(body):
             arguments = self._cleaned(arguments, is_map=True)
@@ -262,14 +298,14 @@ class ActiveSession:
             body = arguments + packed
         if facts:
             facts = self._cleaned(facts, is_map=not flags & FAILED)
-        if self._is_full:
+        if len(body) <= self._whole_bytes:
             head = HEAD.pack(
                 records.ACTION, flags, ticket.number, ticket.sequence, ticket.parent, ticket.time_ns, duration_ns,
                 generation, len(arguments), len(packed),
             )  # fmt: skip
             record = sealed(head, body + facts) if facts else sealed(head, body)
         else:
-            record = self._described(ticket, duration_ns, generation, arguments, packed, facts)
+            record = self._described(ticket, duration_ns, generation, arguments or ticket.arguments, packed, facts)
         if len(record) > records.MAX_RECORD_BYTES:
             raise ValueError(f"the call holds {len(record)} bytes; at most {records.MAX_RECORD_BYTES} are kept")
         self._append(record)
@@ -279,7 +315,7 @@ class ActiveSession:
     def _described(
         self, ticket: ActiveTicket, duration_ns: int, generation: int, arguments: bytes, packed: bytes, facts: bytes
     ) -> bytes:
-        """Return a record without bodies: with ``capture="preview"`` or ``"hash"`` none may reach the disk."""
+        """Return a record without bodies, none of which may reach the disk, or with bodies cut."""
         failed = bool(ticket.flags & FAILED)
         call = RawCall(
             sequence=ticket.sequence,
@@ -294,7 +330,8 @@ class ActiveSession:
             facts=b"" if failed else facts,
             flags=frozenset(name for bit, name in records.FLAG_NAMES.items() if ticket.flags & bit),
         )
-        entry = entry_of(call, capture=self.engine.settings.capture, hasher=self.engine.hasher)
+        limit = self.engine.settings.max_action_bytes or MAX_BODY_BYTES
+        entry = entry_of(call, capture=self.engine.settings.capture, hasher=self.engine.hasher, limit=limit)
         return sealed(records.map_body(records.ENTRY, entry))
 
     def _cleaned(self, packed: bytes, *, is_map: bool = False) -> bytes:
@@ -436,9 +473,7 @@ class ActiveSession:
 
     def annotate(self, metadata: Mapping[str, Any]) -> None:
         """Add to the session's metadata, redacted and as plain values."""
-        from replaykit.recording.metadata import clean_metadata
-
-        cleaned = clean_metadata(metadata, self.engine.redactor)
+        cleaned = clean_metadata(metadata, self.redactor)
         self.metadata.update(cleaned)
         self.write(records.NOTE, cleaned)
         self.sync_if_promised()
@@ -463,7 +498,7 @@ class ActiveSession:
             duration_ns=self._counter_ns() - self._started,
             lost=self.lost,
             late=self.late,
-            metadata=dict(self.metadata),
+            metadata=with_account(self.metadata, self),
         )
         try:
             self.live.append_end(sealed(records.map_body(records.END, encode_sealing(self.sealing))))
