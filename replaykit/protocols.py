@@ -296,6 +296,10 @@ class StoredSession(Protocol):
         """Checkpoint entries in order."""
 
     @property
+    def gaps(self) -> Sequence[Any]:
+        """The ``format.entries.Gap`` of each range of damaged bytes that was kept of the live log."""
+
+    @property
     def sequences(self) -> Sequence[int]:
         """The sequences that are published, ascending."""
 
