@@ -168,12 +168,11 @@ class SessionHandle:
         return self._active.record(operation, dict(arguments or {}), output, error, duration_ns)
 
     def _shown(self, name: str) -> str:
+        redactor = self._engine.redactor if self._active is None else self._active.redactor
         try:
-            redactor = self._engine.redactor if self._active is None else self._active.redactor
             return redactor.clean_text(name)
         except RedactionError:
-            # A name that could not be redacted is not kept: the kind stands for it.
-            return ""
+            return redactor.failed()
 
     def keep(self) -> None:
         """Keep this session whatever comes, where ``keep="on_failure"`` would forget it; else nothing happens."""

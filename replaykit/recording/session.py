@@ -341,6 +341,7 @@ class ActiveSession:
         try:
             return self._clean(packed)
         except RedactionError as error:
+            self.redactor.failed()
             self.lose(error)
             return pack({"dropped": _DROPPED} if is_map else _DROPPED)
 

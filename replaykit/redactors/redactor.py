@@ -23,6 +23,7 @@ Note = Callable[[str, Any], None]
 
 _DEFAULT = ("secrets",)
 _DEEP = "deep"
+_ERROR = "error"
 _SCALARS = frozenset({str, bytes, int, float, bool, type(None)})
 _SHORTEST = 7
 """No shape of secret fits into fewer bytes."""
@@ -87,7 +88,7 @@ class Redactor:
         self._names: dict[bytes, tuple[bool, bool]] = {}
         self._clean_keys: set[str] = set()
         names = [_name_of(item) for item in self._custom]
-        self._counts = dict.fromkeys([KEY, _DEEP, *(rule.name for rule in rules), *names], 0)
+        self._counts = dict.fromkeys([KEY, _DEEP, _ERROR, *(rule.name for rule in rules), *names], 0)
         self._note: Note | None = None
         self.version = "+".join([*stated, *names]) or "none"
 
@@ -107,6 +108,10 @@ class Redactor:
     def fired(self) -> Mapping[str, int]:
         """How often each rule replaced something so far; rules that never did are left out."""
         return {name: count for name, count in self._counts.items() if count}
+
+    def failed(self) -> str:
+        """Count a payload that is dropped because a callable failed; return what stands for it."""
+        return self._placed(_ERROR, None)
 
     def prepare(self) -> None:
         """Load the scanner now (tens of milliseconds, once in a process) rather than with the first call."""
