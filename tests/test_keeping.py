@@ -250,6 +250,19 @@ def test_the_call_that_failed_is_there_however_small_the_ring() -> None:
     assert result.dropped == 2
 
 
+def test_calls_recorded_by_hand_need_no_room_for_their_names() -> None:
+    """Thousands of them fit through a small ring; only new names take room that stays."""
+    recorder = replaykit.Recorder(":memory:", keep="on_failure", keep_bytes=2000)
+    with recorder.session() as session:
+        for number in range(5000):
+            session.record("tool", name="step", arguments={"n": number}, affected_frames=[number])
+        session.keep()
+
+    assert session.result is not None
+    assert session.result.lost == 0
+    assert session.result.actions[-1].affected_frames == (4999,)
+
+
 def test_a_ring_too_small_for_anything_says_so() -> None:
     """What does not fit into keep_bytes at all is lost, not kept silently half."""
     with pytest.raises(RecordingError, match="keep_bytes"):
@@ -286,7 +299,9 @@ def test_metadata_and_checkpoints_are_kept_with_it() -> None:
         assert session.result is not None
         assert {key: session.result.metadata[key] for key in ("user", "step")} == {"user": "ada", "step": 2}
         assert len(session.result.checkpoints) == 1
-        assert [action.kind for action in session.result.actions] == ["put", "checkpoint"]
+        put, checkpoint = session.result.actions
+        assert (put.kind, put.arguments["content"], checkpoint.kind) == ("put", "Paris", "checkpoint")
+        assert put.flags == frozenset()
 
 
 def test_threads_keep_one_session_together() -> None:

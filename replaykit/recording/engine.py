@@ -218,13 +218,14 @@ class RecordingEngine:
         outer = self._enclosing()
         if outer is not None and not outer.is_ambient:
             raise SessionActiveError
+        chosen = may_skip or self.settings.keep == "on_failure"
         redactor = self.redactor.with_own_counts()
         known = clean_metadata({**self.settings.metadata, **(metadata or {})}, redactor)
         opening = Opening(
             session_id=session_id,
             name=clean_name(name, redactor),
             created_ns=self.clock.time_ns(),
-            metadata=known if share in (0.0, 1.0) else {**known, ACCOUNT: {"sample_rate": share}},
+            metadata=known if share in (0.0, 1.0) or not chosen else {**known, ACCOUNT: {"sample_rate": share}},
             redaction=self.redactor.version,
             capture=self.settings.capture,
             parent_session=None if outer is None else outer.session_id,

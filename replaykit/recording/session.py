@@ -44,6 +44,7 @@ __all__ = ["ActiveSession", "Unrecorded"]
 _MAX_STREAM_BYTES = 64 * 1024 * 1024
 """Items of a stream beyond this are not kept; the action says ``cut``."""
 
+_MOST_OPERATIONS = 4096
 _CANCELLED_NAMES = frozenset({"CancelledError", "Cancelled"})
 _DROPPED = Opaque(reason="object", type_name="replaykit.RedactionError")
 
@@ -125,6 +126,7 @@ class ActiveSession:
         self._latest = -1
         self._next_number = itertools.count().__next__
         self._numbers: dict[int, tuple[int, bool, bool, Operation]] = {}
+        self._rows: dict[str, int] = {}
         limit = None if max_actions is None else first_sequence + max_actions
         self._checkpoints = Checkpoints(self, policy=policy, limit=limit, first_id=first_checkpoint)
         self._limit = limit
@@ -138,7 +140,6 @@ class ActiveSession:
         settings = engine.settings
         # How large a body may be to be logged as it is; below 0 none is.
         self._whole_bytes = -1 if settings.capture != "full" else settings.max_action_bytes or records.MAX_RECORD_BYTES
-        self._intent = settings.intent
         self._has_bounds = not (policy is None and limit is None and settings.max_session_bytes is None)
         if settings.include or settings.exclude:
             self.begin = choosing(self, settings.takes)  # type: ignore[method-assign,assignment]  # takes a call, too
@@ -163,9 +164,13 @@ class ActiveSession:
     def log_into(self, live: Log) -> None:
         """Append to *live* from now on."""
         settings = self.engine.settings
+        is_held = isinstance(live, Ring)
         self.live = live
+        # What is held in RAM no crash leaves: there is nothing to announce.
+        self._intent = settings.intent and not is_held
+        self._numbers = {}
         self._sync = live.sync if settings.durability == "always" else None
-        is_bounded = settings.max_session_bytes is not None and not isinstance(live, Ring)
+        is_bounded = settings.max_session_bytes is not None and not is_held
         self._append = bounded(live.append, settings.max_session_bytes, self._fill) if is_bounded else live.append
 
     def _fill(self) -> None:
@@ -364,8 +369,15 @@ class ActiveSession:
         ticket.items.append(packed)
 
     def _define(self, operation: Operation) -> tuple[int, bool, bool, Operation]:
-        number = self._next_number()
-        self.write(records.DEFINE, {"n": number, "row": operation.definition()})
+        row = operation.definition()
+        number = self._rows.get(repr(row))
+        if number is None:
+            number = self._next_number()
+            self.write(records.DEFINE, {"n": number, "row": row})
+            self._rows[repr(row)] = number
+        if len(self._numbers) >= _MOST_OPERATIONS:
+            # Each call that is recorded by hand brings an operation of its own.
+            self._numbers = {}
         known = (number, self._intent and operation.is_announced, operation.is_translated, operation)
         # The row is kept beside its number: an id may be reused once its object is gone.
         self._numbers[id(operation)] = known
