@@ -40,7 +40,7 @@ from replaykit.policies import any_of
 from replaykit.protocols import Clock, Log, StateSource, Store
 from replaykit.recording.background import Background, background_of
 from replaykit.recording.choosing import is_sampled as is_in_share
-from replaykit.recording.keeping import Keeping, watch_signal
+from replaykit.recording.keeping import Held
 from replaykit.recording.metadata import clean_metadata, clean_name
 from replaykit.recording.ring import Ring
 from replaykit.recording.session import ActiveSession, Unrecorded
@@ -108,7 +108,7 @@ class RecordingEngine:
         self._open: dict[UUID, ActiveSession] = {}
         self._started: ActiveSession | None = None
         self._hasher: Callable[[bytes], bytes] | None = None
-        self._unwatch_signal: Callable[[], None] | None = None
+        self._held = Held(self)
         scope.on_fork(self._forked)
 
     # -- the store --------------------------------------------------------------
@@ -164,7 +164,7 @@ class RecordingEngine:
             link = link.outer
         if self._started is not None and self._started.is_open:
             return self._started
-        adopting = [session for session in list(self._open.values()) if session.is_open and session.adopts]
+        adopting = [session for session in self.open_sessions() if session.adopts]
         return adopting[0] if len(adopting) == 1 else None
 
     def start(self, name: str | None, config: ReplayConfig | None, **options: Any) -> ActiveSession:
@@ -174,7 +174,7 @@ class RecordingEngine:
         Raises:
             SessionActiveError: This recorder has an open session.
         """
-        if any(session.is_open and not session.is_ambient for session in list(self._open.values())):
+        if any(not session.is_ambient for session in self.open_sessions()):
             raise SessionActiveError
         session = self.open(name, config=config, adopts=True, **options)
         if isinstance(session, ActiveSession):
@@ -279,7 +279,7 @@ class RecordingEngine:
         is_silent = scope.is_playing() or is_disabled()
         live: Log = MemoryLog(opening.session_id)
         if not is_silent:
-            live = self._new_ring(opening.session_id) if holds else self._new_log(opening.session_id)
+            live = self._held.new_ring(opening.session_id) if holds else self.new_log(opening.session_id)
         policy = None if not policies else policies[0] if len(policies) == 1 else any_of(*policies)
         try:
             session = ActiveSession(
@@ -293,15 +293,20 @@ class RecordingEngine:
         if is_silent:
             session.silence()
         elif isinstance(live, Ring):
-            Keeping(session, live, self._begin_log)
-            self._watch_signal()
+            self._held.hold(session, live)
         else:
             self.background.watch(session)
         self._open[session.session_id] = session
         scope.opened(session)
         return session
 
-    def _new_log(self, session_id: UUID) -> Log:
+    def new_log(self, session_id: UUID) -> Log:
+        """
+        Return the live log, in the store, of a session that begins or goes on.
+
+        Raises:
+            StorageError: The store cannot be written.
+        """
         store, is_recovered = self.store, self.background.is_recovered
         try:
             return store.create_log(session_id)
@@ -312,31 +317,9 @@ class RecordingEngine:
             self.background.drain()
             return store.create_log(session_id)
 
-    def _new_ring(self, session_id: UUID) -> Ring:
-        # What is wrong with the store is said now, not once a session fails.
-        assert self.store is not None
-        return Ring(session_id, max_bytes=self.settings.keep_bytes, align=self.settings.align)
-
-    def _begin_log(self, session: ActiveSession) -> Log:
-        """Return the log in the store of a session that was held in RAM; the background watches it from now on."""
-        live = self._new_log(session.session_id)
-        session.live = live
-        self.background.watch(session)
-        return live
-
-    def keep_open_sessions(self, reason: str) -> None:
-        """Write all open sessions that are held in RAM, from now on."""
-        for session in list(self._open.values()):
-            if session.keeping is not None:
-                session.keeping.keep(reason)
-
-    def _watch_signal(self) -> None:
-        if self.settings.keep_signal is None or self._unwatch_signal is not None:
-            return
-        try:
-            self._unwatch_signal = watch_signal(self, self.settings.keep_signal)
-        except (ValueError, OSError) as error:
-            self._warn_once("signal", f"keep_signal={self.settings.keep_signal} cannot be watched here: {error}")
+    def open_sessions(self) -> Sequence[ActiveSession]:
+        """Return the sessions of this recorder that are open now."""
+        return [session for session in list(self._open.values()) if session.is_open]
 
     def resume(self, which: Which) -> ActiveSession:
         """
@@ -373,7 +356,7 @@ class RecordingEngine:
             resumed=True,
         )
         self.redactor.prepare()
-        live = self._new_log(opening.session_id)
+        live = self.new_log(opening.session_id)
         last = stored.actions[-1].sequence + 1 if len(stored.actions) else 0
         policy = self.settings.auto_checkpoint
         session = ActiveSession(
@@ -496,6 +479,10 @@ class RecordingEngine:
         log.error("predicate_failed", error=type(error).__name__)
         self._warn_once("predicate", f"keep_if= raised {type(error).__name__}; that call kept no session")
 
+    def report_deaf(self, problem: str) -> None:
+        """Say once that a signal which was asked for cannot be watched."""
+        self._warn_once("signal", problem)
+
     def amend(self, session: ActiveSession) -> None:
         """A call came after the end of *session*."""
         if self._store is not None:
@@ -551,8 +538,8 @@ class RecordingEngine:
         unscoped and forked calls, checkpoints of a store that could not be read.
         """
         return {
-            "open_sessions": len([session for session in list(self._open.values()) if session.is_open]),
-            "lost": self.lost + sum(session.lost for session in list(self._open.values()) if session.is_open),
+            "open_sessions": len(self.open_sessions()),
+            "lost": self.lost + sum(session.lost for session in self.open_sessions()),
             "unscoped": self.unscoped,
             "forked": self.forked_calls,
             "skipped": self.skipped,
@@ -578,9 +565,7 @@ class RecordingEngine:
             background.give_up()
         self._store = None
         self._is_closed = True
-        if self._unwatch_signal is not None:
-            self._unwatch_signal()
-            self._unwatch_signal = None
+        self._held.close()
 
 
 def _options_of(settings: Settings) -> StoreOptions:

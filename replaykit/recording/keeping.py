@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from replaykit.errors import StorageError
 from replaykit.format import records
@@ -21,7 +22,7 @@ from replaykit.recording.tickets import ActiveTicket
 if TYPE_CHECKING:
     from replaykit.recording.engine import RecordingEngine
 
-__all__ = ["Keeping", "is_failure", "watch_signal"]
+__all__ = ["Held", "Keeping", "is_failure"]
 
 
 def is_failure(error: BaseException | None) -> bool:
@@ -93,18 +94,22 @@ class Keeping:
         """Move the session into the store; False if it is there, has ended, or cannot be (which counts as lost)."""
         session, ring = self._session, self._ring
         try:
-            if not ring.move(lambda: self._begin(session)):
+            if not ring.move(lambda: self._begun(reason)):
                 return False
         except (OSError, StorageError) as error:
             session.lost += ring.unwritten
             session.lose(error)
         if ring.target is None:
             return False
-        self.reason = reason
         session.log_into(ring.target)
         session.finish = ActiveSession.finish.__get__(session)  # type: ignore[method-assign]
         self._note()
         return True
+
+    def _begun(self, reason: str) -> Log:
+        # Now, so that an end which comes in between says it, too.
+        self.reason = reason
+        return self._begin(self._session)
 
     def _note(self) -> None:
         """Log the metadata as they are by now, which the ring does not hold, and why the session was kept."""
@@ -119,9 +124,60 @@ class Keeping:
         return self._ring.give_up()
 
 
-def watch_signal(engine: RecordingEngine, number: int) -> Callable[[], None]:
+class Held:
+    """The sessions of *engine* that are held in RAM, and the signal that keeps them."""
+
+    def __init__(self, engine: RecordingEngine) -> None:
+        self._engine = engine
+        self._unwatch: Callable[[], None] | None = None
+
+    def new_ring(self, session_id: UUID) -> Ring:
+        """
+        Return the log of a session that is held in RAM.
+
+        Raises:
+            StorageError: The store, which may never be written, cannot be: said now rather than once something fails.
+        """
+        settings = self._engine.settings
+        assert self._engine.store is not None
+        return Ring(session_id, max_bytes=settings.keep_bytes, align=settings.align)
+
+    def hold(self, session: ActiveSession, ring: Ring) -> None:
+        """Decide from now on whether *session*, which logs into *ring*, is worth keeping."""
+        Keeping(session, ring, self._begin)
+        self._watch_signal()
+
+    def _begin(self, session: ActiveSession) -> Log:
+        """Return the log in the store of a session that is kept; the background watches it from now on."""
+        live = session.live = self._engine.new_log(session.session_id)
+        self._engine.background.watch(session)
+        return live
+
+    def keep_all(self, reason: str) -> None:
+        """Keep all open sessions."""
+        for session in self._engine.open_sessions():
+            if session.keeping is not None:
+                session.keeping.keep(reason)
+
+    def _watch_signal(self) -> None:
+        number = self._engine.settings.keep_signal
+        if number is None or self._unwatch is not None:
+            return
+        try:
+            self._unwatch = _watching(self, number)
+        except (ValueError, OSError) as error:
+            self._engine.report_deaf(f"keep_signal={number} cannot be watched here: {error}")
+
+    def close(self) -> None:
+        """Give the signal back to who had it before."""
+        unwatch, self._unwatch = self._unwatch, None
+        if unwatch is not None:
+            unwatch()
+
+
+def _watching(held: Held, number: int) -> Callable[[], None]:
     """
-    Keep the engine's open sessions whenever signal *number* comes; return what undoes that.
+    Keep what is held whenever signal *number* comes; return what undoes that.
 
     A handler that was there before runs, too.
 
@@ -130,14 +186,14 @@ def watch_signal(engine: RecordingEngine, number: int) -> Callable[[], None]:
         OSError: The system does not allow a handler for it.
     """
     before = signal.getsignal(number)
-    known = weakref.ref(engine)
+    known = weakref.ref(held)
 
     def keep_all(signum: int, frame: FrameType | None) -> None:
         found = known()
         if found is not None:
             # Not here: the interrupted code may hold a lock of the store.  Not
             # with threading.Thread, whose start takes locks as well.
-            _thread.start_new_thread(found.keep_open_sessions, ("signal",))
+            _thread.start_new_thread(found.keep_all, ("signal",))
         if callable(before):
             before(signum, frame)
 
