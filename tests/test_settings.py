@@ -133,10 +133,10 @@ def test_the_environment_can_only_add_redaction(monkeypatch: pytest.MonkeyPatch)
     """Code that switches it off does not win over ``REPLAYKIT_REDACT``."""
     assert SECRET in recorded(store="a.rpk", redact=()).actions[0].arguments["query"]
 
-    monkeypatch.setenv("REPLAYKIT_REDACT", " secrets , ")
+    monkeypatch.setenv("REPLAYKIT_REDACT", " secrets ,pii, ")
     assert SECRET not in repr(dict(recorded(store="b.rpk", redact=()).actions[0].arguments))
-    assert Settings(redact=()).redact == ("secrets",)
-    assert Settings(redact="secrets").redact == ("secrets",)
+    assert Settings(redact=()).redact == ("secrets", "pii")
+    assert Settings(redact="secrets").redact == ("secrets", "pii")
 
 
 def test_redaction_is_on_by_default_and_stated() -> None:

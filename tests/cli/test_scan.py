@@ -81,3 +81,15 @@ def test_nothing_there_is_an_error_and_makes_no_file(tmp_path: Path) -> None:
     """Exit code 3, as for every reading verb."""
     assert CliRunner().invoke(program, ["scan", str(tmp_path / "none.rpk")]).exit_code == 3
     assert list(tmp_path.iterdir()) == []
+
+
+def test_show_says_what_was_left_out_and_hidden(tmp_path: Path) -> None:
+    """On one line, and only where there is something to say."""
+    path = str(tmp_path / "runs.rpk")
+    with replaykit.Recorder(path, exclude={"put"}, keep="on_failure") as recorder, recorder.session("run") as session:
+        session.record("put", arguments={"content": "x"})
+        session.record("find", arguments={"password": WORD, "query": KEY})
+        session.keep()
+
+    shown = CliRunner().invoke(program, ["show", path]).output
+    assert "1 excluded; kept because: call; redacted: key 1, openai 1" in shown
