@@ -26,7 +26,7 @@ __all__ = [
     "uncovered_in",
 ]
 
-ACCOUNT = "replaykit"
+ACCOUNT = "replaykit.account"
 """The key in a session's metadata under which its recorder says what it left out and hid."""
 
 SessionState = Literal["open", "sealed", "interrupted"]

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["MAX_METADATA_BYTES", "clean_metadata", "clean_name", "with_account"]
 
 MAX_METADATA_BYTES = 64 * 1024
+_OWN = "replaykit."
 
 
 def clean_metadata(metadata: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
@@ -30,8 +31,9 @@ def clean_metadata(metadata: Mapping[str, Any], redactor: Redactor) -> dict[str,
     """
     if not isinstance(metadata, Mapping) or not all(type(key) is str for key in metadata):
         raise UsageError("metadata is a dict with text keys")
-    if ACCOUNT in metadata:
-        raise UsageError(f"metadata: {ACCOUNT!r} is where the recorder says what it left out; take another key")
+    own = [key for key in metadata if key.startswith(_OWN)]
+    if own:
+        raise UsageError(f"metadata: {own[0][:60]!r} begins with {_OWN!r}, as only the recorder's own keys do")
     cleaned = plain(unpack(_redacted(dict(metadata), redactor)), notes=set())
     if not isinstance(cleaned, dict) or "~t" in cleaned:
         raise UsageError("metadata is a dict with text keys")
