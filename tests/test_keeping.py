@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -417,3 +418,18 @@ def test_every_door_takes_the_options(tmp_path: Path, options: dict[str, Any]) -
         replaykit.configure()
     result = session.result
     assert result is None or list(result.actions) == []
+
+
+def test_a_store_that_is_gone_when_a_session_fails_harms_nobody(tmp_path: Path) -> None:
+    """The call fails as it does without a recorder; what could not be kept is lost and told."""
+    home = tmp_path / "runs"
+    home.mkdir()
+    recorder = replaykit.Recorder(home / "runs.rpk", keep="on_failure", on_loss="ignore")
+    session = recorder.session()
+    with pytest.raises(KeyError), session:
+        search("a")
+        shutil.rmtree(home)
+        search("bad")
+
+    assert session.result is None
+    assert recorder.stats()["lost"] > 0
