@@ -41,7 +41,7 @@ from replaykit.protocols import Clock, Log, StateSource, Store
 from replaykit.recording.background import Background, background_of
 from replaykit.recording.choosing import is_sampled as is_in_share
 from replaykit.recording.keeping import Held
-from replaykit.recording.metadata import clean_metadata, clean_name
+from replaykit.recording.metadata import clean_name, metadata_of_user
 from replaykit.recording.ring import Ring
 from replaykit.recording.session import ActiveSession, Unrecorded
 from replaykit.redactors import make_redactor
@@ -220,7 +220,7 @@ class RecordingEngine:
             raise SessionActiveError
         chosen = may_skip or self.settings.keep == "on_failure"
         redactor = self.redactor.with_own_counts()
-        known = clean_metadata({**self.settings.metadata, **(metadata or {})}, redactor)
+        known = metadata_of_user({**self.settings.metadata, **(metadata or {})}, redactor)
         opening = Opening(
             session_id=session_id,
             name=clean_name(name, redactor),

@@ -16,7 +16,7 @@ from replaykit.redactors import Redactor
 if TYPE_CHECKING:
     from replaykit.recording.session import ActiveSession
 
-__all__ = ["MAX_METADATA_BYTES", "clean_metadata", "clean_name", "with_account"]
+__all__ = ["MAX_METADATA_BYTES", "clean_metadata", "clean_name", "metadata_of_user", "with_account"]
 
 MAX_METADATA_BYTES = 64 * 1024
 _OWN = "replaykit."
@@ -27,18 +27,29 @@ def clean_metadata(metadata: Mapping[str, Any], redactor: Redactor) -> dict[str,
     Return *metadata* redacted and as plain stored values; ``[redacted:error]`` for one whose redactor failed.
 
     Raises:
-        UsageError: A key is no text or the recorder's own, or it is larger than 64 KiB.
+        UsageError: A key is no text, or it is larger than 64 KiB.
     """
     if not isinstance(metadata, Mapping) or not all(type(key) is str for key in metadata):
         raise UsageError("metadata is a dict with text keys")
-    own = [key for key in metadata if key.startswith(_OWN)]
-    if own:
-        raise UsageError(f"metadata: {own[0][:60]!r} begins with {_OWN!r}, as only the recorder's own keys do")
     cleaned = plain(unpack(_redacted(dict(metadata), redactor)), notes=set())
     if not isinstance(cleaned, dict) or "~t" in cleaned:
         raise UsageError("metadata is a dict with text keys")
     if len(cbor2.dumps(cleaned)) > MAX_METADATA_BYTES:
         raise UsageError(f"metadata takes at most {MAX_METADATA_BYTES} bytes: keep large values in the recorded calls")
+    return cleaned
+
+
+def metadata_of_user(metadata: Mapping[str, Any], redactor: Redactor) -> dict[str, Any]:
+    """
+    Return `clean_metadata` of what a user gives.
+
+    Raises:
+        UsageError: As there, and for a key that only the recorder may use.
+    """
+    cleaned = clean_metadata(metadata, redactor)
+    own = [key for key in cleaned if key.startswith(_OWN)]
+    if own:
+        raise UsageError(f"metadata: {own[0][:60]!r} begins with {_OWN!r}, as only the recorder's own keys do")
     return cleaned
 
 

@@ -29,7 +29,7 @@ from replaykit.protocols import Log
 from replaykit.recording.carrying import carried
 from replaykit.recording.checkpoints import Checkpoints
 from replaykit.recording.choosing import bounded, choosing
-from replaykit.recording.metadata import clean_metadata, with_account
+from replaykit.recording.metadata import metadata_of_user, with_account
 from replaykit.recording.ring import Ring
 from replaykit.recording.tickets import ActiveTicket, packed_items
 from replaykit.redactors import Redactor
@@ -486,7 +486,7 @@ class ActiveSession:
 
     def annotate(self, metadata: Mapping[str, Any]) -> None:
         """Add to the session's metadata, redacted and as plain values."""
-        cleaned = clean_metadata(metadata, self.redactor)
+        cleaned = metadata_of_user(metadata, self.redactor)
         self.metadata.update(cleaned)
         self.write(records.NOTE, cleaned)
         self.sync_if_promised()
