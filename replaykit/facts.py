@@ -15,7 +15,7 @@ import attrs
 
 from replaykit.model import FrameId
 
-__all__ = ["PLACES", "Facts", "bare_content", "facts_of", "view"]
+__all__ = ["ID_NAMES", "PLACES", "Facts", "bare_content", "facts_of", "view"]
 
 PLACES = ("query", "content", "ids", "k", "mode", "count")
 """What a row may say the place of."""
@@ -85,7 +85,9 @@ _QUERY_NAMES = ("query", "question", "q", "text", "prompt", "query_text", "query
 _CONTENT_NAMES = ("content", "text", "document", "data", "documents", "texts", "items", "value")
 _K_NAMES = ("k", "top_k", "limit", "n", "n_results", "num_results", "similarity_top_k")
 _MODE_NAMES = ("mode", "search_type")
-_ID_NAMES = ("frame_id", "frame_ids", "ids", "id", "doc_id", "document_id", "memory_id", "key")
+ID_NAMES = ("frame_id", "frame_ids", "ids", "id", "doc_id", "document_id", "memory_id", "key")
+"""What parameters that take the ids of frames are called."""
+
 _HIT_LISTS = ("hits", "results", "matches", "points", "documents", "sources")
 _ID_LISTS = ("frame_ids", "ids")
 _MAX_ID_CHARS = 512
@@ -356,7 +358,7 @@ def _own_id(fields: Mapping[Any, Any]) -> Iterator[FrameId]:
 
 
 def _argument_ids(arguments: Mapping[str, Any], *, guess_first: bool = True) -> Iterator[FrameId]:
-    named = _first(arguments, _ID_NAMES)
+    named = _first(arguments, ID_NAMES)
     if named is None and guess_first:
         name, value = next(iter(arguments.items()), ("", None))
         named = None if name in _CONTENT_NAMES else value

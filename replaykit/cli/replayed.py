@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from replaykit.cli.plain_text import counted, one_line
-from replaykit.model import Agreement, Divergence, ReplayResult
+from replaykit.model import Agreement, Divergence, DivergenceType, ReplayResult
 
 __all__ = ["show_result", "verdict_text"]
 
@@ -37,7 +37,7 @@ def show_result(out: Console, result: ReplayResult) -> None:
         out.print(Text(_agreement(result.agreement)))
     name = one_line(result.name or str(result.session_id), 60)
     counts = ", ".join(f"{count:,} {what}" for what, count in _counts(result) if count)
-    out.print(Text.assemble(verdict_text(result.verdict), f"  {name}: {counts}"))
+    out.print(Text.assemble(verdict_text(result.verdict), f"  {name}: {counts}" if counts else f"  {name}"))
 
 
 def _agreement(found: Agreement) -> str:
@@ -66,6 +66,13 @@ def _counts(result: ReplayResult) -> list[tuple[str, int]]:
     ]
 
 
+def _what(item: Divergence) -> str:
+    """Return what differs, without the two values that stand beside it."""
+    if item.divergence_type is DivergenceType.ERROR_VS_SUCCESS:
+        return "it fails now" if item.original_preview == "success" else "it does not fail now"
+    return item.details.replace(f" was {item.original_preview}, is {item.replay_preview}", " differs", 1)
+
+
 def _table(divergences: list[Divergence]) -> Any:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -75,7 +82,7 @@ def _table(divergences: list[Divergence]) -> Any:
         table.add_row(
             str(item.at_sequence),
             item.action_type,
-            Text(one_line(item.details, 200), style="yellow"),
+            Text(one_line(_what(item), 200), style="yellow"),
             Text(one_line(item.original_preview, 60), style="green"),
             Text(one_line(item.replay_preview, 60), style="red"),
             one_line(item.cause, 80),

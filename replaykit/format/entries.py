@@ -24,7 +24,7 @@ Entry = Mapping[str, Any]
 
 @attrs.frozen(kw_only=True)
 class Opening:
-    """How a session began."""
+    """How a session began; ``memory_id`` is of the memory of ours that it was recorded on."""
 
     session_id: UUID
     name: str | None
@@ -34,6 +34,7 @@ class Opening:
     capture: str = "full"
     parent_session: UUID | None = None
     start_generation: int | None = None
+    memory_id: UUID | None = None
     resumed: bool = False
 
 

@@ -140,6 +140,7 @@ def map_of_opening(opening: Opening) -> dict[str, Any]:
             "cap": opening.capture,
             "par": _bytes_of(opening.parent_session),
             "gen": opening.start_generation,
+            "mem": _bytes_of(opening.memory_id),
             "resume": opening.resumed,
         }
     )
@@ -154,8 +155,9 @@ def opening_of(fields: Fields) -> Opening:
         metadata=fields.mapping("meta"),
         redaction=fields.text("red"),
         capture=fields.text("cap") or "full",
-        parent_session=_parent(fields),
+        parent_session=_optional_uuid(fields, "par"),
         start_generation=fields.optional_integer("gen"),
+        memory_id=_optional_uuid(fields, "mem"),
         resumed=fields.get("resume") is True,
     )
 
@@ -286,7 +288,7 @@ class CardReader:
             "ended_by": fields.text("by"),
             # The default is one object for all cards: each gets its own.
             "metadata": metadata or {},
-            "parent_session": _parent(fields),
+            "parent_session": _optional_uuid(fields, "par"),
             "parts": fields.integer("parts"),
             "log_through": fields.integer("log"),
             "by_kind": kinds or {},
@@ -314,9 +316,9 @@ def _without_defaults(body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _bytes_of(session_id: UUID | None) -> bytes | None:
-    return None if session_id is None else session_id.bytes
+def _bytes_of(identity: UUID | None) -> bytes | None:
+    return None if identity is None else identity.bytes
 
 
-def _parent(fields: Fields) -> UUID | None:
-    return None if fields.get("par") is None else UUID(bytes=fields.octets("par", 16))
+def _optional_uuid(fields: Fields, key: str) -> UUID | None:
+    return None if fields.get(key) is None else UUID(bytes=fields.octets(key, 16))

@@ -14,11 +14,12 @@ import sys
 import types
 import uuid
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Any
 
 import attrs
 
-from replaykit.model import Failure, Opaque, Structured
+from replaykit.model import Answer, Erasure, Failure, Frame, Hit, Opaque, SearchResult, Structured
 
 __all__ = ["Marker", "NeedsWalking", "describe_error", "exact_text", "stored_form", "type_name", "typed"]
 
@@ -239,6 +240,14 @@ def _opaque_form(value: Opaque) -> list[Any]:
     return typed(value.reason, value.type_name, *identity)
 
 
+def _freezer_of(cls: type[Any]) -> Callable[[Any], Any]:
+    """Return what freezes the instances of an attrs class of ours, with nothing looked up for each of them."""
+    label = f"{cls.__module__}.{cls.__qualname__}"
+    names = tuple(field.name for field in attrs.fields(cls))
+    fields_of = attrgetter(*names)
+    return lambda value: typed("struct", label, dict(zip(names, fields_of(value), strict=True)))
+
+
 def _marker_form(value: Marker) -> Any:
     import ormsgpack
 
@@ -262,6 +271,8 @@ _FREEZERS: dict[type, Callable[[Any], Any]] = {
     Structured: _structured_form,
     Opaque: _opaque_form,
     Failure: lambda value: typed("error", value.type, value.message, list(value.args)),
+    # What a memory gives back is most of what is recorded of it.
+    **{cls: _freezer_of(cls) for cls in (Answer, Erasure, Frame, Hit, SearchResult)},
 }
 
 _SUBCLASS_FREEZERS: tuple[tuple[type, Callable[[Any], Any]], ...] = (

@@ -24,6 +24,7 @@ _OUR_CLASSES: dict[str, type[Any]] = {
 }
 _MAX_DECIMAL_TEXT = 10_000
 _MOST_COLLISIONS = 64
+_SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 def thaw(value: Any) -> Any:
@@ -33,12 +34,13 @@ def thaw(value: Any) -> Any:
     A typed value of a newer version, or with content that its type cannot
     have, comes back as `Opaque`.
     """
+    # Scalars are most of what is stored: spare them the call.
     if isinstance(value, list):
-        return [thaw(item) for item in value]
+        return [item if type(item) in _SCALARS else thaw(item) for item in value]
     if not isinstance(value, dict):
         return value
     if "~t" not in value:
-        return {key: thaw(item) for key, item in value.items()}
+        return {key: item if type(item) in _SCALARS else thaw(item) for key, item in value.items()}
     return _thaw_typed(value["~t"], value.get("~v"))
 
 

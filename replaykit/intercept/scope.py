@@ -22,6 +22,7 @@ __all__ = [
     "CURRENT",
     "Scope",
     "closed",
+    "forget",
     "handler_for",
     "is_playing",
     "leave",
@@ -110,10 +111,34 @@ def is_playing() -> bool:
     return bool(_process.players)
 
 
-def leave(scope: Scope, outer: Scope | None) -> None:
-    """Take *scope* off the chain if it is still on top of this context; else leave the context alone."""
-    if CURRENT.get() is scope:
-        CURRENT.set(outer)
+def leave(scope: Scope) -> None:
+    """
+    Take *scope* off this context's chain, as far as it is there.
+
+    A context that knows nothing of it (a coroutine closed by the garbage
+    collector runs anywhere) stays as it is, and so does a session that was
+    started inside and goes on.
+    """
+    link = CURRENT.get()
+    if link is scope:
+        # What is below it now, not what was there when it came: that may
+        # have been left meanwhile.
+        CURRENT.set(scope.outer)
+        return
+    while link is not None:
+        if link.outer is scope:
+            link.outer = scope.outer
+            return
+        link = link.outer
+
+
+def forget(session: Any) -> None:
+    """Take *session* off this context's chain, wherever it stands there; calls of it that still run stay."""
+    link = CURRENT.get()
+    while link is not None:
+        if link.session is session and link.parent is None:
+            leave(link)
+        link = link.outer
 
 
 def handler_for(recorder: Any) -> Any:

@@ -17,8 +17,8 @@ import attrs
 
 from replaykit.intercept.binding import Binder
 from replaykit.intercept.handler import Answer, Call, Ticket
-from replaykit.intercept.scope import CURRENT, handler_for
-from replaykit.intercept.steps import Inside, left, relaying
+from replaykit.intercept.scope import CURRENT, Scope, handler_for, leave
+from replaykit.intercept.steps import Inside, relaying
 from replaykit.operations import Operation
 
 __all__ = ["RUNNERS", "Recorded", "Shape", "opened_stream", "shape_of"]
@@ -74,19 +74,20 @@ def run(recorded: Recorded, target: Callable[..., Any], args: tuple[Any, ...], k
         return target(*args, **kwargs)
     if ticket.answer is not None:
         return _answered(ticket.answer)
-    outer = CURRENT.get()
-    CURRENT.set(ticket.scope)
+    inner = ticket.scope
     try:
+        # In here, since an interrupt may come between any two calls of ours.
+        CURRENT.set(inner)
         result = target(*args, **kwargs)
+        # What `leave` does, without the call: this is each recorded call's way.
+        if CURRENT.get() is inner:
+            CURRENT.set(inner.outer)
+        else:
+            leave(inner)
     except BaseException as error:
-        left(ticket.scope, outer)
+        leave(inner)
         ticket.fail(error)
         raise
-    # What `left` does, without the call: this is each recorded call's way.
-    if CURRENT.get() is ticket.scope:
-        CURRENT.set(outer)
-    else:
-        left(ticket.scope, outer)
     if type(result) in _STREAMS:
         return _continued(ticket, result)
     ticket.finish(result)
@@ -144,17 +145,23 @@ async def run_coroutine(
 
 
 async def _awaited(ticket: Ticket, coroutine: Coroutine[Any, Any, Any]) -> Any:
-    outer = CURRENT.get()
-    CURRENT.set(ticket.scope)
+    inside = Inside(ticket.scope)
     try:
-        result = await coroutine
+        result = await inside.awaiting(coroutine)
     except BaseException as error:
-        left(ticket.scope, outer)
+        _go_on_outside(ticket.scope, inside)
         ticket.fail(error)
         raise
-    left(ticket.scope, outer)
+    _go_on_outside(ticket.scope, inside)
     ticket.finish(result)
     return result
+
+
+def _go_on_outside(inner: Scope, inside: Inside) -> None:
+    """Leave a session that was started inside a coroutine open for whoever awaited it."""
+    if inside.scope is not inner and CURRENT.get() is inner.outer:
+        CURRENT.set(inside.scope)
+        leave(inner)
 
 
 # -- generators ---------------------------------------------------------------
@@ -258,7 +265,7 @@ async def _async_generated(ticket: Ticket, generator: AsyncGenerator[Any, Any]) 
     given: Any = None
     while True:
         try:
-            item = await inside.step_async(step, given)
+            item = await inside.awaiting(step(given))
         except StopAsyncIteration:
             ticket.end()
             return
@@ -279,7 +286,7 @@ async def _async_generated(ticket: Ticket, generator: AsyncGenerator[Any, Any]) 
 
 async def _async_close(ticket: Ticket, inside: Inside, generator: AsyncGenerator[Any, Any]) -> None:
     try:
-        await inside.step_async(generator.aclose)
+        await inside.awaiting(generator.aclose())
     except BaseException as error:
         ticket.fail(error)
         raise

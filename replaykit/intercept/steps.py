@@ -7,42 +7,18 @@ stood between.
 
 from __future__ import annotations
 
+import types
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from replaykit.intercept.scope import CURRENT, Scope
 
-__all__ = ["Inside", "in_own_scope", "in_own_scope_async", "left", "relaying"]
-
-
-def left(inner: Scope, outer: Scope | None) -> None:
-    """
-    Take *inner* off this context's chain, as far as it is there.
-
-    A context that knows nothing of *inner* (a coroutine closed by the garbage
-    collector runs anywhere) stays as it is, and so does a session that was
-    started inside and goes on.
-    """
-    link = CURRENT.get()
-    if link is inner:
-        CURRENT.set(outer)
-        return
-    while link is not None:
-        if link.outer is inner:
-            link.outer = outer
-            return
-        link = link.outer
-
-
-def _holds(chain: Scope | None, scope: Scope | None) -> bool:
-    while chain is not None and chain is not scope:
-        chain = chain.outer
-    return chain is scope
+__all__ = ["Inside", "in_own_scope", "in_own_scope_async", "relaying"]
 
 
 class Inside:
-    """The scope of a generator, kept for it between its steps, so that its consumer never runs in it."""
+    """The scope of a generator or coroutine, kept for it between its steps, so that nobody else ever runs in it."""
 
     __slots__ = ("scope",)
 
@@ -50,30 +26,37 @@ class Inside:
         self.scope = scope
 
     def step(self, step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        outer = CURRENT.get()
-        CURRENT.set(self.scope)
+        outer, entered = CURRENT.get(), self.scope
+        is_nested = entered is not None and entered.outer is outer
         try:
+            CURRENT.set(entered)
             return step(*args, **kwargs)
         finally:
-            self.scope = CURRENT.get()
-            CURRENT.set(outer)
+            # An interrupt may come between any two calls.
+            try:
+                self.scope = CURRENT.get()
+            finally:
+                # The step may have ended the session around it.
+                CURRENT.set(entered.outer if is_nested and entered is not None else outer)
 
-    async def step_async(self, step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        outer = CURRENT.get()
-        CURRENT.set(self.scope)
-        try:
-            return await step(*args, **kwargs)
-        finally:
-            now = CURRENT.get()
-            # Closed from a foreign context: that one is not ours to change.
-            if _holds(now, self.scope) or _holds(self.scope, now):
-                self.scope = now
-                CURRENT.set(outer)
+    @types.coroutine
+    def awaiting(self, awaitable: Any) -> Generator[Any, Any, Any]:
+        """Await in steps, each in its own scope: whoever runs while it waits, in the same context or not, does not."""
+        # What `asend` gives is not an iterator of every kind; what it awaits is.
+        return (yield from in_own_scope(_iterator(awaitable), self))
 
 
-def in_own_scope(generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    """Iterate *generator* so that a session which it opens is open in its own steps only."""
-    inside = Inside(CURRENT.get())
+def _iterator(awaitable: Any) -> Any:
+    return awaitable if hasattr(awaitable, "send") else awaitable.__await__()
+
+
+def in_own_scope(generator: Any, inside: Inside | None = None) -> Generator[Any, Any, Any]:
+    """
+    Iterate *generator* so that a session which it opens is open in its own steps only.
+
+    They begin in the scope of *inside*, or else of the context of the first one.
+    """
+    inside = Inside(CURRENT.get()) if inside is None else inside
     step: Callable[..., Any] = generator.send
     given: Any = None
     while True:
@@ -81,6 +64,10 @@ def in_own_scope(generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any
             item = inside.step(step, given)
         except StopIteration as stop:
             return stop.value
+        except BaseException:
+            # It would keep this frame, and this frame it.
+            given = None
+            raise
         try:
             given = yield item
             step = generator.send
@@ -125,9 +112,9 @@ def relaying(
     return relay
 
 
-def in_own_scope_async(generator: AsyncGenerator[Any, Any]) -> AsyncGenerator[Any, Any]:
-    """Iterate *generator* so that a session which it opens is open in its own steps only."""
-    inside = Inside(CURRENT.get())
+def in_own_scope_async(generator: AsyncGenerator[Any, Any], inside: Inside | None = None) -> AsyncGenerator[Any, Any]:
+    """As `in_own_scope`, but that without *inside* the steps begin in the scope of this call."""
+    inside = Inside(CURRENT.get()) if inside is None else inside
     return relaying(lambda: _Stepped(inside, generator))()  # type: ignore[arg-type,return-value]  # the three methods that are used
 
 
@@ -139,10 +126,10 @@ class _Stepped:
         self._generator = generator
 
     def asend(self, value: Any) -> Any:
-        return self._inside.step_async(self._generator.asend, value)
+        return self._inside.awaiting(self._generator.asend(value))
 
     def athrow(self, error: BaseException) -> Any:
-        return self._inside.step_async(self._generator.athrow, error)
+        return self._inside.awaiting(self._generator.athrow(error))
 
     def aclose(self) -> Any:
-        return self._inside.step_async(self._generator.aclose)
+        return self._inside.awaiting(self._generator.aclose())

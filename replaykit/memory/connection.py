@@ -65,6 +65,7 @@ class Connection:
         self._read_only = read_only
         self._refusal = ""
         self._closed = False
+        self._is_stand_in = False
         self._handles: dict[int, _Handle] = {}
         with translated(path):
             self._handles[os.getpid()] = _Handle(self._opened(create=create))
@@ -79,7 +80,7 @@ class Connection:
         """
         self = cls.__new__(cls)
         self._path, self._file, self._closed = path, MEMORY, False
-        self._read_only, self._refusal = bool(refusal), refusal
+        self._read_only, self._refusal, self._is_stand_in = bool(refusal), refusal, False
         prepare_counting(opened)
         self._handles = {os.getpid(): _Handle(opened)}
         return self
@@ -98,6 +99,11 @@ class Connection:
     def is_read_only(self) -> bool:
         """Whether it was opened for reading only."""
         return self._read_only
+
+    @property
+    def is_stand_in(self) -> bool:
+        """Whether it is a copy, made to read an older file: what is in it and not in the file is good for this time."""
+        return self._is_stand_in
 
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
@@ -187,7 +193,8 @@ class Connection:
         try:
             opened.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
             if self._read_only:
-                opened = _for_reading(opened, self._path)
+                given, opened = opened, _for_reading(opened, self._path)
+                self._is_stand_in = opened is not given
             else:
                 prepare(opened, self._path)
             prepare_counting(opened)

@@ -15,7 +15,7 @@ from replaykit.memory.schema import DUPLICATES_INDEX, FOREVER
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["make_index", "twin_of"]
+__all__ = ["frame_with", "make_index", "twin_of"]
 
 # Written with the number itself: SQLite uses a partial index only where the
 # query says the very same thing.
@@ -25,6 +25,12 @@ _LIVE = f"until = {FOREVER}"
 def make_index(connection: apsw.Connection) -> None:
     """Make the index if it is not there; part of the caller's transaction."""
     connection.execute(DUPLICATES_INDEX)
+
+
+def frame_with(connection: apsw.Connection, fields_hash: bytes) -> int | None:
+    """Return what `twin_of` returns; without the index it looks at all frames."""
+    sql = f"SELECT min(frame_id) FROM memory_versions WHERE fields_hash = ? AND {_LIVE}"  # noqa: S608 - a number of ours
+    return demands.whole_or_none(connection.execute(sql, (fields_hash,)).get, "the id of a frame")
 
 
 def twin_of(connection: apsw.Connection, fields_hash: bytes) -> int | None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Unpack
+from uuid import UUID
 
 from replaykit.errors import FrameNotFoundError, UsageError
 from replaykit.memory import changes, demands, erasing, state_hash
@@ -21,12 +22,13 @@ from replaykit.memory.asking.models import ModelChoice
 from replaykit.memory.asking.options import AskOptions
 from replaykit.memory.changes import Change, Version, changing, live_version, live_versions
 from replaykit.memory.connection import Connection, translated
+from replaykit.memory.duplicates import frame_with
 from replaykit.memory.embedders import embedder_of
 from replaykit.memory.fields import Fields, checked
 from replaykit.memory.forking import fork, past
 from replaykit.memory.frame_ids import FrameIds
 from replaykit.memory.history import Moment, demand_kept, generation_of, hash_at, last_change, limit_of
-from replaykit.memory.lineage import lineage_of
+from replaykit.memory.lineage import identity_of, lineage_of, shared_with
 from replaykit.memory.pruning import give_back, prune
 from replaykit.memory.ranking import Scored
 from replaykit.memory.reembedding import reembed
@@ -86,6 +88,7 @@ class Engine:
         self._connection = connection or Connection(path, create=create, read_only=read_only)
         self._time_ns = time_ns
         self._seen = threading.local()
+        self._memory_id: UUID | None = None
         self._demand_own_vectors()
         if connection is None and not read_only:
             erasing.finish(self._connection, time_ns=time_ns)
@@ -372,6 +375,16 @@ class Engine:
         embedder = self._retrieval.embedder
         return Engine(self.path, time_ns=self._time_ns, connection=connection, embedder=embedder)
 
+    def frame_like(self, frame: Frame) -> int | None:
+        """Return the lowest id of the live frames that hold the same as *frame*, None if none does."""
+        try:
+            fields = checked(frame.content, title=frame.title, uri=frame.uri, metadata=frame.metadata)
+        except UsageError:
+            # What a recording gives back may be what no frame can hold.
+            return None
+        with self._reading() as connection:
+            return frame_with(connection, fields.fields_hash())
+
     def go_on_from(self, frame_ids: Iterable[int]) -> None:
         """Give the next frame the lowest of *frame_ids* that none has had yet: for replaying under recorded ids."""
         with self._connection.writing() as connection:
@@ -440,6 +453,19 @@ class Engine:
         """Where it comes from and which forks of it are known."""
         with self._reading() as connection:
             return lineage_of(connection, self.path)
+
+    @property
+    def memory_id(self) -> UUID | None:
+        """Which memory it is; None where its file is of a release that gave none, and open for reading only."""
+        if self._memory_id is None and not self._connection.is_stand_in:
+            with self._connection.reading() as connection:
+                self._memory_id = identity_of(connection)
+        return self._memory_id
+
+    def shared_with(self, memory_id: UUID) -> int | None:
+        """Return up to which generation it has all that another memory had; None if it descends not from it."""
+        with self._reading() as connection:
+            return shared_with(connection, memory_id)
 
     # -- closing ------------------------------------------------------------------
 

@@ -11,8 +11,8 @@ import attrs
 from replaykit.errors import UsageError
 from replaykit.memory.connection import Connection, translated
 from replaykit.memory.copying import begin_copy, fill
-from replaykit.memory.history import Moment, generation_of
-from replaykit.memory.schema import load_generation
+from replaykit.memory.history import Moment, generation_of, has_table
+from replaykit.memory.schema import ANCESTORS_TABLE, FOREVER, load_generation
 from replaykit.storage.database import MEMORY, harden
 from replaykit.storage.placing import drafted
 
@@ -44,6 +44,19 @@ def _keep_identity(copy: apsw.Connection) -> None:
     for table in ("memory_identity", "memory_forks"):
         copy.execute(f"DELETE FROM main.{table}")  # noqa: S608 - our own word
         copy.execute(f"INSERT INTO main.{table} SELECT * FROM origin.{table}")  # noqa: S608 - our own word
+    _take_ancestors(copy, FOREVER)
+
+
+def _take_ancestors(copy: apsw.Connection, generation: int) -> None:
+    """Note of whom the origin descends, by way of its parent, as far as the copy has it, up to *generation*."""
+    if not has_table(copy, "memory_ancestors", schema="origin"):
+        return
+    copy.execute(ANCESTORS_TABLE)
+    copy.execute(
+        "INSERT OR IGNORE INTO main.memory_ancestors (memory_id, forked_at) "
+        "SELECT memory_id, min(forked_at, ?) FROM origin.memory_ancestors",
+        (generation,),
+    )
 
 
 @attrs.frozen
@@ -99,6 +112,8 @@ def _filled(origin: Connection, path: str, moment: Moment | None, now_ns: int) -
     with translated(origin.path):
         try:
             _take_identity(copy, birth, origin.file)
+            _take_parent(copy, birth)
+            _take_ancestors(copy, birth.generation)
             fill(copy, generation, with_history=True)
         except BaseException:
             copy.close()
@@ -113,6 +128,18 @@ def _take_identity(copy: apsw.Connection, birth: _Birth, parent_path: str) -> No
         "parent_id = (SELECT memory_id FROM origin.memory_identity), "
         "hash_key = (SELECT hash_key FROM origin.memory_identity)",
         (birth.fork_id, birth.generation, birth.forked_ns, parent_path),
+    )
+
+
+def _take_parent(copy: apsw.Connection, birth: _Birth) -> None:
+    """Note whose fork the origin is: the next one's identity says only what it is a fork of itself."""
+    is_fork = "FROM origin.memory_identity WHERE parent_id IS NOT NULL AND forked_at IS NOT NULL"
+    if not copy.execute(f"SELECT 1 {is_fork}").get:
+        return
+    copy.execute(ANCESTORS_TABLE)
+    copy.execute(
+        f"INSERT INTO main.memory_ancestors (memory_id, forked_at) SELECT parent_id, min(forked_at, ?) {is_fork}",
+        (birth.generation,),
     )
 
 

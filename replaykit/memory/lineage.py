@@ -7,12 +7,14 @@ from uuid import UUID
 
 from replaykit.errors import DamagedError
 from replaykit.memory import demands
+from replaykit.memory.history import has_table
+from replaykit.memory.schema import load_generation
 from replaykit.model import KnownFork, Lineage
 
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["lineage_of"]
+__all__ = ["identity_of", "lineage_of", "shared_with"]
 
 
 def lineage_of(connection: apsw.Connection, path: str) -> Lineage:
@@ -27,6 +29,32 @@ def lineage_of(connection: apsw.Connection, path: str) -> Lineage:
     except DamagedError as error:
         reason = f"what it says of its parent and its forks makes no sense: {error.reason}"
         raise DamagedError(path, 0, reason) from error
+
+
+def identity_of(connection: apsw.Connection) -> UUID:
+    """
+    Return the id of the memory: a copy of its file has the same, a fork its own.
+
+    Raises:
+        DamagedError: There is none.
+    """
+    return _uuid(connection.execute("SELECT memory_id FROM memory_identity").get)
+
+
+def shared_with(connection: apsw.Connection, memory_id: UUID) -> int | None:
+    """
+    Return up to which generation this memory has all that the one with *memory_id* had; None if it is no descendant.
+
+    Raises:
+        DamagedError: What it says of where it comes from makes no sense.
+    """
+    if identity_of(connection) == memory_id:
+        return load_generation(connection)
+    wanted = (memory_id.bytes,)
+    found = connection.execute("SELECT forked_at FROM memory_identity WHERE parent_id = ?", wanted).get
+    if found is None and has_table(connection, "memory_ancestors"):
+        found = connection.execute("SELECT forked_at FROM memory_ancestors WHERE memory_id = ?", wanted).get
+    return demands.whole_or_none(found, "the generation that it was forked at")
 
 
 def _lineage(connection: apsw.Connection) -> Lineage:

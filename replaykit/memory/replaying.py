@@ -17,6 +17,8 @@ from replaykit.model import (
     Checkpoint,
     Divergence,
     DivergenceType,
+    Frame,
+    FrameId,
     ReplayAction,
     ReplayOptions,
     ReplaySession,
@@ -24,7 +26,7 @@ from replaykit.model import (
 from replaykit.playback.judging import content_changed
 from replaykit.playback.outcomes import whole
 from replaykit.playback.replaying import Clean, Declined, NotComparable, Ran, ran
-from replaykit.playback.targets import bound, changed_by, demand_leave
+from replaykit.playback.targets import Signatures, bound, changed_by, demand_leave
 
 if TYPE_CHECKING:
     from replaykit.memory.engine import Engine
@@ -58,6 +60,7 @@ class Live:
         self._engine = engine
         self._options = options
         self._generation = engine.generation
+        self._signatures = Signatures()
 
     @contextmanager
     def opened(self, session: ReplaySession, checkpoint: Checkpoint | None) -> Iterator[None]:
@@ -82,9 +85,13 @@ class Live:
         """The memory has gone on since: there is nothing to compare."""
         return None
 
+    def frame_like(self, frame: Frame) -> FrameId | None:
+        """Return the lowest id of the live frames with the same content, title, uri and metadata; None if none has."""
+        return self._engine.frame_like(frame)
+
     def cause(self, divergence: Divergence, action: ReplayAction) -> str:
         """What changed since the action was recorded."""
-        return cause_of(self._engine, divergence, action.generation or 0)
+        return cause_of(self._engine, divergence, action.generation or 0, what="this action")
 
     def _called(self, engine: Engine, action: ReplayAction, arguments: Mapping[str, Any]) -> Ran:
         if action.kind == "ask":
@@ -92,9 +99,11 @@ class Live:
         method = getattr(engine, action.name, None)
         if not callable(method):
             raise NotComparable(f"the memory has no method {action.name!r}")
-        call = bound(method, changed_by(self._options, action, arguments))
+        call = bound(method, changed_by(self._options, action, arguments), self._signatures.of(action.name, method))
         result = ran(call)
-        return attrs.evolve(result, value=self._relevant(result.value)) if action.name == "find" else result
+        if action.name != "find" or not self._options.adaptive:
+            return result
+        return attrs.evolve(result, value=self._relevant(result.value))
 
     def _asked(self, engine: Engine, action: ReplayAction, arguments: Mapping[str, Any]) -> Ran:
         """Ask again, in one piece, whichever form the recorded ask had."""
@@ -112,8 +121,8 @@ class Live:
         return ran(lambda: engine.asking().answer_from(recorded.hits, **given))
 
     def _relevant(self, found: Any) -> Any:
-        if not self._options.adaptive or found is None:
-            return found
+        if found is None:
+            return None
         kept = tuple(hit for hit in found.hits if hit.score >= self._options.min_relevancy)
         return attrs.evolve(found, hits=kept)
 
@@ -129,9 +138,7 @@ class Now(Live):
     def opened(self, session: ReplaySession, checkpoint: Checkpoint | None) -> Iterator[None]:
         """Make the past ready; it is copied only where the session, or somebody beside it, wrote."""
         self._end = max(_generations(session), default=self._generation)
-        if self._end > self._generation:
-            raise CheckpointNotFoundError(self._end, f"the session ends at generation {self._end}, "
-                f"this memory is at {self._generation}: it is another one, use base='live'")  # fmt: skip
+        _demand_past(self._engine, session, self._end)
         self._past = Hindsight(self._engine.connection, self._end)
         try:
             yield
@@ -159,7 +166,7 @@ class Now(Live):
 
     def cause(self, divergence: Divergence, action: ReplayAction) -> str:
         """What changed after the session."""
-        return cause_of(self._engine, divergence, self._end)
+        return cause_of(self._engine, divergence, self._end, what="the session")
 
     def _engine_at(self, action: ReplayAction) -> Engine:
         if action.generation is None:
@@ -180,6 +187,9 @@ class Then(Live):
     def opened(self, session: ReplaySession, checkpoint: Checkpoint | None) -> Iterator[None]:
         """Make the branch."""
         start: Checkpoint | int = checkpoint if checkpoint is not None else _start_of(session)
+        # All memories began empty, and what a session did since its own beginning it does again.
+        if start != 0:
+            _demand_past(self._engine, session, start if isinstance(start, int) else start.snapshot.generation)
         connection = private_branch(self._engine.connection, start)
         self._branch = self._engine.over(connection)
         try:
@@ -214,6 +224,33 @@ def _start_of(session: ReplaySession) -> int:
     if session.start_generation is None:
         raise CheckpointNotFoundError(None, f"session {session.session_id} does not say at which generation it began")
     return session.start_generation
+
+
+def _demand_past(engine: Engine, session: ReplaySession, generation: int) -> None:
+    """
+    Return if *engine* has the past of *session* up to *generation*, as far as the session says whose past it is.
+
+    Raises:
+        UsageError: It was recorded on another memory, or on one that this was forked from before.
+        CheckpointNotFoundError: There is no such generation.
+    """
+    what, elsewhere = f"session {session.session_id}", "base='live' with ids='content' compares them as they are now"
+    shared = None if session.memory_id is None else engine.shared_with(session.memory_id)
+    if session.memory_id is not None and shared is None:
+        raise UsageError(
+            f"{what} was recorded on another memory, and {engine.path} does not have that one's past: {elsewhere}"
+        )
+    if shared is not None and generation > shared and session.memory_id != engine.memory_id:
+        raise UsageError(
+            f"{what} goes on to generation {generation} of another memory, and {engine.path} was forked from that "
+            f"at generation {shared}: {elsewhere}"
+        )
+    if generation > engine.generation:
+        raise CheckpointNotFoundError(
+            generation,
+            f"{what} goes on to generation {generation}, and {engine.path} is at {engine.generation}: it is another "
+            f"memory, or an older copy; {elsewhere}",
+        )
 
 
 # -- what writes left -------------------------------------------------------------
@@ -266,8 +303,12 @@ def _frame_differences(
 # -- why ----------------------------------------------------------------------------
 
 
-def cause_of(engine: Engine, divergence: Divergence, since: int) -> str:
-    """Return what happened after generation *since* to the first frame of *divergence* that something happened to."""
+def cause_of(engine: Engine, divergence: Divergence, since: int, *, what: str) -> str:
+    """
+    Return what happened to the first frame of *divergence* that something happened to after generation *since*.
+
+    That generation was the last of *what*.
+    """
     for frame_id in divergence.frames:
         found = engine.last_change(frame_id, since)
         if found is not None:
@@ -275,4 +316,4 @@ def cause_of(engine: Engine, divergence: Divergence, since: int) -> str:
     count = engine.generation - since
     if count <= 0:
         return ""
-    return f"other frames changed: {count} write{'s' if count > 1 else ''} came after the session"
+    return f"other frames changed: {count} write{'s' if count > 1 else ''} came after {what}"

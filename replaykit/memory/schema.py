@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import apsw
 
 __all__ = [
+    "ANCESTORS_TABLE",
     "DUPLICATES_INDEX",
     "FOREVER",
     "PRUNED_TABLE",
@@ -140,6 +141,9 @@ VECTOR_TABLES = (
 )
 """The vectors of the versions, and the model that they are of."""
 
+ANCESTORS_TABLE = "CREATE TABLE IF NOT EXISTS memory_ancestors (memory_id BLOB PRIMARY KEY, forked_at INTEGER NOT NULL)"
+"""Of a fork whose parent is a fork: those before the parent, and up to which generation they have all in common."""
+
 PRUNED_TABLE = "CREATE TABLE IF NOT EXISTS memory_pruned (generation INTEGER PRIMARY KEY, made_ns INTEGER NOT NULL)"
 """When each gap that pruning left begins."""
 
@@ -192,7 +196,7 @@ def _own_tables() -> dict[str, str]:
     import apsw
 
     connection = apsw.Connection(":memory:")
-    for statement in (*_TABLES, *_HISTORY_TABLES, *VECTOR_TABLES, PRUNED_TABLE, DUPLICATES_INDEX):
+    for statement in (*_TABLES, *_HISTORY_TABLES, *VECTOR_TABLES, ANCESTORS_TABLE, PRUNED_TABLE, DUPLICATES_INDEX):
         connection.execute(statement)
     return {name: _spelt(sql) for name, sql in connection.execute("SELECT name, sql FROM sqlite_schema")}
 

@@ -172,7 +172,9 @@ class ReplaySession:
 
     ``actions`` is a lazy sequence: an action is read from the store when it
     is looked at.  ``lost`` counts calls that could not be kept, ``late``
-    calls that began after the end.
+    calls that began after the end.  ``memory_id`` says on which memory of
+    ours it was recorded (``mv.lineage.memory_id``); None where on none, or
+    by a release that did not say.
     """
 
     session_id: UUID
@@ -189,6 +191,7 @@ class ReplaySession:
     late: int = 0
     parent_session: UUID | None = None
     start_generation: int | None = None
+    memory_id: UUID | None = None
     capture: str = "full"
     redaction: str = ""
     playable: Playable = Playable("yes")

@@ -16,7 +16,7 @@ import attrs
 from replaykit.model import Answer, Frame, FrameId, Hit, SearchResult, Structured
 from replaykit.playback.outcomes import fingerprint
 
-__all__ = ["FoundHit", "beside_hits", "hits_of"]
+__all__ = ["FoundHit", "beside_hits", "hit_count", "hits_of"]
 
 _LISTS = ("hits", "results", "matches", "points", "documents", "sources")
 _IDS = ("frame_id", "id", "doc_id", "key")
@@ -69,6 +69,14 @@ def beside_hits(value: Any) -> Any:
 
 def _list_name(fields: Mapping[str, Any]) -> str | None:
     return next((name for name in _LISTS if isinstance(fields.get(name), (list, tuple))), None)
+
+
+def hit_count(value: Any) -> int | None:
+    """Return how many hits `hits_of` finds in *value*; None where it holds something else."""
+    if isinstance(value, (SearchResult, Answer)):
+        return len(value.hits)
+    found = hits_of(value)
+    return None if found is None else len(found)
 
 
 def _of_hit(hit: Hit) -> FoundHit:

@@ -9,10 +9,10 @@ import attrs
 
 from replaykit.model import Answer, Divergence, DivergenceType, Failure, FrameId, ReplayAction, Tolerances
 from replaykit.playback.differences import brief, differences, word_diff
-from replaykit.playback.hits import FoundHit, beside_hits, hits_of
+from replaykit.playback.hits import FoundHit, beside_hits, hit_count, hits_of
 from replaykit.playback.outcomes import Outcome, are_alike, outcome_of, without_times
-from replaykit.playback.recognition import are_ids_of_the_same_write, recognised
-from replaykit.playback.retrieval import Order, RetrievalDiff, hit_keys, retrieval_diff
+from replaykit.playback.recognition import are_ids_of_the_same_write, named_frames, recognised
+from replaykit.playback.retrieval import Order, RetrievalDiff, agreement, hit_keys, retrieval_diff
 
 __all__ = ["arguments_changed", "content_changed", "frames_changed", "judge", "ranking"]
 
@@ -29,14 +29,25 @@ def judge(action: ReplayAction, seen: Outcome, tolerances: Tolerances | None = N
     recorded = outcome_of(action)
     say = _Sayer(action)
     if recorded.error is not None or seen.error is not None:
-        return list(_errors(say, recorded.error, seen.error))
+        # A message may say the id, which is another one elsewhere.
+        by_class = rules.ids == "content" and bool(named_frames(action))
+        return list(_errors(say, recorded.error, seen.error, by_class=by_class))
     comparer = rules.compare.get(action.name, rules.compare.get(action.kind, "exact"))
     if callable(comparer):
         is_same = comparer(recorded.value, seen.value)
         return [] if is_same else [say.mismatch(recorded.value, seen.value, "the given comparer says that they differ")]
+    if _are_one(action, recorded, seen):
+        return []
     if rules.ids == "content" and are_ids_of_the_same_write(action, recorded, seen):
         return []
     return list(_values(say, recorded, seen, rules, by_frames=comparer == "frames"))
+
+
+def _are_one(action: ReplayAction, recorded: Outcome, seen: Outcome) -> bool:
+    """Return whether both are one value, by which *action* is judged alone, and which need not be taken apart."""
+    if seen.value is not recorded.value:
+        return False
+    return recorded.frames == seen.frames or (action.kind in ("find", "ask") and hit_count(recorded.value) is not None)
 
 
 def arguments_changed(action: ReplayAction, arguments: Mapping[str, Any]) -> list[Divergence]:
@@ -101,11 +112,11 @@ class _Sayer:
 # -- errors -------------------------------------------------------------------------
 
 
-def _errors(say: _Sayer, recorded: Failure | None, seen: Failure | None) -> Iterator[Divergence]:
+def _errors(say: _Sayer, recorded: Failure | None, seen: Failure | None, *, by_class: bool) -> Iterator[Divergence]:
     if recorded is None or seen is None:
         was, is_now = _error_text(recorded), _error_text(seen)
         yield say(DivergenceType.ERROR_VS_SUCCESS, was, is_now, f"recorded {was}, now {is_now}", where="error")
-    elif (recorded.type, recorded.message) != (seen.type, seen.message):
+    elif recorded.type != seen.type or (recorded.message != seen.message and not by_class):
         where = "error.type" if recorded.type != seen.type else "error.message"
         yield say.mismatch(_error_text(recorded), _error_text(seen), "both failed, each in its own way", where)
 
@@ -146,7 +157,11 @@ def ranking(action: ReplayAction, seen: Outcome, tolerances: Tolerances) -> Retr
     """Return how far the hits of a find agree with those recorded; None for what has no hits on both sides."""
     if action.kind != "find":
         return None
-    rankings = _rankings(outcome_of(action), seen, tolerances)
+    recorded = outcome_of(action)
+    if seen.value is recorded.value:
+        count = hit_count(recorded.value)
+        return None if count is None else agreement(count)
+    rankings = _rankings(recorded, seen, tolerances)
     return None if rankings is None else retrieval_diff(*rankings, order="set")
 
 
@@ -199,15 +214,16 @@ def _hits(say: _Sayer, recorded: list[FoundHit], seen: list[FoundHit], rules: To
 def _lost_and_new(
     say: _Sayer, diff: RetrievalDiff, recorded: list[FoundHit], seen: list[FoundHit]
 ) -> Iterator[Divergence]:
-    counts = f"{diff.recorded_count} hits were recorded, {diff.seen_count} came back, overlap {diff.overlap:.2f}"
+    was_many, are_many = _number(diff.recorded_count, "hit"), diff.seen_count or "none"
+    counts = f"recorded {was_many}, now {are_many}, overlap {diff.overlap:.2f}"
     was, is_now = _listed(recorded), _listed(seen)
     if diff.lost:
         at = next(at for at, hit in enumerate(recorded) if hit.id == diff.lost[0])
-        details = f"lost {_ids(diff.lost)}; {counts}"
+        details = f"lost {_frames(diff.lost)}; {counts}"
         yield say(DivergenceType.HITS_LOST, was, is_now, details, where=f"hits[{at}]", frames=_distinct(diff.lost))
     if diff.new:
         at = next(at for at, hit in enumerate(seen) if hit.id == diff.new[0])
-        details = f"new {_ids(diff.new)}; {counts}"
+        details = f"new {_frames(diff.new)}; {counts}"
         yield say(DivergenceType.HITS_NEW, was, is_now, details, where=f"hits[{at}]", frames=_distinct(diff.new))
 
 
@@ -232,7 +248,7 @@ def _drifted(say: _Sayer, diff: RetrievalDiff) -> Divergence:
         _score(first.recorded),
         _score(first.seen),
         f"the score of frame {first.id} was {_score(first.recorded)}, is {_score(first.seen)}; "
-        f"{len(diff.drifts)} scores differ, by up to {diff.largest_drift:.6g}",
+        f"{_number(len(diff.drifts), 'score')} off, by up to {diff.largest_drift:.6g}",
         where=f"frame {first.id}.score",
         frames=_distinct([drift.id for drift in diff.drifts]),
     )
@@ -263,7 +279,15 @@ def _score(score: float | None) -> str:
 
 
 def _listed(hits: Sequence[FoundHit]) -> str:
-    return _ids([hit.id for hit in hits]) or "no hits"
+    return _frames([hit.id for hit in hits]) if hits else "no hits"
+
+
+def _frames(ids: Sequence[FrameId]) -> str:
+    return f"frame{'' if len(ids) == 1 else 's'} {_ids(ids)}"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _ids(ids: Sequence[FrameId]) -> str:

@@ -13,7 +13,16 @@ from replaykit.format.thaw import thaw
 from replaykit.format.values import pack, plain, unpack
 from replaykit.model import Answer, Failure, FrameId, ReplayAction
 
-__all__ = ["Outcome", "are_alike", "as_recorded", "fingerprint", "outcome_of", "whole", "without_times"]
+__all__ = [
+    "Outcome",
+    "are_alike",
+    "as_recorded",
+    "fingerprint",
+    "has_stored_form",
+    "outcome_of",
+    "whole",
+    "without_times",
+]
 
 _TIME = re.compile(r"(?:took|elapsed|latency)(?:_(?:ns|us|ms|s|secs|seconds))?")
 _MEASURES = frozenset({"stats", "timing", "timings", "metrics"})
@@ -67,9 +76,22 @@ def _is_time(name: Any, pattern: re.Pattern[str]) -> bool:
     return isinstance(name, str) and pattern.fullmatch(name) is not None
 
 
-def as_recorded(value: Any, clean: Callable[[bytes], bytes] = bytes) -> Any:
-    """Return *value* as a recording gives it back; *clean* redacts its packed form."""
-    return thaw(plain(unpack(clean(pack(value))), notes=set()))
+def as_recorded(value: Any, clean: Callable[[bytes], bytes] = bytes, *, expected: Any = None) -> Any:
+    """
+    Return *value* as a recording gives it back; *clean* redacts its packed form.
+
+    Where that packs like *expected*, which a recording gave back, it is
+    *expected* itself.
+    """
+    packed = clean(pack(value))
+    return expected if packed == pack(expected) else thaw(plain(unpack(packed), notes=set()))
+
+
+def has_stored_form(value: Any) -> bool:
+    """Return whether all of *value* could be kept, in a form that this release knows."""
+    notes: set[str] = set()
+    plain(unpack(pack(value)), notes=notes)
+    return "unreplayable" not in notes
 
 
 def are_alike(first: Any, second: Any) -> bool:

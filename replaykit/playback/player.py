@@ -247,7 +247,7 @@ class Player:
     def __exit__(self, *exc_info: object) -> None:
         scope.play_ends(self)
         if self._scope is not None:
-            scope.leave(self._scope, self._scope.outer)
+            scope.leave(self._scope)
 
     async def __aenter__(self) -> Player:
         return self.__enter__()

@@ -22,6 +22,7 @@ from replaykit.model import (
     Checkpoint,
     Divergence,
     DivergenceType,
+    Frame,
     FrameId,
     Opaque,
     ReplayAction,
@@ -32,13 +33,29 @@ from replaykit.model import (
 from replaykit.playback.differences import word_diff
 from replaykit.playback.imported import find_differences, find_query, why_not
 from replaykit.playback.judging import judge, ranking
-from replaykit.playback.outcomes import Outcome, as_recorded
+from replaykit.playback.outcomes import Outcome, as_recorded, has_stored_form, whole
 from replaykit.playback.recognition import IdMap
+from replaykit.playback.redacted import Redacted
 from replaykit.playback.retrieval import RetrievalDiff
+from replaykit.playback.verdicts import confirmed, summed
 from replaykit.recording.session import Unrecorded
 from replaykit.redactors import redactor_for
 
-__all__ = ["Clean", "Declined", "NotComparable", "Ran", "Target", "Watch", "may_run", "ran", "replay_session"]
+__all__ = [
+    "K_NAMES",
+    "Clean",
+    "Declined",
+    "NotComparable",
+    "Ran",
+    "Target",
+    "Watch",
+    "may_run",
+    "ran",
+    "replay_session",
+]
+
+K_NAMES = ("k", "top_k", "limit", "n", "n_results")
+"""What parameters that say how many hits are wanted are called."""
 
 _WRITES = frozenset({"put", "put_many", "update", "delete"})
 _INFRASTRUCTURE = (ConnectionError, TimeoutError, StorageError, ProviderError, EmbedderError)
@@ -121,6 +138,9 @@ class Target(Protocol):
     def state_hash(self, checkpoint: Checkpoint) -> bytes | None:
         """Return the hash of the state that the checkpoint is to be compared with; None where there is none."""
 
+    def frame_like(self, frame: Frame) -> FrameId | None:
+        """Return the frame of the target that holds the same as *frame*; None where none is known to."""
+
     def cause(self, divergence: Divergence, action: ReplayAction) -> str:
         """Return a likely cause; empty where none is known."""
 
@@ -162,8 +182,11 @@ def replay_session(
     Raises:
         CheckpointNotFoundError: The session has no checkpoint ``from_checkpoint``.
     """
+    if options.stop_at is None:
+        # All of them are looked at, by the target too: they are read once.
+        session = attrs.evolve(session, actions=tuple(session.actions))
     results = [_Run(session, target, options, progress, watch).result() for _ in range(options.confirm)]
-    return results[0] if options.confirm == 1 else _confirmed(results)
+    return results[0] if options.confirm == 1 else confirmed(results)
 
 
 class _Run:
@@ -183,6 +206,7 @@ class _Run:
         self._progress = progress
         self._watch = watch
         self._ids = IdMap()
+        self._redacted = Redacted(session.redaction)
         self._clean = redactor_for(session.redaction).clean_packed
         self._checkpoints = {checkpoint.id: checkpoint for checkpoint in session.checkpoints}
         self._start = self._found(options.from_checkpoint)
@@ -193,7 +217,7 @@ class _Run:
         if wanted not in self._checkpoints:
             known = ", ".join(map(str, sorted(self._checkpoints))) or "none"
             raise CheckpointNotFoundError(
-                f"session {self._session.session_id} has no checkpoint {wanted}; it has {known}"
+                wanted, f"session {self._session.session_id} has no checkpoint {wanted}; it has {known}"
             )
         return self._checkpoints[wanted]
 
@@ -208,7 +232,7 @@ class _Run:
                 if self._options.stop_on_mismatch and found[-1].status == "mismatched":
                     break
             notes = tuple(self._target.notes)
-        return _summed(self._session, self._options, found, len(chosen), notes, time.perf_counter_ns() - began)
+        return summed(self._session, self._options, found, len(chosen), notes, time.perf_counter_ns() - began)
 
     def _chosen(self) -> list[ReplayAction]:
         """Return the actions to replay: calls that the target takes, but not those that such a call made itself."""
@@ -281,10 +305,10 @@ class _Run:
             return self._compared_import(action)
         if "unfinished" in action.flags:
             raise NotComparable("it was recorded as unfinished: what came of it is not known")
+        if self._session.capture != "full":
+            raise NotComparable(f"the session kept no arguments and results (capture={self._session.capture!r})")
         if action.flags & {"unreplayable", "cut", "damaged"}:
             raise NotComparable("not all of its arguments and results could be kept")
-        if self._session.capture != "full":
-            raise NotComparable(f"the session kept no bodies (capture={self._session.capture!r})")
         arguments = self._arguments(action)
         checked = self._target.checked(action, arguments, lambda value: as_recorded(value, self._clean))
         if checked is not None:
@@ -292,9 +316,11 @@ class _Run:
         result, seen = self._ran(action, arguments)
         if self._options.ids == "content":
             self._ids.learn(action, seen)
-        divergences = judge(action, seen, self._options)
+        self._redacted.ran(action)
         return _Compared(
-            divergences=divergences, duration_ns=result.duration_ns, ranking=ranking(action, seen, self._options)
+            divergences=self._counted(action, judge(action, seen, self._options)),
+            duration_ns=result.duration_ns,
+            ranking=ranking(action, seen, self._options),
         )
 
     def _compared_import(self, action: ReplayAction) -> _Compared:
@@ -310,7 +336,7 @@ class _Run:
     def _ran(self, action: ReplayAction, arguments: Mapping[str, Any]) -> tuple[Ran, Outcome]:
         """Run the call and return what came of it, also as a recording has it."""
         result = self._target.run(action, arguments)
-        seen = self._as_recorded(result)
+        seen = self._as_recorded(action, result)
         was_so = action.error is not None and seen.error is not None and action.error.type == seen.error.type
         if isinstance(result.error, _INFRASTRUCTURE) and not was_so:
             raise _Unreachable(f"{type(result.error).__name__}: {result.error}")
@@ -326,7 +352,7 @@ class _Run:
             raise Declined("there is no state to compare")
         if seen == checkpoint.state_hash:
             return []
-        return [
+        told = [
             Divergence(
                 at_sequence=action.sequence,
                 action_type=action.action_type.name,
@@ -337,6 +363,18 @@ class _Run:
                 where="state_hash",
             )
         ]
+        return self._counted(action, told)
+
+    def _counted(self, action: ReplayAction, divergences: list[Divergence]) -> list[Divergence]:
+        """Return *divergences* unless they may come of what is not in the recording."""
+        if not divergences:
+            return divergences
+        if not has_stored_form([dict(action.arguments), action.output]):
+            raise NotComparable("part of it was recorded in a form that this release does not know")
+        reason = self._redacted.reason(action)
+        if reason:
+            raise NotComparable(reason)
+        return divergences
 
     def _arguments(self, action: ReplayAction) -> dict[str, Any]:
         foreign = next((name for name, value in action.arguments.items() if isinstance(value, Opaque)), None)
@@ -344,24 +382,43 @@ class _Run:
             raise NotComparable(f"the argument {foreign!r} had no stored form")
         if self._options.ids == "exact":
             return dict(action.arguments)
-        unknown = self._ids.unknown(action.arguments)
+        self._look_for(action)
+        unknown = self._ids.unknown(action)
         if unknown is not None and may_run(action, self._options):
-            raise NotComparable(f"no call before it showed which frame of the target is frame {unknown}")
-        return self._ids.translated(action.arguments)
+            raise NotComparable(
+                f"frame {unknown} is not known on the target: no call before this one showed which of its frames it is"
+            )
+        return self._ids.translated(action)
 
-    def _as_recorded(self, seen: Ran) -> Outcome:
+    def _look_for(self, action: ReplayAction) -> None:
+        """Learn which frame of the target holds what a read by id gave, where no call has shown it."""
+        unknown = self._ids.unknown(action)
+        if unknown is not None and isinstance(action.output, Frame):
+            own = self._target.frame_like(action.output)
+            if own is not None:
+                self._ids.is_same(unknown, own)
+
+    def _as_recorded(self, action: ReplayAction, seen: Ran) -> Outcome:
         if seen.error is not None:
             return Outcome(error=as_recorded(seen.error, self._clean))
-        return Outcome(value=as_recorded(seen.value, self._clean), frames=seen.frames)
+        # Mostly both are the same: to see that by their packed bytes is
+        # cheaper than to take them apart.
+        value = as_recorded(seen.value, self._clean, expected=whole(action.output))
+        is_elsewhere = self._options.ids == "content"
+        return Outcome(value=value, frames=self._ids.as_recorded(seen.frames) if is_elsewhere else seen.frames)
 
     def _cause(self, divergence: Divergence, action: ReplayAction) -> str:
         options = self._options
         if self._session.capture == MEMVID:
             return ""
-        if action.kind in ("find", "ask") and options.top_k is not None and options.top_k != action.k:
-            return f"k changed: {options.top_k} was asked for, {action.k} then"
-        if action.kind == "ask" and divergence.where in ("answer.text", "answer.model") and options.model is not None:
-            return f"model changed: {options.model} was asked"
+        k = next((action.arguments[name] for name in K_NAMES if name in action.arguments), None)
+        if action.kind in ("find", "ask") and k is not None and options.top_k not in (None, k):
+            return f"k changed: {options.top_k} was asked for, {k} then"
+        if action.kind == "find" and options.search_mode not in (None, action.arguments.get("mode")):
+            return f"mode changed: {options.search_mode} was asked for, {action.arguments.get('mode', 'none')} then"
+        is_answer = divergence.where.partition(".")[0] in ("answer", "error")
+        if action.kind == "ask" and is_answer and options.model is not None:
+            return f"model changed: {_named(options)} was asked"
         if options.ids == "content":
             # What the target says of an id is about another frame.
             return ""
@@ -392,73 +449,6 @@ class _Run:
         )
 
 
-# -- the verdict ----------------------------------------------------------------------
-
-
-def _summed(
-    session: ReplaySession,
-    options: ReplayOptions,
-    found: Sequence[ActionResult],
-    total: int,
-    notes: Sequence[str],
-    duration_ns: int,
-) -> ReplayResult:
-    counts = {status: sum(1 for item in found if item.status == status) for status in _STATUSES}
-    return ReplayResult(
-        session_id=session.session_id,
-        name=session.name,
-        total_actions=total,
-        matched_actions=counts["matched"],
-        mismatched_actions=counts["mismatched"],
-        skipped_actions=counts["skipped"],
-        errored_actions=counts["errored"],
-        incomparable_actions=counts["not_comparable"],
-        duration_ns=duration_ns,
-        divergences=tuple(item for result in found for item in result.divergences),
-        action_results=tuple(found),
-        incomplete=tuple(_missing(session)),
-        notes=tuple(notes),
-        options=options,
-    )
-
-
-_STATUSES = ("matched", "mismatched", "skipped", "errored", "not_comparable")
-
-
-def _missing(session: ReplaySession) -> Iterator[str]:
-    """Yield why not all that happened is in the recording."""
-    if session.state != "sealed":
-        yield f"the session is {session.state}"
-    if session.lost:
-        yield f"{session.lost} calls could not be recorded"
-    if session.late:
-        yield f"{session.late} calls began after the session's end"
-    if session.capture == MEMVID:
-        yield "memvid kept no arguments and results: finds were compared by the ids of their hits"
-    elif session.capture != "full":
-        yield f"the session kept no bodies (capture={session.capture!r})"
-
-
-def _confirmed(results: Sequence[ReplayResult]) -> ReplayResult:
-    """Return the first of several results with only those divergences that all of them show."""
-    everywhere = set.intersection(*({_mark(item) for item in result.divergences} for result in results))
-    first = results[0]
-    kept = []
-    for result in first.action_results:
-        told = tuple(item for item in result.divergences if _mark(item) in everywhere)
-        is_gone = result.status == "mismatched" and not told
-        kept.append(attrs.evolve(result, divergences=told, status="matched" if is_gone else result.status))
-    counts = {status: sum(1 for item in kept if item.status == status) for status in _STATUSES}
-    return attrs.evolve(
-        first,
-        matched_actions=counts["matched"],
-        mismatched_actions=counts["mismatched"],
-        divergences=tuple(item for result in kept for item in result.divergences),
-        action_results=tuple(kept),
-        duration_ns=sum(result.duration_ns for result in results),
-        notes=(*first.notes, f"each divergence showed in {len(results)} runs"),
-    )
-
-
-def _mark(item: Divergence) -> tuple[int, str]:
-    return item.at_sequence, item.divergence_type.value
+def _named(options: ReplayOptions) -> str:
+    name = getattr(options.model, "__name__", None) or str(options.model)
+    return name if options.provider is None else f"{options.provider}:{name}"

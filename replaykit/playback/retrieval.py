@@ -7,6 +7,7 @@ the first.
 
 from __future__ import annotations
 
+import functools
 import math
 from bisect import bisect_right, insort
 from collections import Counter
@@ -24,6 +25,7 @@ __all__ = [
     "Order",
     "RetrievalDiff",
     "ScoreDrift",
+    "agreement",
     "hit_keys",
     "kendall_tau",
     "rank_biased_overlap",
@@ -87,6 +89,7 @@ class RetrievalDiff:
 
 
 Key = tuple[FrameId, int]
+"""A hit among others: its id, and how many of that id come before it."""
 
 
 def retrieval_diff(
@@ -117,6 +120,13 @@ def retrieval_diff(
         drifts=tuple(drift for drift in drifts if _distance(drift) > score_tolerance),
         largest_drift=max(map(_distance, drifts), default=0.0),
     )
+
+
+@functools.lru_cache(maxsize=256)
+def agreement(count: int) -> RetrievalDiff:
+    """Return how a ranking of *count* hits differs from itself: in nothing."""
+    hits = [FoundHit(id=number) for number in range(count)]
+    return retrieval_diff(hits, hits)
 
 
 def hit_keys(hits: Sequence[FoundHit]) -> list[Key]:

@@ -15,11 +15,20 @@ import attrs
 from replaykit.errors import UsageError
 from replaykit.facts import facts_of
 from replaykit.format.values import pack, plain, unpack
-from replaykit.model import Checkpoint, Divergence, ReplayAction, ReplayOptions, ReplaySession, Structured
+from replaykit.model import (
+    Checkpoint,
+    Divergence,
+    Frame,
+    FrameId,
+    ReplayAction,
+    ReplayOptions,
+    ReplaySession,
+    Structured,
+)
 from replaykit.operations import Operation, frozen
-from replaykit.playback.replaying import Clean, Declined, NotComparable, Ran, may_run, ran
+from replaykit.playback.replaying import K_NAMES, Clean, Declined, NotComparable, Ran, may_run, ran
 
-__all__ = ["Functions", "Methods", "bound", "called"]
+__all__ = ["Functions", "Methods", "Signatures", "bound", "called"]
 
 _READS = frozenset({"find", "ask"})
 
@@ -42,6 +51,7 @@ class Functions:
             if not callable(function):
                 raise UsageError(f"{name!r} is to be replayed, but a {type(function).__name__} cannot be called")
         self._functions = {name: _undecorated(function) for name, function in functions.items()}
+        self._signatures = Signatures()
         self._options = options
 
     @contextmanager
@@ -61,11 +71,15 @@ class Functions:
         """Call the function of that name; a coroutine is awaited, a generator read to its end."""
         demand_leave(action, self._options)
         function = self._functions[action.name]
-        call = bound(function, changed_by(self._options, action, arguments))
+        call = bound(function, changed_by(self._options, action, arguments), self._signatures.of(action.name, function))
         return ran(lambda: called(call))
 
     def state_hash(self, checkpoint: Checkpoint) -> bytes | None:
         """Functions have no state that could be compared."""
+        return None
+
+    def frame_like(self, frame: Frame) -> FrameId | None:
+        """What functions stand on cannot be searched."""
         return None
 
     def cause(self, divergence: Divergence, action: ReplayAction) -> str:
@@ -120,7 +134,7 @@ def changed_by(options: ReplayOptions, action: ReplayAction, arguments: Mapping[
     """Return *arguments* with what *options* ask for otherwise, as far as the call has such parameters."""
     changes: dict[str, Any] = {}
     if action.kind in _READS and options.top_k is not None:
-        changes |= dict.fromkeys(("k", "top_k", "limit", "n", "n_results"), options.top_k)
+        changes |= dict.fromkeys(K_NAMES, options.top_k)
     if action.kind == "find" and options.search_mode is not None:
         changes |= dict.fromkeys(("mode", "search_type"), options.search_mode)
     if action.kind == "ask" and options.model is not None:
@@ -130,7 +144,25 @@ def changed_by(options: ReplayOptions, action: ReplayAction, arguments: Mapping[
     return dict(arguments) | {name: value for name, value in changes.items() if name in arguments}
 
 
-def bound(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[], Any]:
+class Signatures:
+    """The signatures of a target's functions by name: to look at one takes longer than many a call."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, inspect.Signature | None] = {}
+
+    def of(self, name: str, function: Callable[..., Any]) -> inspect.Signature | None:
+        """Return that of *function*, which is always the same under this *name*; None where it has none."""
+        if name not in self._known:
+            try:
+                self._known[name] = inspect.signature(function)
+            except (TypeError, ValueError):
+                self._known[name] = None
+        return self._known[name]
+
+
+def bound(
+    function: Callable[..., Any], arguments: Mapping[str, Any], signature: inspect.Signature | None
+) -> Callable[[], Any]:
     """
     Return the call of *function* with recorded *arguments*, which go by parameter name.
 
@@ -141,9 +173,7 @@ def bound(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Callabl
     foreign = next((name for name, value in arguments.items() if isinstance(value, Structured)), None)
     if foreign is not None:
         raise NotComparable(f"the argument {foreign!r} was an object, which cannot be made again")
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
+    if signature is None:
         return lambda: function(**arguments)
     rest = dict(arguments)
     args: list[Any] = []

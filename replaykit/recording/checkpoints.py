@@ -100,8 +100,8 @@ class Checkpoints:
         session = self._session
         # The end of the session waits for this as it does for a call.
         token = object()
-        session.finishing.add(token)
         try:
+            session.finishing.add(token)
             if not session.is_open:
                 raise NoActiveSessionError("for checkpoint")
             return self._made(session)

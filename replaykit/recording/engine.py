@@ -31,7 +31,7 @@ from replaykit.errors import (
     StoreFullError,
     UsageError,
 )
-from replaykit.format.entries import Opening
+from replaykit.format.entries import Card, Opening
 from replaykit.intercept import scope
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.logs import get_logger
@@ -176,11 +176,13 @@ class RecordingEngine:
         """
         if any(not session.is_ambient for session in self.open_sessions()):
             raise SessionActiveError
-        session = self.open(name, config=config, adopts=True, **options)
-        if isinstance(session, ActiveSession):
-            self._started = session
-            CURRENT.set(Scope(session, None, CURRENT.get()))
-        return session  # type: ignore[return-value]  # open() without `may_skip` gives a session
+        session: Any = self.open(name, config=config, adopts=True, **options)
+        try:
+            self._begin(session)
+        except BaseException:
+            self._give_up(session)
+            raise
+        return session  # type: ignore[no-any-return]  # open() without `may_skip` gives a session
 
     def open(
         self,
@@ -230,6 +232,7 @@ class RecordingEngine:
             capture=self.settings.capture,
             parent_session=None if outer is None else outer.session_id,
             start_generation=self._generation(),
+            memory_id=self._memory_id(),
         )
         worked_before = self._store is not None
         try:
@@ -264,6 +267,10 @@ class RecordingEngine:
         generation = getattr(self.state_source, "generation", None)
         return generation if isinstance(generation, int) else None
 
+    def _memory_id(self) -> uuid.UUID | None:
+        memory_id = getattr(self.state_source, "memory_id", None)
+        return memory_id if isinstance(memory_id, uuid.UUID) else None
+
     def _opened(
         self, opening: Opening, config: ReplayConfig | None, auto_checkpoint: Any, holds: bool, **options: Any
     ) -> ActiveSession:
@@ -285,20 +292,29 @@ class RecordingEngine:
             session = ActiveSession(
                 self, live, opening, policy=policy, max_actions=config.max_actions_per_session, **options
             )
-        except StorageError:
-            # Its first record does not fit: nothing of it is worth a recovery.
+        except BaseException:
+            # Its first record does not fit, or an interrupt came: nothing of
+            # it is worth a recovery.
             with contextlib.suppress(OSError):
                 live.remove()
             raise
         if is_silent:
             session.silence()
-        elif isinstance(live, Ring):
-            self._held.hold(session, live)
-        else:
-            self.background.watch(session)
-        self._open[session.session_id] = session
-        scope.opened(session)
+        try:
+            self._enter(session)
+        except BaseException:
+            self._give_up(session)
+            raise
         return session
+
+    def _enter(self, session: ActiveSession, card: Card | None = None) -> None:
+        """Have *session* taken care of and known as open."""
+        self._open[session.session_id] = session
+        if isinstance(session.live, Ring):
+            self._held.hold(session, session.live)
+        elif not session.is_silent:
+            self.background.watch(session, card)
+        scope.opened(session)
 
     def new_log(self, session_id: UUID) -> Log:
         """
@@ -353,6 +369,7 @@ class RecordingEngine:
             capture=self.settings.capture,
             parent_session=stored.parent_session,
             start_generation=stored.start_generation,
+            memory_id=stored.memory_id,
             resumed=True,
         )
         self.redactor.prepare()
@@ -363,12 +380,26 @@ class RecordingEngine:
             self, live, opening, adopts=True, policy=policy,
             first_sequence=last, first_checkpoint=len(stored.checkpoints),
         )  # fmt: skip
-        self.background.watch(session, attrs.evolve(card, log_through=0))
-        self._open[session.session_id] = session
-        scope.opened(session)
-        self._started = session
-        CURRENT.set(Scope(session, None, CURRENT.get()))
+        try:
+            self._enter(session, attrs.evolve(card, log_through=0))
+            self._begin(session)
+        except BaseException:
+            self._give_up(session)
+            raise
         return session
+
+    def _begin(self, session: ActiveSession) -> None:
+        """Put this context into *session* until `end_started`."""
+        self._started = session
+        CURRENT.set(Scope(session, None, _without_ended(CURRENT.get())))
+
+    def _give_up(self, session: ActiveSession) -> None:
+        """An interrupt came: who asked for *session* never learns of it, and so would never end it."""
+        self._end_here(session, "exception")
+
+    def _end_here(self, session: ActiveSession, by: str) -> None:
+        self.end(session, by=by)
+        scope.forget(session)
 
     def start_if_asked(self) -> None:
         """Start an ambient session if the settings say ``auto_record``."""
@@ -387,26 +418,39 @@ class RecordingEngine:
         session = self.active()
         if session is None:
             raise NoActiveSessionError
-        self.end(session, by="call")
-        link = CURRENT.get()
-        if link is not None and link.session is session:
-            scope.leave(link, link.outer)
+        try:
+            self._end_here(session, "call")
+        except BaseException:
+            self._end_here(session, "call")
+            raise
         self.settle_losses(session)
         return self.result(session)
 
     def end(self, session: ActiveSession, *, by: str) -> None:
-        """Seal *session* and leave the publishing to the background; nothing happens if it has ended."""
+        """
+        Seal *session* and leave the publishing to the background; nothing happens if it has ended.
+
+        An interrupt in the middle lets the end come about and goes on its way.
+        """
+        try:
+            self._end(session, by)
+        except BaseException:
+            self._end(session, by)
+            raise
+
+    def _end(self, session: ActiveSession, by: str) -> None:
         scope.closed(session)
-        if not session.seal(by=by):
+        if session.is_handed_over or session.is_forked:
             return
-        self._open.pop(session.session_id, None)
+        session.seal(by=by)
+        if self._open.pop(session.session_id, None) is not None:
+            self.lost += session.lost
+            _report_uncovered(session)
         if self._started is session:
             self._started = None
-        self.lost += session.lost
-        _report_uncovered(session)
         if session.keeping is not None and session.keeping.give_up():
-            self.unkept += 1
             session.is_silent = session.is_handed_over = True
+            self.unkept += 1
             return
         if self._store is not None:
             background_of(self._store).ended(session)
@@ -593,6 +637,13 @@ def adopts_by_default() -> bool:
     if asyncio is None:
         return True
     return asyncio._get_running_loop() is None
+
+
+def _without_ended(link: Scope | None) -> Scope | None:
+    """Return the chain without the sessions on top of it that another thread has ended: they would pile up."""
+    while link is not None and isinstance(link.session, ActiveSession) and not link.session.is_open:
+        link = link.outer
+    return link
 
 
 def _silent_session(session: ActiveSession) -> ReplaySession:

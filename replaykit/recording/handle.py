@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from replaykit.errors import NoActiveSessionError, RedactionError, UsageError
-from replaykit.intercept.scope import CURRENT, Scope
+from replaykit.intercept.scope import CURRENT, Scope, leave
 from replaykit.intercept.shapes import shape_of
-from replaykit.intercept.steps import in_own_scope, in_own_scope_async, left, relaying
+from replaykit.intercept.steps import in_own_scope, in_own_scope_async, relaying
 from replaykit.model import FrameId, ReplaySession
 from replaykit.operations import Operation
 from replaykit.recording.engine import RecordingEngine, adopts_by_default
@@ -55,9 +55,14 @@ class SessionHandle:
         if self._session is not None and self._scope is not None:
             raise UsageError("this session handle is in use: ask for another one with .session(...)")
         self._session = self._opened()
-        self._scope = Scope(self._session, None, CURRENT.get())
-        CURRENT.set(self._scope)
-        return self
+        try:
+            self._scope = Scope(self._session, None, CURRENT.get())
+            CURRENT.set(self._scope)
+            return self
+        except BaseException:
+            # A block that is not entered is not left either.
+            self._leave("exception")
+            raise
 
     def _opened(self) -> ActiveSession | Unrecorded:
         if not self._enabled:
@@ -68,16 +73,25 @@ class SessionHandle:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        link, self._scope = self._scope, None
-        if link is None:
+        if self._scope is None:
             return
-        left(link, link.outer)
-        session = self._session
-        if isinstance(session, ActiveSession):
-            if session.keeping is not None and is_failure(error):
-                session.keeping.keep("exception")
-            self._engine.end(session, by="block" if error is None else "exception")
-            self._engine.settle_losses(session, raising=error is None)
+        try:
+            if self._active is not None and self._active.keeping is not None and is_failure(error):
+                self._active.keeping.keep("exception")
+            self._leave("block" if error is None else "exception")
+        except BaseException:
+            # An interrupt in the middle: the session ends all the same.
+            self._leave("exception")
+            raise
+        if self._active is not None:
+            self._engine.settle_losses(self._active, raising=error is None)
+
+    def _leave(self, ended_by: str) -> None:
+        if self._scope is not None:
+            leave(self._scope)
+        if self._active is not None:
+            self._engine.end(self._active, by=ended_by)
+        self._scope = None
 
     async def __aenter__(self) -> SessionHandle:
         return self.__enter__()

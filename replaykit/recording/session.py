@@ -108,6 +108,7 @@ class ActiveSession:
         self.adopts = adopts
         self.is_ambient = is_ambient
         self.is_open = True
+        self.has_ended = False
         self.is_forked = False
         self.is_silent = False
         self.is_handed_over = False
@@ -184,19 +185,19 @@ class ActiveSession:
         """Return the ticket of a call that begins now; None when it is not recorded."""
         ticket = ActiveTicket()
         ticket.is_ready = False
-        # First noted, then asked: an end that comes in between sees the
-        # ticket and waits for it.
-        self.pending.add(ticket)
-        if not self.is_open:
-            self.pending.discard(ticket)
-            self._refuse()
-            return None
-        outer = CURRENT.get()
-        link = outer
-        while link is not None and link.session is not self:
-            link = link.outer
-        parent = None if link is None else link.parent
         try:
+            # First noted, then asked: an end that comes in between sees the
+            # ticket and waits for it.
+            self.pending.add(ticket)
+            if not self.is_open:
+                self.pending.discard(ticket)
+                self._refuse()
+                return None
+            outer = CURRENT.get()
+            link = outer
+            while link is not None and link.session is not self:
+                link = link.outer
+            parent = None if link is None else link.parent
             operation = call.operation
             if parent is None and self._policy is not None:
                 self._checkpoints.before(operation)
@@ -222,11 +223,12 @@ class ActiveSession:
             self.pending.discard(ticket)
             self.lose(error)
             return None
-        except BaseException as interrupt:
-            # The call does not run; what is missing is its number, if it had one.
-            self.pending.discard(ticket)
+        except BaseException:
+            # The call does not run, and yet it is kept if it has its number.
             if hasattr(ticket, "sequence"):
-                self.lose(interrupt)
+                ticket.time_ns, ticket.started = self._time_ns(), self._counter_ns()
+                self._keep_unfinished(ticket)
+            self.pending.discard(ticket)
             raise
         if not self.is_open:
             self._keep_unfinished(ticket)
@@ -257,13 +259,12 @@ class ActiveSession:
     def finish(self, ticket: ActiveTicket, result: Any, error: BaseException | None) -> None:
         """Keep a call that is over; nothing happens if the session's end has kept it as unfinished."""
         ended = self._counter_ns()
-        self.finishing.add(ticket)
         try:
-            self.pending.remove(ticket)
-        except KeyError:
-            self.finishing.discard(ticket)
-            return
-        try:
+            self.finishing.add(ticket)
+            try:
+                self.pending.remove(ticket)
+            except KeyError:
+                return
             call = ticket.call
             facts = b""
             if error is not None or ticket.items is not None:
@@ -491,33 +492,44 @@ class ActiveSession:
         self.write(records.NOTE, cleaned)
         self.sync_if_promised()
 
-    def seal(self, *, by: str, state: str = "sealed") -> bool:
+    def seal(self, *, by: str, state: str = "sealed") -> None:
         """
-        Write the end: calls still running as unfinished, then the END record; False if it had ended before.
+        Write the end: calls still running as unfinished, then the END record; nothing if it was written before.
 
-        Never raises: what cannot be written is counted as lost, and the log
-        is then recovered as interrupted.
+        What cannot be written is counted as lost, and the log is then
+        recovered as interrupted.  Only an interrupt comes out; the next call
+        does the rest.
         """
-        if not self.is_open:
-            return False
+        # Publishing waits for this as it does for a call: another thread, or a
+        # signal handler, may come to the end of the same session meanwhile.
+        token = object()
+        try:
+            self.finishing.add(token)
+            if not self.has_ended:
+                self._seal(by, state)
+        finally:
+            self.finishing.discard(token)
+
+    def _seal(self, by: str, state: str) -> None:
         self.is_open = False
         for ticket in sorted((ticket for ticket in list(self.pending) if ticket.is_ready), key=_sequence_of):
             self._keep_unfinished(ticket)
         self._keep_uncovered()
-        self.sealing = Sealing(
-            state=state,
-            ended_ns=self._time_ns(),
-            ended_by=by,
-            duration_ns=self._counter_ns() - self._started,
-            lost=self.lost,
-            late=self.late,
-            metadata=with_account(self.metadata, self),
-        )
+        if self.sealing is None:
+            self.sealing = Sealing(
+                state=state,
+                ended_ns=self._time_ns(),
+                ended_by=by,
+                duration_ns=self._counter_ns() - self._started,
+                lost=self.lost,
+                late=self.late,
+                metadata=with_account(self.metadata, self),
+            )
         try:
             self.live.append_end(sealed(records.map_body(records.END, encode_sealing(self.sealing))))
         except Exception as error:
             self.lose(error)
-        return True
+        self.has_ended = True
 
     def _keep_uncovered(self) -> None:
         counts = self.uncovered.counts()
@@ -531,8 +543,8 @@ class ActiveSession:
             self.engine.report_loss(self, error)
 
     def _keep_unfinished(self, ticket: ActiveTicket) -> None:
-        self.finishing.add(ticket)
         try:
+            self.finishing.add(ticket)
             self.pending.remove(ticket)
             packed = b"" if ticket.items is None else packed_items(ticket.items)
             ticket.flags |= UNFINISHED | (STREAM if ticket.items is not None else 0)

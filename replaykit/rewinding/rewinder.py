@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from replaykit.errors import RestoreError, UsageError
-from replaykit.intercept.scope import CURRENT, Scope, leave
+from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.logs import get_logger
 from replaykit.memory.engine import Engine
 from replaykit.memory.memory import Memory
@@ -249,7 +249,8 @@ def _unrecorded(recorder: Any) -> Iterator[None]:
     try:
         yield
     finally:
-        leave(here, before)
+        if CURRENT.get() is here:
+            CURRENT.set(before)
 
 
 def _said(error: Exception) -> str:

@@ -15,7 +15,7 @@ from replaykit.digests import completed
 from replaykit.errors import AmbiguousSessionError, SessionNotFoundError, StorageError, UsageError
 from replaykit.format.actions import action_from_entry, checkpoint_from_entry
 from replaykit.format.bulk import make_many
-from replaykit.format.entries import Card, Entry
+from replaykit.format.entries import Card, Entry, Opening
 from replaykit.format.index import Sequences
 from replaykit.format.names import safe_name
 from replaykit.format.thaw import thaw
@@ -49,6 +49,7 @@ class _Live:
     """What a live log says beyond what is published of its session."""
 
     card: Card
+    opening: Opening
     entries: tuple[Entry, ...]
     checkpoints: tuple[Entry, ...]
 
@@ -204,8 +205,8 @@ class Catalogue:
     def _session(self, stored: StoredSession | None, live: _Live | None) -> ReplaySession:
         card = live.card if live is not None else stored.card  # type: ignore[union-attr]  # one of both is there
         checkpoints = [*(stored.checkpoints if stored else ()), *(live.checkpoints if live else ())]
-        opening = stored.opening if stored is not None else None
-        capture = opening.capture if opening is not None else card.capture
+        opening = live.opening if stored is None else stored.opening  # type: ignore[union-attr]  # one of both is there
+        capture = opening.capture
         return ReplaySession(
             session_id=card.session_id,
             name=card.name,
@@ -220,6 +221,7 @@ class Catalogue:
             late=card.late,
             parent_session=card.parent_session,
             start_generation=card.start_generation,
+            memory_id=opening.memory_id,
             capture=capture,
             redaction=card.redaction,
             playable=_playable(card, capture),
@@ -290,7 +292,8 @@ def _read_live(log: Log, card: Card | None) -> _Live | None:
     is_open = reader.sealing is None and log.has_writer()
     if reader.sealing is None and not is_open:
         entries = sorted([*entries, *unfinished_entries(reader)], key=lambda entry: entry["i"])
-    return _Live(_live_card(reader, card, entries, checkpoints, is_open=is_open), tuple(entries), tuple(checkpoints))
+    live = _live_card(reader, card, entries, checkpoints, is_open=is_open)
+    return _Live(live, reader.opening, tuple(entries), tuple(checkpoints))
 
 
 def _live_card(

@@ -51,6 +51,7 @@ def encode_opening(opening: Opening, *, align: int = 0) -> dict[str, Any]:
         "cap": opening.capture,
         "par": None if opening.parent_session is None else opening.parent_session.bytes,
         "gen": opening.start_generation,
+        "mem": None if opening.memory_id is None else opening.memory_id.bytes,
         "res": opening.resumed,
     }
 
@@ -60,7 +61,7 @@ def _decode_opening(fields: Fields, session_id: UUID) -> Opening:
     # another one.
     if fields.octets("sid", 16) != session_id.bytes or fields.integer("t") < 0:
         raise DamagedError("", 0, "the opening is of another session, or of no time")
-    parent = fields.get("par")
+    parent, memory = fields.get("par"), fields.get("mem")
     return Opening(
         session_id=session_id,
         name=fields.optional_text("name"),
@@ -70,6 +71,7 @@ def _decode_opening(fields: Fields, session_id: UUID) -> Opening:
         capture=fields.text("cap") or "full",
         parent_session=None if parent is None else UUID(bytes=fields.octets("par", 16)),
         start_generation=fields.optional_integer("gen"),
+        memory_id=None if memory is None else UUID(bytes=fields.octets("mem", 16)),
         resumed=fields.get("res") is True,
     )
 

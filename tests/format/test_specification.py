@@ -45,7 +45,7 @@ def every_block() -> dict[int, list[Block]]:
     session_id = UUID(int=7)
     opening = Opening(
         session_id=session_id, name="n", created_ns=1, metadata={"m": 1}, redaction="r", parent_session=session_id,
-        start_generation=1, resumed=True,
+        start_generation=1, memory_id=session_id, resumed=True,
     )  # fmt: skip
     sealing = Sealing(
         state="sealed", ended_ns=2, ended_by="exit", duration_ns=3, lost=1, late=1, metadata={"m": 1}

@@ -242,9 +242,15 @@ def test_writes_on_the_live_memory_need_leave(mv, recorded):
 
 
 def test_another_k_gives_other_hits_and_is_the_cause(mv, recorded):
-    [lost] = [item for item in mv.replay(top_k=1).divergences if item.at_sequence == 3]
+    with mv.session("by id"):
+        mv.get(1)
+        mv.ask("which dog?")
+    [lost] = [item for item in mv.replay("run", top_k=1).divergences if item.at_sequence == 3]
 
     assert (lost.divergence_type, lost.cause) == (Kind.HITS_LOST, "k changed: 1 was asked for, 10 then")
+    mv.update(1, "a dog")
+    causes = {item.at_sequence: item.cause for item in mv.replay("by id", top_k=1).divergences}
+    assert causes == {0: "frame 1 was updated at generation 4", 1: "k changed: 1 was asked for, 6 then"}
 
 
 def test_hits_below_the_relevancy_are_left_out(mv, recorded):
@@ -268,7 +274,7 @@ def test_another_mode_that_is_not_set_up_is_said(mv, recorded):
 
 def test_sessions_of_another_memory_need_the_live_base(recorded):
     with replaykit.open(":memory:") as other:
-        with pytest.raises(CheckpointNotFoundError, match="base='live'"):
+        with pytest.raises(UsageError, match="another memory.*base='live' with ids='content'"):
             replaykit.replay(recorded, other)
         result = replaykit.replay(recorded, other, base="live")
 

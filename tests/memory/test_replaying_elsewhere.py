@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 import replaykit
 from replaykit import Agreement, ReplayOptions
-from replaykit.errors import UsageError
+from replaykit.errors import FrameNotFoundError, UsageError
 from replaykit.model import ActionResult, ReplayResult
+from replaykit.operations import Operation
 
 TEXTS = ["a red fox", "a red dog runs", "the blue bird of the red hill", "green"]
 ELSEWHERE = {"base": "live", "ids": "content"}
@@ -102,12 +103,12 @@ def test_a_frame_that_no_call_showed_is_not_guessed():
         mv.get(2)
         mv.delete(2)
 
-    with filled(TEXTS) as mv, filled(TEXTS, before=7) as other:
+    with filled(TEXTS) as mv, filled(["another dog", *TEXTS[2:]], before=7) as other:
         result = replaykit.replay(recorded(mv, run), other, **ELSEWHERE)
 
         assert [item.status for item in result.action_results] == ["not_comparable", "skipped"]
         assert "frame 2" in result.action_results[0].reason
-        assert len(other) == len(TEXTS)
+        assert len(other) == 3
 
 
 def test_functions_are_recognised_by_content_too(tmp_path):
@@ -155,3 +156,73 @@ def test_agreement_has_means_and_percentiles():
     assert (found.overlap, found.rbo, found.tau) == (0.525, 0.5, -1.0)
     assert (found.recorded_p50_ns, found.recorded_p95_ns, found.seen_p50_ns, found.seen_p95_ns) == (100, 190, 10, 19)
     assert ReplayResult(session_id=session_id, total_actions=0).agreement == Agreement()
+
+
+def test_a_read_by_id_that_no_call_showed_goes_to_the_frame_with_that_content():
+    with filled(TEXTS) as mv, filled(TEXTS, before=7) as other:
+        session = recorded(mv, lambda memory: [memory.get(number) for number in (3, 1)])
+        other.delete(8)
+        result = replaykit.replay(session, other, **ELSEWHERE)
+
+    assert [item.status for item in result.action_results] == ["matched", "not_comparable"]
+    assert "frame 1 is not known" in result.action_results[1].reason
+    assert result.verdict == "incomplete"
+
+
+def test_a_read_that_failed_agrees_though_its_message_says_another_id():
+    def run(mv):
+        [hit] = mv.find("fox")
+        mv.delete(hit.frame_id)
+        with pytest.raises(FrameNotFoundError):
+            mv.get(hit.frame_id)
+
+    with filled(TEXTS) as mv, filled(TEXTS, before=7) as other:
+        result = replaykit.replay(recorded(mv, run), other, score_tolerance=1, allow="delete", **ELSEWHERE)
+
+    assert [item.status for item in result.action_results] == ["matched"] * 3, result.to_records()
+
+
+class Shelf:
+    """A store whose ids begin with its name."""
+
+    def __init__(self, name, texts):
+        self.items = {f"{name}{number}": text for number, text in enumerate(texts)}
+
+    def search(self, query):
+        return [{"id": key, "text": text} for key, text in self.items.items() if query in text]
+
+    def fetch(self, ids):
+        return [self.items.get(key) for key in ids]
+
+    def read(self, name):
+        return self.items.get(name)
+
+    def remove(self, ids):
+        for key in ids:
+            del self.items[key]
+
+
+SHELF = {
+    "search": "find",
+    "fetch": Operation(kind="find", by_id=True),
+    "read": Operation(kind="find", by_id=True),
+    "remove": "delete",
+}
+
+
+def test_stores_of_others_are_read_and_changed_by_the_ids_that_they_have(tmp_path):
+    shelf = replaykit.wrap(Shelf("a", TEXTS), store=tmp_path / "runs.rpk", operations=SHELF)
+    with shelf.session("run") as session:
+        shelf.fetch(["a3"])
+        shelf.read("a3")
+        shelf.search("red")
+        shelf.fetch(["a0", "a1"])
+        shelf.read("a1")
+        shelf.remove(["a1"])
+        shelf.remove(["a3"])
+    other = Shelf("b", TEXTS)
+    result = replaykit.replay(session.result, other, operations=SHELF, ids="content", allow="delete")
+
+    statuses = [item.status for item in result.action_results]
+    assert statuses == ["not_comparable"] * 2 + ["matched"] * 4 + ["not_comparable"], result.to_records()
+    assert list(other.items) == ["b0", "b2", "b3"]
