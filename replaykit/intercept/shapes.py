@@ -145,14 +145,16 @@ async def run_coroutine(
 
 
 async def _awaited(ticket: Ticket, coroutine: Coroutine[Any, Any, Any]) -> Any:
-    inside = Inside(ticket.scope)
+    inner = ticket.scope
+    inside = Inside(inner)
     try:
         result = await inside.awaiting(coroutine)
     except BaseException as error:
-        _go_on_outside(ticket.scope, inside)
+        _go_on_outside(inner, inside)
         ticket.fail(error)
         raise
-    _go_on_outside(ticket.scope, inside)
+    if inside.scope is not inner:
+        _go_on_outside(inner, inside)
     ticket.finish(result)
     return result
 

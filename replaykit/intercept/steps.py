@@ -27,27 +27,37 @@ class Inside:
 
     def step(self, step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         outer, entered = CURRENT.get(), self.scope
-        is_nested = entered is not None and entered.outer is outer
+        below = entered.outer if entered is not None else None
         try:
             CURRENT.set(entered)
             return step(*args, **kwargs)
         finally:
-            # An interrupt may come between any two calls.
-            try:
-                self.scope = CURRENT.get()
-            finally:
-                # The step may have ended the session around it.
-                CURRENT.set(entered.outer if is_nested and entered is not None else outer)
+            self._stepped(outer, entered, below)
+
+    def _stepped(self, outer: Scope | None, entered: Scope | None, below: Scope | None) -> None:
+        # An interrupt may come between any two calls.
+        try:
+            self.scope = CURRENT.get()
+        finally:
+            # The step may have ended the session around it.
+            CURRENT.set(entered.outer if entered is not None and below is outer else outer)
 
     @types.coroutine
     def awaiting(self, awaitable: Any) -> Generator[Any, Any, Any]:
         """Await in steps, each in its own scope: whoever runs while it waits, in the same context or not, does not."""
         # What `asend` gives is not an iterator of every kind; what it awaits is.
-        return (yield from in_own_scope(_iterator(awaitable), self))
-
-
-def _iterator(awaitable: Any) -> Any:
-    return awaitable if hasattr(awaitable, "send") else awaitable.__await__()
+        steps = awaitable if hasattr(awaitable, "send") else awaitable.__await__()
+        # The first step without the call of `step`: most often it is the only one.
+        outer, entered = CURRENT.get(), self.scope
+        below = entered.outer if entered is not None else None
+        try:
+            CURRENT.set(entered)
+            item = steps.send(None)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            self._stepped(outer, entered, below)
+        return (yield from _further(steps, self, item))
 
 
 def in_own_scope(generator: Any, inside: Inside | None = None) -> Generator[Any, Any, Any]:
@@ -57,25 +67,31 @@ def in_own_scope(generator: Any, inside: Inside | None = None) -> Generator[Any,
     They begin in the scope of *inside*, or else of the context of the first one.
     """
     inside = Inside(CURRENT.get()) if inside is None else inside
-    step: Callable[..., Any] = generator.send
-    given: Any = None
+    try:
+        item = inside.step(generator.send, None)
+    except StopIteration as stop:
+        return stop.value
+    return (yield from _further(generator, inside, item))
+
+
+def _further(steps: Any, inside: Inside, item: Any) -> Generator[Any, Any, Any]:
+    """Yield *item* and what the further steps give."""
     while True:
+        step, given = steps.send, None
+        try:
+            given = yield item
+        except GeneratorExit:
+            inside.step(steps.close)
+            raise
+        except BaseException as error:
+            step, given = steps.throw, error
         try:
             item = inside.step(step, given)
         except StopIteration as stop:
             return stop.value
-        except BaseException:
-            # It would keep this frame, and this frame it.
+        finally:
+            # An error that is thrown in would keep this frame, and this frame it.
             given = None
-            raise
-        try:
-            given = yield item
-            step = generator.send
-        except GeneratorExit:
-            inside.step(generator.close)
-            raise
-        except BaseException as error:
-            step, given = generator.throw, error
 
 
 def relaying(
