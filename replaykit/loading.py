@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Literal, get_args
+from uuid import UUID
 
-from replaykit.errors import DamagedError, UsageError
+from replaykit.errors import DamagedError, SessionNotFoundError, UsageError
+from replaykit.format.entries import Gap
 from replaykit.importers.memvid.store import MemvidStore, is_memvid
 from replaykit.model import Diagnosis, Verification
 from replaykit.protocols import Advance, Store
@@ -35,6 +38,13 @@ class Recording(SessionReader):
     def location(self) -> str:
         """Where it is, as it was given."""
         return self._location
+
+    def gaps(self, session_id: UUID) -> Sequence[Gap]:
+        """Return the damaged bytes that were kept of a session's live log; none while nothing of it is published."""
+        try:
+            return self._store.read(session_id).gaps
+        except SessionNotFoundError:
+            return ()
 
     def verify(self, *, progress: Advance = silent) -> Verification:
         """Read every byte and check it; the result is true only if all of it is accounted for."""

@@ -51,9 +51,11 @@ class RawCall:
     flags: frozenset[str] = frozenset()
 
 
-def entry_of(call: RawCall, *, capture: Capture = "full", hasher: Hasher = content_hash) -> dict[str, Any]:
+def entry_of(
+    call: RawCall, *, capture: Capture = "full", hasher: Hasher = content_hash, limit: int = MAX_BODY_BYTES
+) -> dict[str, Any]:
     """
-    Return the stored entry of *call*.
+    Return the stored entry of *call*; bodies above *limit* bytes are cut.
 
     Hashes and previews that follow from the rest are left out (see
     `digests.completed`).  With ``capture="preview"`` bodies are left out, with
@@ -67,8 +69,9 @@ def entry_of(call: RawCall, *, capture: Capture = "full", hasher: Hasher = conte
     facts = facts_of(call.definition, arguments, output, given)
     kind = call.definition["kind"]
     entry = _head(call, kind, facts)
-    entry["x"] = _own_fields(kind, facts, call.definition)
-    says_all = capture == "full" and hasher is content_hash
+    entry["x"] = _own_fields(kind, facts, call.definition, limit)
+    # What may be cut although it is short must not be what a hash follows from.
+    says_all = capture == "full" and hasher is content_hash and limit >= MAX_BODY_BYTES
     input_size, output_size = len(call.arguments), 0
     if not (says_all and _says_input(call, kind, facts, entry["x"], arguments)):
         data, shown = input_data(kind, facts.query, facts.content, arguments)
@@ -81,11 +84,12 @@ def entry_of(call: RawCall, *, capture: Capture = "full", hasher: Hasher = conte
         output_size = len(data)
         _set_digest(entry, "o", data, shown, hasher)
     if error is not None:
-        entry["err"] = error
+        entry["err"] = error if len(call.error) <= limit else _reduced_error(error, "preview")
+        notes |= set() if len(call.error) <= limit else {"cut"}
     if call.arguments:
-        entry["in"] = _bounded(arguments, input_size, "in_n", entry, notes)
+        entry["in"] = _bounded(arguments, input_size, "in_n", entry, notes, limit)
     if call.output:
-        entry["out"] = _bounded(output, output_size, "out_n", entry, notes)
+        entry["out"] = _bounded(output, output_size, "out_n", entry, notes, limit)
     if notes:
         entry["fl"] = sorted(notes)
     return entry if capture == "full" else _reduced(entry, capture)
@@ -126,18 +130,18 @@ def _set_digest(entry: dict[str, Any], side: str, data: bytes, shown: bytes, has
     entry[f"{side}p"] = preview_of(shown) if data else ""
 
 
-def _own_fields(kind: str, facts: Facts, definition: Mapping[str, Any]) -> dict[str, Any]:
+def _own_fields(kind: str, facts: Facts, definition: Mapping[str, Any], limit: int) -> dict[str, Any]:
     """Return the fields of the action's own type, as the model names them."""
     if kind == "find":
         shown: dict[str, Any] = {
-            "query": _query(facts),
+            "query": _query(facts, limit),
             "mode": _storable(facts.mode),
             "result_count": facts.count,
         }
         return shown if facts.k is None else {**shown, "k": facts.k}
     if kind == "ask":
         return {
-            "query": _query(facts),
+            "query": _query(facts, limit),
             "provider": _storable(facts.provider),
             "model": _storable(facts.model),
         }
@@ -153,30 +157,33 @@ def _storable(text: str) -> str:
     return utf8(text).decode("utf-8", "replace")
 
 
-def _query(facts: Facts) -> str:
-    query = facts.query if len(facts.query) <= MAX_BODY_BYTES else facts.query[:_KEPT_HEAD_BYTES]
+def _query(facts: Facts, limit: int) -> str:
+    query = facts.query if len(facts.query) <= limit else facts.query[: min(_KEPT_HEAD_BYTES, limit // 4)]
     return _storable(query)
 
 
-def _bounded(value: Any, size: int, length_key: str, entry: dict[str, Any], notes: set[str]) -> Any:
+def _bounded(
+    value: Any, size: int, length_key: str, entry: dict[str, Any], notes: set[str], limit: int = MAX_BODY_BYTES
+) -> Any:
     """Return *value*, or its head if it is over the limit: its length and a flag then say so."""
-    if size <= MAX_BODY_BYTES + _PACKING_BYTES and not _holds_too_much(value):
+    packing = _PACKING_BYTES if limit >= MAX_BODY_BYTES else 0
+    if size <= limit + packing and not _holds_too_much(value, limit):
         return value
     notes.update(("cut", "unreplayable"))
     entry[length_key] = size
     if isinstance(value, Mapping) and "~t" not in value:
-        return {key: _cut(item, MAX_BODY_BYTES // max(1, len(value))) for key, item in value.items()}
-    return _cut(value, MAX_BODY_BYTES)
+        return {key: _cut(item, limit // max(1, len(value))) for key, item in value.items()}
+    return _cut(value, limit)
 
 
-def _holds_too_much(value: Any) -> bool:
+def _holds_too_much(value: Any, limit: int) -> bool:
     parts = value.values() if isinstance(value, Mapping) else (value,)
-    return any(isinstance(part, (str, bytes)) and len(bare(part) or b"") > MAX_BODY_BYTES for part in parts)
+    return any(isinstance(part, (str, bytes)) and len(bare(part) or b"") > limit for part in parts)
 
 
 def _cut(value: Any, limit: int) -> Any:
     if isinstance(value, (str, bytes)):
-        return value if len(value) <= limit // 4 else value[:_KEPT_HEAD_BYTES]
+        return value if len(value) <= limit // 4 else value[: min(_KEPT_HEAD_BYTES, limit // 4)]
     if isinstance(value, (list, Mapping)) and len(cbor2.dumps(value)) > limit:
         return {"~t": "deep", "~v": ["cut"]}
     return value
@@ -193,7 +200,11 @@ def _reduced(entry: dict[str, Any], capture: Capture) -> dict[str, Any]:
         entry.pop("ip", None)
         entry.pop("op", None)
     if "err" in entry:
-        name, message = (*entry["err"]["~v"], "", "")[:2]
-        shown = preview_of(bare(message) or b"") if capture == "preview" else ""
-        entry["err"] = {"~t": "error", "~v": [name, shown, []]}
+        entry["err"] = _reduced_error(entry["err"], capture)
     return entry
+
+
+def _reduced_error(error: Mapping[str, Any], capture: Capture) -> dict[str, Any]:
+    name, message = (*error["~v"], "", "")[:2]
+    shown = preview_of(bare(message) or b"") if capture == "preview" else ""
+    return {"~t": "error", "~v": [name, shown, []]}

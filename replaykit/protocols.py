@@ -21,6 +21,7 @@ __all__ = [
     "Clock",
     "Embedder",
     "FileLayer",
+    "FinishedCall",
     "ForeignSession",
     "Log",
     "PendingCall",
@@ -68,6 +69,17 @@ class PendingCall:
 
     kind: str
     name: str
+
+
+@attrs.frozen(kw_only=True, repr=False)
+class FinishedCall:
+    """A call that returned, for ``keep_if=``: whether it makes its session worth keeping."""
+
+    kind: str
+    name: str
+    arguments: Mapping[str, Any]
+    result: Any
+    duration_ms: float
 
 
 class CheckpointPolicy(Protocol):
@@ -282,6 +294,10 @@ class StoredSession(Protocol):
     @property
     def checkpoints(self) -> Sequence[Mapping[str, Any]]:
         """Checkpoint entries in order."""
+
+    @property
+    def gaps(self) -> Sequence[Any]:
+        """The ``format.entries.Gap`` of each range of damaged bytes that was kept of the live log."""
 
     @property
     def sequences(self) -> Sequence[int]:

@@ -18,11 +18,12 @@ from replaykit.errors import UsageError
 from replaykit.model import ReplayConfig
 from replaykit.pipeline import Capture
 from replaykit.policies import any_of, every, is_policy
-from replaykit.protocols import CheckpointPolicy
+from replaykit.protocols import CheckpointPolicy, FinishedCall
 
 __all__ = [
     "DEFAULT_DIRECTORY",
     "Durability",
+    "Keep",
     "OnLoss",
     "Redact",
     "Settings",
@@ -32,12 +33,14 @@ __all__ = [
 ]
 
 Durability = Literal["always", "group", "os"]
+Keep = Literal["all", "on_failure"]
 OnLoss = Literal["warn", "raise", "ignore"]
 Redact = Sequence[str | Callable[[tuple[str | int, ...], Any], Any]]
 
 DEFAULT_DIRECTORY = "./.replaykit/"
 """Where recordings go that were given no store."""
 
+_KEEP_BYTES = 4 << 20
 _CAPTURES = ("full", "preview", "hash")
 _TRUE = frozenset({"1", "true", "yes", "on"})
 
@@ -56,6 +59,8 @@ def _a_config(_settings: Any, _attribute: Any, value: Any) -> None:
 
 
 def _share(_settings: Any, attribute: Any, value: Any) -> None:
+    if value is None:
+        return
     if not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
         raise UsageError(f"{attribute.name}={value!r}: give a share between 0.0 and 1.0")
 
@@ -63,6 +68,23 @@ def _share(_settings: Any, attribute: Any, value: Any) -> None:
 def _positive(_settings: Any, attribute: Any, value: Any) -> None:
     if value is not None and (not isinstance(value, (int, float)) or isinstance(value, bool) or value <= 0):
         raise UsageError(f"{attribute.name}={value!r}: give a number above 0")
+
+
+def _whole_number(_settings: Any, attribute: Any, value: Any) -> None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value <= 0):
+        raise UsageError(f"{attribute.name}={value!r}: give a whole number above 0")
+
+
+def _a_predicate(_settings: Any, attribute: Any, value: Any) -> None:
+    if value is not None and not callable(value):
+        raise UsageError(f"{attribute.name}={value!r}: give a callable that takes a FinishedCall")
+
+
+def _chosen(asked: Any) -> frozenset[str]:
+    names = (asked,) if isinstance(asked, str) else tuple(asked) if isinstance(asked, Iterable) else (None,)
+    if not all(isinstance(name, str) for name in names):
+        raise UsageError(f"include= and exclude= are sets of kinds and names, not {asked!r}")
+    return frozenset(names)
 
 
 def _mapping(_settings: Any, attribute: Any, value: Any) -> None:
@@ -103,7 +125,20 @@ class Settings:
         intent: Log a call before it runs if it may change something.
         config: What sessions follow that are given no config of their own;
             with ``auto_record`` the first one starts at once.
-        sample_rate: The share of ``with`` blocks that are recorded, 0.0 to 1.0.
+        sample_rate: The share of ``with`` blocks that are recorded whatever
+            comes, 0.0 to 1.0; by default all, with ``keep="on_failure"`` none.
+            The session's id decides.
+        keep: What becomes of the other blocks: with ``all`` they are not
+            recorded, with ``on_failure`` their last actions are held in RAM
+            and written once the block or a call fails, or as the next four say.
+        keep_bytes: How much is held in RAM of each such session.
+        slow_ms: A call that takes as long makes its session worth keeping.
+        keep_if: So does one of which this, given a `FinishedCall`, is true.
+        keep_signal: So does this signal, for all open sessions.
+        include, exclude: Kinds and names of the calls that are recorded, and
+            of those that are not; the others run and are counted.
+        max_action_bytes: Larger arguments and results are cut and flagged.
+        max_session_bytes: A session is sealed once it has logged as much.
         align: Pad what is synced together to 512 or 4096 bytes, for devices
             that may tear a sector which they write again; 0 for none.
         rotate_bytes, rotate_seconds: When a process begins a new file in a directory.
@@ -119,7 +154,16 @@ class Settings:
     redact: tuple[Any, ...] = attrs.field(default=("secrets",), converter=_stricter_redact)
     on_loss: OnLoss = attrs.field(default="warn", validator=_one_of("warn", "raise", "ignore"))
     intent: bool = True
-    sample_rate: float = attrs.field(default=1.0, validator=_share)
+    sample_rate: float | None = attrs.field(default=None, validator=_share)
+    keep: Keep = attrs.field(default="all", validator=_one_of("all", "on_failure"))
+    keep_bytes: int = attrs.field(default=_KEEP_BYTES, validator=_whole_number)
+    slow_ms: float | None = attrs.field(default=None, validator=_positive)
+    keep_if: Callable[[FinishedCall], object] | None = attrs.field(default=None, validator=_a_predicate)
+    keep_signal: int | None = attrs.field(default=None, validator=_whole_number)
+    include: frozenset[str] = attrs.field(default=frozenset(), converter=_chosen)
+    exclude: frozenset[str] = attrs.field(default=frozenset(), converter=_chosen)
+    max_action_bytes: int | None = attrs.field(default=None, validator=_whole_number)
+    max_session_bytes: int | None = attrs.field(default=None, validator=_whole_number)
     align: int = attrs.field(default=0, validator=_one_of(0, 512, 4096))
     rotate_bytes: int | None = attrs.field(default=None, validator=_positive)
     rotate_seconds: float | None = attrs.field(default=None, validator=_positive)
@@ -127,6 +171,23 @@ class Settings:
     auto_checkpoint: CheckpointPolicy | None = None
     config: ReplayConfig | None = attrs.field(default=None, validator=_a_config)
     metadata: Mapping[str, Any] = attrs.field(factory=dict, validator=_mapping)
+
+    def __attrs_post_init__(self) -> None:
+        asked = [name for name in ("slow_ms", "keep_if", "keep_signal") if getattr(self, name) is not None]
+        if asked and self.keep != "on_failure":
+            raise UsageError(f'{asked[0]}= says when to keep a session: give keep="on_failure" as well')
+
+    @property
+    def recorded_share(self) -> float:
+        """The share of blocks that are recorded from their start."""
+        if self.sample_rate is not None:
+            return self.sample_rate
+        return 0.0 if self.keep == "on_failure" else 1.0
+
+    def takes(self, kind: str, name: str) -> bool:
+        """Return whether a call of this kind and name is to be recorded."""
+        asked = {kind, name}
+        return not asked & self.exclude and (not self.include or bool(asked & self.include))
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Settings:

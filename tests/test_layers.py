@@ -27,6 +27,7 @@ _LAYERS = [
     "memory adapters exporters",
     "rewinding",
     "wrapping loading replaying importing",
+    "scanning",
     "suites",
     "cli viewer testing pytest_plugin",
     "__main__",

@@ -45,7 +45,7 @@ def test_the_defaults() -> None:
     settings = Settings()
 
     assert (settings.durability, settings.capture, settings.redact) == ("group", "full", ("secrets",))
-    assert (settings.on_loss, settings.sample_rate, settings.auto_checkpoint) == ("warn", 1.0, None)
+    assert (settings.on_loss, settings.sample_rate, settings.auto_checkpoint) == ("warn", None, None)
 
 
 def test_without_a_store_it_is_a_private_folder_here() -> None:
@@ -73,7 +73,7 @@ def test_an_explicit_argument_wins_over_configure() -> None:
 
     assert recorded(capture="hash").capture == "hash"
     assert recorded().capture == "preview"
-    assert dict(recorded(metadata={"run": 1}).metadata) == {"team": "a", "run": 1}
+    assert {"team": "a", "run": 1}.items() <= recorded(metadata={"run": 1}).metadata.items()
     assert sorted(path.name for path in Path(".").glob("*.rpk")) == ["configured.rpk"]
     recorded(store="given.rpk")
     assert Path("given.rpk").exists()
@@ -133,10 +133,10 @@ def test_the_environment_can_only_add_redaction(monkeypatch: pytest.MonkeyPatch)
     """Code that switches it off does not win over ``REPLAYKIT_REDACT``."""
     assert SECRET in recorded(store="a.rpk", redact=()).actions[0].arguments["query"]
 
-    monkeypatch.setenv("REPLAYKIT_REDACT", " secrets , ")
+    monkeypatch.setenv("REPLAYKIT_REDACT", " secrets ,pii, ")
     assert SECRET not in repr(dict(recorded(store="b.rpk", redact=()).actions[0].arguments))
-    assert Settings(redact=()).redact == ("secrets",)
-    assert Settings(redact="secrets").redact == ("secrets",)
+    assert Settings(redact=()).redact == ("secrets", "pii")
+    assert Settings(redact="secrets").redact == ("secrets", "pii")
 
 
 def test_redaction_is_on_by_default_and_stated() -> None:

@@ -87,6 +87,8 @@ def show_session(out: Console, session: ReplaySession, limit: int) -> None:
         out.print(Text(f"called and not recorded: {_uncovered(session.uncovered)}", style="yellow"))
     if session.capture == MEMVID:
         out.print(Text(f"by memvid, cannot be played: {session.playable.reasons[0]}", style="dim"))
+    if account := _account(session):
+        out.print(Text(account, style="dim"))
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     table.add_column("#", justify="right", min_width=len(str(limit)), no_wrap=True)
     table.add_column("kind", min_width=10, no_wrap=True)
@@ -104,6 +106,16 @@ def _uncovered(counts: Mapping[str, int]) -> str:
     """Return methods that were called and not recorded on one line, those with the most calls first."""
     listed = sorted(counts.items(), key=lambda item: -item[1])
     return one_line(", ".join(f"{name} {count:,}" for name, count in listed), 300)
+
+
+def _account(session: ReplaySession) -> str:
+    """Return on one line what was left out by choice and what was hidden; empty where that is nothing."""
+    counts = [
+        f"{count:,} {what}" for count, what in ((session.dropped, "dropped"), (session.excluded, "excluded")) if count
+    ]
+    kept = [f"kept because: {session.kept_because}"] if session.kept_because else []
+    hidden = ", ".join(f"{rule} {count:,}" for rule, count in session.redactions.items())
+    return one_line("; ".join([*counts, *kept, *([f"redacted: {hidden}"] if hidden else [])]), 200)
 
 
 def _row(action: ReplayAction) -> tuple[str, Text, Text, str, str]:

@@ -32,6 +32,7 @@ from replaykit.model.results import (
 )
 from replaykit.model.rewinding import Bisection, KnownFork, Lineage, Pruning
 from replaykit.model.sessions import (
+    ACCOUNT,
     UNCOVERED,
     Checkpoint,
     Playable,
@@ -58,6 +59,7 @@ from replaykit.model.verdicts import (
 )
 
 __all__ = [
+    "ACCOUNT",
     "ActionResult",
     "ActionType",
     "Agreement",

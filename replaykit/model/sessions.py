@@ -13,6 +13,7 @@ from replaykit.errors import UsageError
 from replaykit.model.actions import ZERO_HASH, FrameId, ReplayAction
 
 __all__ = [
+    "ACCOUNT",
     "Checkpoint",
     "Playable",
     "ReplayConfig",
@@ -24,6 +25,9 @@ __all__ = [
     "UNCOVERED",
     "uncovered_in",
 ]
+
+ACCOUNT = "replaykit.account"
+"""The key in a session's metadata under which its recorder says what it left out and hid."""
 
 SessionState = Literal["open", "sealed", "interrupted"]
 
@@ -211,6 +215,37 @@ class ReplaySession:
         operation.  Known once the session has ended.
         """
         return uncovered_in(self.metadata)
+
+    @property
+    def redactions(self) -> Mapping[str, int]:
+        """How often each rule of redaction hid something; told once the session has ended."""
+        return {str(name): count for name, count in self._counted("redacted", dict).items() if type(count) is int}
+
+    @property
+    def excluded(self) -> int:
+        """Calls that ``include=`` and ``exclude=`` left out."""
+        return int(self._counted("excluded", int))
+
+    @property
+    def dropped(self) -> int:
+        """Earlier actions that a session kept on failure had no room for."""
+        return int(self._counted("dropped", int))
+
+    @property
+    def kept_because(self) -> str:
+        """Why a session was kept on failure: exception, error, slow, wanted, signal or call; else empty."""
+        return str(self._counted("kept", str))
+
+    @property
+    def sample_rate(self) -> float:
+        """The share of sessions that were recorded from their start as this one was, 1.0 where all were."""
+        return float(self._counted("sample_rate", float) or 1.0)
+
+    def _counted(self, name: str, kind: type) -> Any:
+        # Another release, or somebody else, may have written it.
+        account = self.metadata.get(ACCOUNT)
+        value = account.get(name) if isinstance(account, Mapping) else None
+        return value if type(value) is kind else kind()
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return one flat dict per action: what a table or a data frame needs."""

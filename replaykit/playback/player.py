@@ -29,7 +29,7 @@ from replaykit.playback.turns import Names, OnRepeat, Turns
 from replaykit.playback.unnamed import UnsignedCalls
 from replaykit.recording.handle import SessionHandle
 from replaykit.recording.session import ActiveSession, Unrecorded
-from replaykit.redactors import redactor_for
+from replaykit.redactors import Custom, redactor_for
 from replaykit.storage.catalogue import Catalogue, Which
 from replaykit.storage.opening import open_store
 
@@ -106,6 +106,7 @@ class Player:
         live: Iterable[str] = (),
         exceptions: Iterable[type[BaseException]] = (),
         record_missing: SessionHandle | ActiveSession | None = None,
+        redact: Iterable[Custom] = (),
     ) -> None:
         if on_repeat not in ("error", "last", "cycle"):
             raise UsageError(f"on_repeat={on_repeat!r}: give error, last or cycle")
@@ -121,7 +122,9 @@ class Player:
         self._live = _names(live)
         self._errors = declared_errors(exceptions)
         self._missing = _filled(record_missing, session)
-        self._redactor = redactor_for(session.redaction)
+        own = tuple(redact)
+        self._redactor = redactor_for(session.redaction, own)
+        self._has_own_redactors = bool(own)
         self._lock = threading.RLock()
         self._rows: dict[int, _Row] = {}
         self._latest = 0
@@ -244,10 +247,10 @@ class Player:
 
     def _hints(self) -> tuple[str, ...]:
         own = [name for name in self.session.redaction.split("+") if name and "/" not in name and name != "none"]
-        if not own:
+        if not own or self._has_own_redactors:
             return ()
         return (
-            f"arguments were also redacted by {', '.join(own)}, which a play does not have: ignore= leaves them out",
+            f"arguments were also redacted by {', '.join(own)}: play(redact=[...]) takes them, ignore= leaves those out",
         )
 
     # -- the block ------------------------------------------------------------------
@@ -331,6 +334,7 @@ def play(
     live: Iterable[str] = (),
     exceptions: Iterable[type[BaseException]] = (),
     record_missing: SessionHandle | ActiveSession | None = None,
+    redact: Iterable[Custom] = (),
 ) -> Player:
     """
     Return a block in which recorded functions and wrapped objects answer from a recording.
@@ -343,7 +347,9 @@ def play(
     back as themselves where they are built in, ours, or named in *exceptions*
     (or in ``raises=`` of the function); else as `RecordedError`.  With
     *record_missing*, an open session, a call that no recording answers runs
-    and is recorded there; without it such a call is an error.
+    and is recorded there; without it such a call is an error.  *redact* are
+    the callables that the session was recorded with, which a recording names
+    and does not hold.
 
     Raises:
         UsageError: An option is wrong; the session of *record_missing* is not open.
@@ -360,6 +366,7 @@ def play(
         live=live,
         exceptions=exceptions,
         record_missing=record_missing,
+        redact=redact,
     )
 
 

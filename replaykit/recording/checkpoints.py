@@ -28,7 +28,7 @@ class Checkpoints:
     Attributes:
         policy: Asked before and after each top-level call; None without one.
         limit: The first sequence that the session does not take; None without one.
-        is_full: Whether a call was turned away because of the limit.
+        is_full: Whether a call was turned away because of the limit, or enough was logged.
     """
 
     def __init__(self, session: ActiveSession, *, policy: Any, limit: int | None, first_id: int) -> None:
@@ -66,7 +66,7 @@ class Checkpoints:
             session.engine.end(session, by="limit")
 
     def _is_reached(self, sequence: int) -> bool:
-        return self.limit is not None and (self.is_full or sequence + 1 >= self.limit)
+        return self.is_full or (self.limit is not None and sequence + 1 >= self.limit)
 
     def _ask(self, kind: str, failed: bool) -> None:
         try:

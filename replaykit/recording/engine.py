@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import sys
 import threading
 import time
@@ -36,11 +35,14 @@ from replaykit.format.entries import Card, Opening
 from replaykit.intercept import scope
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.logs import get_logger
-from replaykit.model import MEMVID, FrameId, ReplayConfig, ReplaySession
+from replaykit.model import ACCOUNT, MEMVID, FrameId, ReplayConfig, ReplaySession
 from replaykit.policies import any_of
 from replaykit.protocols import Clock, Log, StateSource, Store
 from replaykit.recording.background import Background, background_of
-from replaykit.recording.metadata import clean_metadata, clean_name
+from replaykit.recording.choosing import is_sampled as is_in_share
+from replaykit.recording.keeping import Held
+from replaykit.recording.metadata import clean_name, metadata_of_user
+from replaykit.recording.ring import Ring
 from replaykit.recording.session import ActiveSession, Unrecorded
 from replaykit.redactors import make_redactor
 from replaykit.settings import Settings, is_disabled, policy_of
@@ -95,6 +97,8 @@ class RecordingEngine:
         self.forked_calls = 0
         self.lost = 0
         self.skipped = 0
+        self.unsampled = 0
+        self.unkept = 0
         self.bare_checkpoints = 0
         self._frames_at = frames_at
         self._store: Store | None = None
@@ -104,6 +108,7 @@ class RecordingEngine:
         self._open: dict[UUID, ActiveSession] = {}
         self._started: ActiveSession | None = None
         self._hasher: Callable[[bytes], bytes] | None = None
+        self._held = Held(self)
         scope.on_fork(self._forked)
 
     # -- the store --------------------------------------------------------------
@@ -159,7 +164,7 @@ class RecordingEngine:
             link = link.outer
         if self._started is not None and self._started.is_open:
             return self._started
-        adopting = [session for session in list(self._open.values()) if session.is_open and session.adopts]
+        adopting = [session for session in self.open_sessions() if session.adopts]
         return adopting[0] if len(adopting) == 1 else None
 
     def start(self, name: str | None, config: ReplayConfig | None, **options: Any) -> ActiveSession:
@@ -169,7 +174,7 @@ class RecordingEngine:
         Raises:
             SessionActiveError: This recorder has an open session.
         """
-        if any(session.is_open and not session.is_ambient for session in list(self._open.values())):
+        if any(not session.is_ambient for session in self.open_sessions()):
             raise SessionActiveError
         session: Any = self.open(name, config=config, adopts=True, **options)
         try:
@@ -204,18 +209,25 @@ class RecordingEngine:
         """
         if self._is_closed:
             raise ClosedError("This recorder is closed. Make a new one.")
-        if may_skip and (is_disabled() or self._is_sampled_out()):
+        session_id = uuid.uuid4()
+        share = float(self.settings.recorded_share)
+        is_sampled = is_in_share(session_id, share)
+        if may_skip and (is_disabled() or not (is_sampled or self.settings.keep == "on_failure")):
+            self.unsampled += not is_sampled
             return Unrecorded(self.identity)
         if self.is_read_only:
             raise ReadOnlyError(f"{self.location} is open for reading: open it for writing to record, or give a store=")
         outer = self._enclosing()
         if outer is not None and not outer.is_ambient:
             raise SessionActiveError
+        chosen = may_skip or self.settings.keep == "on_failure"
+        redactor = self.redactor.with_own_counts()
+        known = metadata_of_user({**self.settings.metadata, **(metadata or {})}, redactor)
         opening = Opening(
-            session_id=uuid.uuid4(),
-            name=clean_name(name, self.redactor),
+            session_id=session_id,
+            name=clean_name(name, redactor),
             created_ns=self.clock.time_ns(),
-            metadata=clean_metadata({**self.settings.metadata, **(metadata or {})}, self.redactor),
+            metadata=known if share in (0.0, 1.0) or not chosen else {**known, ACCOUNT: {"sample_rate": share}},
             redaction=self.redactor.version,
             capture=self.settings.capture,
             parent_session=None if outer is None else outer.session_id,
@@ -224,7 +236,10 @@ class RecordingEngine:
         )
         worked_before = self._store is not None
         try:
-            return self._opened(opening, config, auto_checkpoint, adopts=adopts, is_ambient=is_ambient)
+            holds = self.settings.keep == "on_failure" and not is_sampled
+            return self._opened(
+                opening, config, auto_checkpoint, holds, redactor=redactor, adopts=adopts, is_ambient=is_ambient
+            )
         except StorageError as error:
             # That the store may hold no more is known from the start, and no
             # reason to stop a service.
@@ -238,9 +253,6 @@ class RecordingEngine:
         self.skipped += 1
         log.error("session_skipped", error=str(error))
         self._warn_once("skipped", f"a session could not be opened and its calls run unrecorded: {error}")
-
-    def _is_sampled_out(self) -> bool:
-        return random.random() >= self.settings.sample_rate  # noqa: S311 - a share, not a secret
 
     def _enclosing(self) -> ActiveSession | None:
         link = CURRENT.get()
@@ -260,7 +272,7 @@ class RecordingEngine:
         return memory_id if isinstance(memory_id, uuid.UUID) else None
 
     def _opened(
-        self, opening: Opening, config: ReplayConfig | None, auto_checkpoint: Any, **options: Any
+        self, opening: Opening, config: ReplayConfig | None, auto_checkpoint: Any, holds: bool, **options: Any
     ) -> ActiveSession:
         config = config or self.settings.config or ReplayConfig()
         if not isinstance(config, ReplayConfig):
@@ -272,7 +284,9 @@ class RecordingEngine:
         ]
         self.redactor.prepare()
         is_silent = scope.is_playing() or is_disabled()
-        live = MemoryLog(opening.session_id) if is_silent else self._new_log(opening.session_id)
+        live: Log = MemoryLog(opening.session_id)
+        if not is_silent:
+            live = self._held.new_ring(opening.session_id) if holds else self.new_log(opening.session_id)
         policy = None if not policies else policies[0] if len(policies) == 1 else any_of(*policies)
         try:
             session = ActiveSession(
@@ -296,11 +310,19 @@ class RecordingEngine:
     def _enter(self, session: ActiveSession, card: Card | None = None) -> None:
         """Have *session* taken care of and known as open."""
         self._open[session.session_id] = session
-        if not session.is_silent:
+        if isinstance(session.live, Ring):
+            self._held.hold(session, session.live)
+        elif not session.is_silent:
             self.background.watch(session, card)
         scope.opened(session)
 
-    def _new_log(self, session_id: UUID) -> Log:
+    def new_log(self, session_id: UUID) -> Log:
+        """
+        Return the live log, in the store, of a session that begins or goes on.
+
+        Raises:
+            StorageError: The store cannot be written.
+        """
         store, is_recovered = self.store, self.background.is_recovered
         try:
             return store.create_log(session_id)
@@ -310,6 +332,10 @@ class RecordingEngine:
             # What a crash left takes less room once it is published.
             self.background.drain()
             return store.create_log(session_id)
+
+    def open_sessions(self) -> Sequence[ActiveSession]:
+        """Return the sessions of this recorder that are open now."""
+        return [session for session in list(self._open.values()) if session.is_open]
 
     def resume(self, which: Which) -> ActiveSession:
         """
@@ -347,7 +373,7 @@ class RecordingEngine:
             resumed=True,
         )
         self.redactor.prepare()
-        live = self._new_log(opening.session_id)
+        live = self.new_log(opening.session_id)
         last = stored.actions[-1].sequence + 1 if len(stored.actions) else 0
         policy = self.settings.auto_checkpoint
         session = ActiveSession(
@@ -422,6 +448,10 @@ class RecordingEngine:
             _report_uncovered(session)
         if self._started is session:
             self._started = None
+        if session.keeping is not None and session.keeping.give_up():
+            session.is_silent = session.is_handed_over = True
+            self.unkept += 1
+            return
         if self._store is not None:
             background_of(self._store).ended(session)
         session.is_handed_over = True
@@ -488,6 +518,15 @@ class RecordingEngine:
         log.error("checkpoint_made_without_content", error=said)
         self._warn_once("bare_checkpoint", f"a checkpoint was made without the store's content, which failed: {said}")
 
+    def report_failed_predicate(self, error: Exception) -> None:
+        """Log and say once that ``keep_if=`` raised; the call counts as not wanted."""
+        log.error("predicate_failed", error=type(error).__name__)
+        self._warn_once("predicate", f"keep_if= raised {type(error).__name__}; that call kept no session")
+
+    def report_deaf(self, problem: str) -> None:
+        """Say once that a signal which was asked for cannot be watched."""
+        self._warn_once("signal", problem)
+
     def amend(self, session: ActiveSession) -> None:
         """A call came after the end of *session*."""
         if self._store is not None:
@@ -539,15 +578,17 @@ class RecordingEngine:
         """
         Return counts since the recorder was made.
 
-        Open and skipped sessions, lost, unscoped and forked calls,
-        checkpoints of a store that could not be read.
+        Open and skipped sessions, those that were not sampled or not kept, lost,
+        unscoped and forked calls, checkpoints of a store that could not be read.
         """
         return {
-            "open_sessions": len([session for session in list(self._open.values()) if session.is_open]),
-            "lost": self.lost + sum(session.lost for session in list(self._open.values()) if session.is_open),
+            "open_sessions": len(self.open_sessions()),
+            "lost": self.lost + sum(session.lost for session in self.open_sessions()),
             "unscoped": self.unscoped,
             "forked": self.forked_calls,
             "skipped": self.skipped,
+            "unsampled": self.unsampled,
+            "unkept": self.unkept,
             "bare_checkpoints": self.bare_checkpoints,
             "unpublished": 0 if self._store is None else background_of(self._store).failures,
         }
@@ -568,6 +609,7 @@ class RecordingEngine:
             background.give_up()
         self._store = None
         self._is_closed = True
+        self._held.close()
 
 
 def _options_of(settings: Settings) -> StoreOptions:

@@ -15,6 +15,7 @@ from replaykit.intercept.steps import in_own_scope, in_own_scope_async, relaying
 from replaykit.model import FrameId, ReplaySession
 from replaykit.operations import Operation
 from replaykit.recording.engine import RecordingEngine, adopts_by_default
+from replaykit.recording.keeping import is_failure
 from replaykit.recording.session import ActiveSession, Unrecorded
 
 __all__ = ["SessionHandle"]
@@ -75,6 +76,8 @@ class SessionHandle:
         if self._scope is None:
             return
         try:
+            if self._active is not None and self._active.keeping is not None and is_failure(error):
+                self._active.keeping.keep("exception")
             self._leave("block" if error is None else "exception")
         except BaseException:
             # An interrupt in the middle: the session ends all the same.
@@ -184,11 +187,16 @@ class SessionHandle:
         return self._active.record(operation, dict(arguments or {}), output, error, duration_ns)
 
     def _shown(self, name: str) -> str:
+        redactor = self._engine.redactor if self._active is None else self._active.redactor
         try:
-            return self._engine.redactor.clean_text(name)
+            return redactor.clean_text(name)
         except RedactionError:
-            # A name that could not be redacted is not kept: the kind stands for it.
-            return ""
+            return redactor.failed()
+
+    def keep(self) -> None:
+        """Keep this session whatever comes, where ``keep="on_failure"`` would forget it; else nothing happens."""
+        if self._active is not None and self._active.is_open and self._active.keeping is not None:
+            self._active.keeping.keep("call")
 
     def carry(self, function: F) -> F:
         """Return *function* so that, in whatever thread it runs, its recorded calls are this session's."""
@@ -206,7 +214,9 @@ class SessionHandle:
         """
         if self._session is None or (self._active is not None and self._active.is_open):
             raise UsageError("the session is not over: its result is there after the with block")
-        return None if self._active is None else self._engine.result(self._active)
+        if self._active is None or (self._active.keeping is not None and self._active.is_silent):
+            return None
+        return self._engine.result(self._active)
 
     def __repr__(self) -> str:
         return f"<session {self.name!r} {self.id}>"

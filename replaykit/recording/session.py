@@ -22,23 +22,29 @@ from replaykit.format.values import pack
 from replaykit.intercept.coverage import Method, Uncovered
 from replaykit.intercept.handler import Call
 from replaykit.intercept.scope import CURRENT, Scope
-from replaykit.model import UNCOVERED, Opaque
+from replaykit.model import MAX_BODY_BYTES, UNCOVERED, Opaque
 from replaykit.operations import Operation, frozen, live_facts
 from replaykit.pipeline import RawCall, entry_of
 from replaykit.protocols import Log
 from replaykit.recording.carrying import carried
 from replaykit.recording.checkpoints import Checkpoints
+from replaykit.recording.choosing import bounded, choosing
+from replaykit.recording.metadata import metadata_of_user, with_account
+from replaykit.recording.ring import Ring
 from replaykit.recording.tickets import ActiveTicket, packed_items
+from replaykit.redactors import Redactor
 from replaykit.storage.live_log import encode_opening, encode_sealing
 
 if TYPE_CHECKING:
     from replaykit.recording.engine import RecordingEngine
+    from replaykit.recording.keeping import Keeping
 
 __all__ = ["ActiveSession", "Unrecorded"]
 
 _MAX_STREAM_BYTES = 64 * 1024 * 1024
 """Items of a stream beyond this are not kept; the action says ``cut``."""
 
+_MOST_OPERATIONS = 4096
 _CANCELLED_NAMES = frozenset({"CancelledError", "Cancelled"})
 _DROPPED = Opaque(reason="object", type_name="replaykit.RedactionError")
 
@@ -76,6 +82,8 @@ class ActiveSession:
             log is complete once the session has ended and both are empty.
         lost: Actions that could not be kept as they were.
         late: Calls that began after the end.
+        excluded: Calls that ``include=`` and ``exclude=`` leave out.
+        keeping: Decides whether the session is kept at all; None where it is.
     """
 
     def __init__(
@@ -90,8 +98,10 @@ class ActiveSession:
         first_checkpoint: int = 0,
         policy: Any = None,
         max_actions: int | None = None,
+        redactor: Redactor | None = None,
     ) -> None:
         self.engine = engine
+        self.redactor = redactor or engine.redactor.with_own_counts()
         self.recorder = engine.identity
         self.opening = opening
         self.live = live
@@ -105,6 +115,8 @@ class ActiveSession:
         self.lost = 0
         self.late = 0
         self.loss_reason = ""
+        self.excluded = 0
+        self.keeping: Keeping | None = None
         self.sealing: Sealing | None = None
         self.metadata = dict(opening.metadata)
         self.uncovered = Uncovered()
@@ -115,20 +127,24 @@ class ActiveSession:
         self._latest = -1
         self._next_number = itertools.count().__next__
         self._numbers: dict[int, tuple[int, bool, bool, Operation]] = {}
+        self._rows: dict[str, int] = {}
         limit = None if max_actions is None else first_sequence + max_actions
         self._checkpoints = Checkpoints(self, policy=policy, limit=limit, first_id=first_checkpoint)
         self._limit = limit
         self._policy = policy
         self._started = engine.clock.perf_counter_ns()
         # Bound once: looking these up costs more than the calls themselves.
-        self._clean = engine.redactor.clean_packed
-        self._is_clean = engine.redactor.is_clean
-        self._append = live.append
+        self._clean = self.redactor.clean_packed
+        self._is_clean = self.redactor.is_clean
         self._time_ns = engine.clock.time_ns
         self._counter_ns = engine.clock.perf_counter_ns
-        self._is_full = engine.settings.capture == "full"
-        self._intent = engine.settings.intent
-        self._sync = live.sync if engine.settings.durability == "always" else None
+        settings = engine.settings
+        # How large a body may be to be logged as it is; below 0 none is.
+        self._whole_bytes = -1 if settings.capture != "full" else settings.max_action_bytes or records.MAX_RECORD_BYTES
+        self._has_bounds = not (policy is None and limit is None and settings.max_session_bytes is None)
+        if settings.include or settings.exclude:
+            self.begin = choosing(self, settings.takes)  # type: ignore[method-assign,assignment]  # takes a call, too
+        self.log_into(live)
         self.write(records.OPEN, encode_opening(opening, align=live.align))
 
     @property
@@ -139,7 +155,29 @@ class ActiveSession:
     @property
     def calls_begun(self) -> int:
         """About how many calls began since the session was opened, or opened again."""
-        return max(0, self._latest + 1 - self._first)
+        return max(0, self._latest + 1 - self._first - self.dropped)
+
+    @property
+    def dropped(self) -> int:
+        """Actions that a session which was kept late had no room for."""
+        return 0 if self.keeping is None else self.keeping.dropped
+
+    def log_into(self, live: Log) -> None:
+        """Append to *live* from now on."""
+        settings = self.engine.settings
+        is_held = isinstance(live, Ring)
+        self.live = live
+        # What is held in RAM no crash leaves: there is nothing to announce.
+        self._intent = settings.intent and not is_held
+        self._numbers = {}
+        self._sync = live.sync if settings.durability == "always" else None
+        is_bounded = settings.max_session_bytes is not None and not is_held
+        self._append = bounded(live.append, settings.max_session_bytes, self._fill) if is_bounded else live.append
+
+    def _fill(self) -> None:
+        """Take no more calls: enough was logged."""
+        self._limit = 0
+        self._checkpoints.is_full = True
 
     # -- calls ------------------------------------------------------------
 
@@ -208,12 +246,15 @@ class ActiveSession:
     def _announce(self, ticket: ActiveTicket) -> None:
         """Log that a call is about to run, so that the one in flight at a crash is known."""
         ticket.arguments = arguments = self._cleaned(ticket.arguments, is_map=True)
+        is_whole = len(arguments) <= self._whole_bytes
+        flags = 0 if is_whole or self._whole_bytes < 0 else records.CUT
         head = HEAD.pack(
-            records.INTENT, 0, ticket.number, ticket.sequence, ticket.parent, ticket.time_ns, 0, -1,
-            len(arguments) if self._is_full else 0, 0,
+            records.INTENT, flags, ticket.number, ticket.sequence, ticket.parent, ticket.time_ns, 0, -1,
+            len(arguments) if is_whole else 0, 0,
         )  # fmt: skip
-        self._append(sealed(head, arguments) if self._is_full else sealed(head))
-        ticket.flags |= INTENDED
+        self._append(sealed(head, arguments) if is_whole else sealed(head))
+        if is_whole:
+            ticket.flags |= INTENDED
 
     def finish(self, ticket: ActiveTicket, result: Any, error: BaseException | None) -> None:
         """Keep a call that is over; nothing happens if the session's end has kept it as unfinished."""
@@ -249,13 +290,13 @@ class ActiveSession:
             raise
         finally:
             self.finishing.discard(ticket)
-        if ticket.parent < 0 and (self._policy is not None or self._limit is not None):
+        if self._has_bounds and ticket.parent < 0:
             self._checkpoints.after(ticket, failed=error is not None)
 
     def _keep(self, ticket: ActiveTicket, duration_ns: int, generation: int, packed: bytes, facts: bytes) -> None:
         """Append the record of a call that is over; secrets are taken out here, in one scan where there are none."""
         flags = ticket.flags
-        arguments = b"" if flags & INTENDED and self._is_full else ticket.arguments
+        arguments = b"" if flags & INTENDED else ticket.arguments
         body = arguments + packed
         if not self._is_clean(body):
             arguments = self._cleaned(arguments, is_map=True)
@@ -263,14 +304,14 @@ class ActiveSession:
             body = arguments + packed
         if facts:
             facts = self._cleaned(facts, is_map=not flags & FAILED)
-        if self._is_full:
+        if len(body) <= self._whole_bytes:
             head = HEAD.pack(
                 records.ACTION, flags, ticket.number, ticket.sequence, ticket.parent, ticket.time_ns, duration_ns,
                 generation, len(arguments), len(packed),
             )  # fmt: skip
             record = sealed(head, body + facts) if facts else sealed(head, body)
         else:
-            record = self._described(ticket, duration_ns, generation, arguments, packed, facts)
+            record = self._described(ticket, duration_ns, generation, arguments or ticket.arguments, packed, facts)
         if len(record) > records.MAX_RECORD_BYTES:
             raise ValueError(f"the call holds {len(record)} bytes; at most {records.MAX_RECORD_BYTES} are kept")
         self._append(record)
@@ -280,7 +321,7 @@ class ActiveSession:
     def _described(
         self, ticket: ActiveTicket, duration_ns: int, generation: int, arguments: bytes, packed: bytes, facts: bytes
     ) -> bytes:
-        """Return a record without bodies: with ``capture="preview"`` or ``"hash"`` none may reach the disk."""
+        """Return a record without bodies, none of which may reach the disk, or with bodies cut."""
         failed = bool(ticket.flags & FAILED)
         call = RawCall(
             sequence=ticket.sequence,
@@ -295,7 +336,8 @@ class ActiveSession:
             facts=b"" if failed else facts,
             flags=frozenset(name for bit, name in records.FLAG_NAMES.items() if ticket.flags & bit),
         )
-        entry = entry_of(call, capture=self.engine.settings.capture, hasher=self.engine.hasher)
+        limit = self.engine.settings.max_action_bytes or MAX_BODY_BYTES
+        entry = entry_of(call, capture=self.engine.settings.capture, hasher=self.engine.hasher, limit=limit)
         return sealed(records.map_body(records.ENTRY, entry))
 
     def _cleaned(self, packed: bytes, *, is_map: bool = False) -> bytes:
@@ -305,6 +347,7 @@ class ActiveSession:
         try:
             return self._clean(packed)
         except RedactionError as error:
+            self.redactor.failed()
             self.lose(error)
             return pack({"dropped": _DROPPED} if is_map else _DROPPED)
 
@@ -327,8 +370,15 @@ class ActiveSession:
         ticket.items.append(packed)
 
     def _define(self, operation: Operation) -> tuple[int, bool, bool, Operation]:
-        number = self._next_number()
-        self.write(records.DEFINE, {"n": number, "row": operation.definition()})
+        row = operation.definition()
+        number = self._rows.get(repr(row))
+        if number is None:
+            number = self._next_number()
+            self.write(records.DEFINE, {"n": number, "row": row})
+            self._rows[repr(row)] = number
+        if len(self._numbers) >= _MOST_OPERATIONS:
+            # Each call that is recorded by hand brings an operation of its own.
+            self._numbers = {}
         known = (number, self._intent and operation.is_announced, operation.is_translated, operation)
         # The row is kept beside its number: an id may be reused once its object is gone.
         self._numbers[id(operation)] = known
@@ -437,9 +487,7 @@ class ActiveSession:
 
     def annotate(self, metadata: Mapping[str, Any]) -> None:
         """Add to the session's metadata, redacted and as plain values."""
-        from replaykit.recording.metadata import clean_metadata
-
-        cleaned = clean_metadata(metadata, self.engine.redactor)
+        cleaned = metadata_of_user(metadata, self.redactor)
         self.metadata.update(cleaned)
         self.write(records.NOTE, cleaned)
         self.sync_if_promised()
@@ -475,7 +523,7 @@ class ActiveSession:
                 duration_ns=self._counter_ns() - self._started,
                 lost=self.lost,
                 late=self.late,
-                metadata=dict(self.metadata),
+                metadata=with_account(self.metadata, self),
             )
         try:
             self.live.append_end(sealed(records.map_body(records.END, encode_sealing(self.sealing))))

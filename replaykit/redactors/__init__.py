@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from replaykit.redactors.redactor import Redactor, make_redactor
+from replaykit.redactors.patterns import Pattern, pattern
+from replaykit.redactors.redactor import Custom, Redactor, make_redactor
 from replaykit.redactors.versions import redactor_for
 
-__all__ = ["Redactor", "make_redactor", "redactor_for"]
+__all__ = ["Custom", "Pattern", "Redactor", "make_redactor", "pattern", "redactor_for"]

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from replaykit.errors import RedactionError
 from replaykit.format.values import MAX_DEPTH, Marker, pack, unpack
 from replaykit.redactors.pairs import is_secret_name
-from replaykit.redactors.rules import KEY, RULES, VERSION
+from replaykit.redactors.rules import CURRENT, KEY, RULES_OF
 from replaykit.redactors.scanner import Loader, Scanner, load_hyperscan
 from replaykit.redactors.search import PLACEHOLDERS, placeholder, secret_spans
 
-__all__ = ["Custom", "Path", "Redactor", "make_redactor"]
+__all__ = ["Custom", "Note", "Path", "Redactor", "make_redactor"]
 
 Path = tuple[str | int, ...]
 Custom = Callable[[Path, Any], Any]
 
-_SETS = ("secrets",)
-_LATER = ("pii",)
+Note = Callable[[str, Any], None]
+"""``(rule, what it hides)``: told at each replacement."""
+
+_DEFAULT = ("secrets",)
 _DEEP = "deep"
+_ERROR = "error"
 _SCALARS = frozenset({str, bytes, int, float, bool, type(None)})
 _SHORTEST = 7
 """No shape of secret fits into fewer bytes."""
@@ -42,20 +46,18 @@ def make_redactor(
     """
     if isinstance(redact, str) or callable(redact):
         redact = (redact,)
-    items = _SETS if redact is None else tuple(redact)
+    items = _DEFAULT if redact is None else tuple(redact)
     custom: list[Custom] = []
     for item in items:
         if callable(item):
             custom.append(item)
-        elif item not in _SETS:
+        elif item not in CURRENT:
             raise RedactionError(_refusal(item))
-    return Redactor(secrets="secrets" in items, custom=custom, load=load)
+    return Redactor([version for name, version in CURRENT.items() if name in items], custom=custom, load=load)
 
 
 def _refusal(item: object) -> str:
-    known = ", ".join(_SETS)
-    if item in _LATER:
-        return f"redact={item!r} comes in a later release. Known now: {known}; or give a callable."
+    known = ", ".join(CURRENT)
     if isinstance(item, str):
         return f"redact={item!r}: there is no such rule set. Known: {known}."
     return f"redact: {type(item).__name__} is neither a rule set ({known}) nor a callable (path, value)."
@@ -73,25 +75,47 @@ class Redactor:
             when there are none.
     """
 
-    def __init__(self, *, secrets: bool, custom: Iterable[Custom] = (), load: Loader = load_hyperscan) -> None:
+    def __init__(
+        self, versions: Iterable[str], *, custom: Iterable[Custom] = (), load: Loader = load_hyperscan
+    ) -> None:
+        stated = list(versions)
+        rules = tuple(rule for version in stated for rule in RULES_OF[version])
         self._custom = tuple(custom)
-        self._secrets = secrets
-        self._scanner = Scanner(load)
-        self._is_suspect = self._scanner.is_suspect if secrets and not self._custom else None
+        self._secrets = any(version.startswith("secrets/") for version in stated)
+        self._finds = bool(rules)
+        self._scanner = Scanner(rules, names=self._secrets, load=load)
+        self._is_suspect = self._scanner.is_suspect if rules and not self._custom else None
         self._names: dict[bytes, tuple[bool, bool]] = {}
         self._clean_keys: set[str] = set()
         names = [_name_of(item) for item in self._custom]
-        self._counts = dict.fromkeys([KEY, _DEEP, *(rule.name for rule in RULES), *names], 0)
-        self.version = "+".join([VERSION, *names] if secrets else names) or "none"
+        self._counts = dict.fromkeys([KEY, _DEEP, _ERROR, *(rule.name for rule in rules), *names], 0)
+        self._note: Note | None = None
+        self.version = "+".join([*stated, *names]) or "none"
+
+    def with_own_counts(self, note: Note | None = None) -> Redactor:
+        """
+        Return the same redactor with counts of its own: what it hides counts there and nowhere else.
+
+        *note* is told each rule that fires and what it hides; callables are
+        then asked for leaves as before.
+        """
+        twin = copy.copy(self)
+        twin._counts = dict.fromkeys(self._counts, 0)
+        twin._note = note
+        return twin
 
     @property
     def fired(self) -> Mapping[str, int]:
         """How often each rule replaced something so far; rules that never did are left out."""
         return {name: count for name, count in self._counts.items() if count}
 
+    def failed(self) -> str:
+        """Count a payload that is dropped because a callable failed; return what stands for it."""
+        return self._placed(_ERROR, None)
+
     def prepare(self) -> None:
         """Load the scanner now (tens of milliseconds, once in a process) rather than with the first call."""
-        if self._secrets:
+        if self._finds:
             self._scanner.prepare()
 
     def is_clean(self, packed: bytes) -> bool:
@@ -123,7 +147,7 @@ class Redactor:
         Raises:
             RedactionError: A callable failed; nothing of the tree may be kept.
         """
-        return self._walk(tree, (), 0) if self._secrets or self._custom else tree
+        return self._walk(tree, (), 0) if self._finds or self._custom else tree
 
     def clean_text(self, text: str) -> str:
         """
@@ -147,8 +171,7 @@ class Redactor:
             if depth > MAX_DEPTH:
                 # Nothing below this depth is kept; a walk without end would
                 # only exhaust the stack.
-                self._counts[_DEEP] += 1
-                return placeholder(_DEEP)
+                return self._placed(_DEEP, value)
             return self._map(value, path, depth) if cls is dict else self._list(value, path, depth)
         return value
 
@@ -234,9 +257,8 @@ class Redactor:
     def _solid(self, items: list[Any]) -> Any:
         """Replace an array as a whole: with bytes exchanged it could not be read."""
         for part in items[1:]:
-            if type(part) is bytes and self._secrets and (spans := secret_spans(self._scanner, part)):
-                self._counts[spans[0][2]] += 1
-                return placeholder(spans[0][2])
+            if type(part) is bytes and self._finds and (spans := secret_spans(self._scanner, part)):
+                return self._placed(spans[0][2], part)
         return items
 
     def _surrogate_text(self, items: list[Any], path: Path) -> Any:
@@ -283,7 +305,7 @@ class Redactor:
         return type(label) is str and self._is_name(label)
 
     def _key(self, key: Any) -> Any:
-        if not self._secrets:
+        if not self._finds:
             return key
         if type(key) is str:
             return self._text_key(key)
@@ -305,15 +327,24 @@ class Redactor:
     def _hidden(self, value: Any) -> Any:
         if _isplaceholder(value):
             return value
-        self._counts[KEY] += 1
-        return placeholder(KEY)
+        return self._placed(KEY, value)
+
+    def _placed(self, rule: str, secret: Any) -> str:
+        """Return what stands for *secret*, and count that *rule* found it."""
+        self._count(rule, secret)
+        return placeholder(rule)
+
+    def _count(self, rule: str, secret: Any) -> None:
+        self._counts[rule] += 1
+        if self._note is not None:
+            self._note(rule, secret)
 
     # -- texts ----------------------------------------------------------------
 
     def _leaf(self, value: Any, path: Path) -> Any:
         for custom in self._custom:
             value = self._customised(custom, path, value)
-        return self._redacted(value) if self._secrets and type(value) in (str, bytes) else value
+        return self._redacted(value) if self._finds and type(value) in (str, bytes) else value
 
     def _customised(self, custom: Custom, path: Path, value: Any) -> Any:
         if type(value) not in (str, bytes):
@@ -329,7 +360,7 @@ class Redactor:
             )
         if type(new) is type(value) and new == value:
             return value
-        self._counts[_name_of(custom)] += 1
+        self._count(_name_of(custom), value)
         return new
 
     def _redacted(self, value: str | bytes) -> str | bytes:
@@ -354,7 +385,7 @@ class Redactor:
     def _replaced(self, data: bytes, spans: list[tuple[int, int, str]]) -> bytes:
         pieces, at = [], 0
         for start, end, name in spans:
-            self._counts[name] += 1
+            self._count(name, data[start:end])
             pieces += [data[at:start], placeholder(name).encode()]
             at = end
         return b"".join([*pieces, data[at:]])

@@ -12,9 +12,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable
-
-import attrs
 
 from replaykit.redactors.pairs import (
     EXACT_NAME,
@@ -25,25 +22,25 @@ from replaykit.redactors.pairs import (
     pair_span,
     tag_span,
 )
+from replaykit.redactors.personal import PERSONAL
+from replaykit.redactors.rule import Rule, Span, token
+from replaykit.redactors.vendors import VENDOR_TOKENS
 
-__all__ = ["KEY", "KEY_SCAN", "RULES", "VERSION", "Rule", "Span"]
+__all__ = ["CURRENT", "KEY", "KEY_SCAN", "RULES_OF"]
 
-VERSION = "secrets/1"
-"""Changes whenever the same value could be redacted differently than before."""
+CURRENT = {"secrets": "secrets/2", "pii": "pii/1"}
+"""
+The version of each rule set that new sessions use.
+
+It changes whenever the same value could be redacted differently than before.
+"""
 
 KEY = "key"
 """The name in the placeholder of a value under a secret name."""
 
-Span = tuple[int, int]
-Locate = Callable[[bytes, "re.Match[bytes]"], Span | None]
-
 
 def _secret_group(_data: bytes, match: re.Match[bytes]) -> Span | None:
     return match.span("secret")
-
-
-def _whole(_data: bytes, match: re.Match[bytes]) -> Span | None:
-    return match.span()
 
 
 def _jwt_span(data: bytes, match: re.Match[bytes]) -> Span | None:
@@ -87,40 +84,6 @@ def _basic_span(_data: bytes, match: re.Match[bytes]) -> Span | None:
     return match.span("secret") if colon and all(32 <= byte < 127 for byte in user) else None
 
 
-@attrs.frozen(kw_only=True)
-class Rule:
-    """
-    One shape of secret.
-
-    Attributes:
-        name: Stands in the placeholder.
-        scan: Finds candidates, for Hyperscan.
-        exact: Decides, from the first byte of the shape.
-        caseless: Whether *scan* ignores ASCII case; *exact* says so itself.
-        reach: How many bytes around a candidate's end *exact* needs to begin to match.
-        locate: Returns what to hide of a match, or None for a false alarm.
-    """
-
-    name: str
-    scan: bytes
-    exact: re.Pattern[bytes]
-    caseless: bool = False
-    reach: int = 96
-    locate: Locate = _whole
-
-
-def _token(name: str, pattern: bytes, tail: bytes, least: int, *, boundary: bool = False) -> Rule:
-    """Return a rule for a fixed beginning and at least *least* bytes of the class *tail*."""
-    return Rule(
-        name=name,
-        scan=pattern + tail + b"{%d}" % least,
-        exact=re.compile((_LEFT if boundary else b"") + pattern + tail + b"{%d,}+" % least),
-    )
-
-
-# A letter before the shape makes it part of a word, unless that letter ends
-# an escape: \n in JSON inside a text, %3D in a URL.
-_LEFT = rb"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f][0-9A-Fa-f]))"
 _WORD = rb"[A-Za-z0-9_-]"
 _ALNUM = rb"[A-Za-z0-9]"
 _VENDORS = (
@@ -129,25 +92,25 @@ _VENDORS = (
 )
 
 _TOKENS = (
-    _token("openai", rb"sk-", _WORD, 16, boundary=True),
+    token("openai", rb"sk-", _WORD, 16, boundary=True),
     # Without a boundary (a length byte of another format may stand before
     # it) only what no hyphenated words look like.
-    _token("openai", rb"sk-(?:proj-|ant-[a-z]{3}[0-9]{2}-|svcacct-|or-v1-)?", rb"[A-Za-z0-9]", 20),
-    _token("stripe", rb"[sr]k_(?:live|test)_", _ALNUM, 10, boundary=True),
-    _token("stripe", rb"[sr]k_(?:live|test)_", _ALNUM, 20),
-    _token("aws", rb"A(?:KI|SI|BI|CC)A", rb"[A-Z0-9]", 16),
-    _token("github", rb"(?:gh[pousr]_|github_pat_)", rb"[A-Za-z0-9_]", 20),
-    _token("gitlab", rb"gl(?:pat|dt|rt|cbt|ptt|ft|soat|imt|agent)-", _WORD, 16),
-    _token("slack", rb"(?:xox[abceoprs]-|xapp-)", _WORD, 10),
-    _token("google", rb"AIza", _WORD, 30),
-    _token("google", rb"(?:ya29\.|GOCSPX-)", _WORD, 20),
-    _token("webhook", rb"whsec_", rb"[A-Za-z0-9+/=]", 20),
-    _token("webhook", rb"hooks\.slack\.com/services/", rb"[A-Za-z0-9/]", 20),
-    _token("huggingface", rb"hf_", _ALNUM, 20),
-    _token("groq", rb"gsk_", _ALNUM, 20),
-    _token("npm", rb"npm_", _ALNUM, 30),
-    _token("pypi", rb"pypi-AgEI", _WORD, 16),
-    _token("vendor", _VENDORS, _WORD, 16),
+    token("openai", rb"sk-(?:proj-|ant-[a-z]{3}[0-9]{2}-|svcacct-|or-v1-)?", rb"[A-Za-z0-9]", 20),
+    token("stripe", rb"[sr]k_(?:live|test)_", _ALNUM, 10, boundary=True),
+    token("stripe", rb"[sr]k_(?:live|test)_", _ALNUM, 20),
+    token("aws", rb"A(?:KI|SI|BI|CC)A", rb"[A-Z0-9]", 16),
+    token("github", rb"(?:gh[pousr]_|github_pat_)", rb"[A-Za-z0-9_]", 20),
+    token("gitlab", rb"gl(?:pat|dt|rt|cbt|ptt|ft|soat|imt|agent)-", _WORD, 16),
+    token("slack", rb"(?:xox[abceoprs]-|xapp-)", _WORD, 10),
+    token("google", rb"AIza", _WORD, 30),
+    token("google", rb"(?:ya29\.|GOCSPX-)", _WORD, 20),
+    token("webhook", rb"whsec_", rb"[A-Za-z0-9+/=]", 20),
+    token("webhook", rb"hooks\.slack\.com/services/", rb"[A-Za-z0-9/]", 20),
+    token("huggingface", rb"hf_", _ALNUM, 20),
+    token("groq", rb"gsk_", _ALNUM, 20),
+    token("npm", rb"npm_", _ALNUM, 30),
+    token("pypi", rb"pypi-AgEI", _WORD, 16),
+    token("vendor", _VENDORS, _WORD, 16),
 )
 
 _SHAPES = (
@@ -237,8 +200,13 @@ _PAIRS = (
     ),
 )
 
-RULES: tuple[Rule, ...] = _TOKENS + _SHAPES + _PAIRS
-"""All rules; where two overlap, the earlier one gives its name."""
+_FIRST = _TOKENS + _SHAPES + _PAIRS
+RULES_OF: dict[str, tuple[Rule, ...]] = {
+    "secrets/1": _FIRST,
+    "secrets/2": _FIRST + VENDOR_TOKENS,
+    "pii/1": PERSONAL,
+}
+"""The rules of each version that a session may state; where two overlap, the earlier one gives its name."""
 
 KEY_SCAN = (
     rb"(?:" + NAME + rb"\]?(?:[\x80-\xbf\xc4-\xdf]|\z)"

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from replaykit.errors import ReplaykitWarning
-from replaykit.redactors.rules import KEY_SCAN, RULES
+from replaykit.redactors.rule import Rule
+from replaykit.redactors.rules import KEY_SCAN
 
 __all__ = ["Loader", "Scanner", "load_hyperscan"]
 
@@ -33,15 +34,15 @@ def load_hyperscan() -> Any:
 
 
 @functools.cache
-def _compiled(load: Loader) -> tuple[Any, Any] | None:
-    """Return the module and the database of all rules, made once in a process; None where it cannot be."""
+def _compiled(load: Loader, rules: tuple[Rule, ...], names: bool) -> tuple[Any, Any] | None:
+    """Return the module and the database of *rules*, made once in a process; None where it cannot be."""
     try:
         hyperscan = load()
     except (ImportError, OSError) as exc:
         _warn(exc)
         return None
     try:
-        return hyperscan, _database(hyperscan)
+        return hyperscan, _database(hyperscan, rules, names=names)
     except hyperscan.HyperscanError as exc:
         # The wheel is there, but not for this processor.
         _warn(exc)
@@ -57,9 +58,9 @@ def _warn(reason: Exception) -> None:
     )
 
 
-def _database(hyperscan: Any) -> Any:
-    patterns = [*(rule.scan for rule in RULES), KEY_SCAN]
-    caseless = [*(rule.caseless for rule in RULES), True]
+def _database(hyperscan: Any, rules: tuple[Rule, ...], *, names: bool) -> Any:
+    patterns = [*(rule.scan for rule in rules), *([KEY_SCAN] * names)]
+    caseless = [*(rule.caseless for rule in rules), *([True] * names)]
     database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
     database.compile(
         expressions=patterns,
@@ -80,18 +81,21 @@ def _note(rule: int, _start: int, end: int, _flags: int, found: dict[int, list[i
 
 class Scanner:
     """
-    Says whether bytes may hold a secret, and where; any number of threads may ask at once.
+    Says whether bytes may hold what *rules* look for, and where; any number of threads may ask at once.
 
-    Nothing is loaded before the first question.
+    With *names* it looks for secret names before values, too.  Nothing is
+    loaded before the first question.
     """
 
-    def __init__(self, load: Loader = load_hyperscan) -> None:
+    def __init__(self, rules: tuple[Rule, ...], *, names: bool, load: Loader = load_hyperscan) -> None:
+        self.rules = rules
+        self._names = names
         self._load = load
         self._local = threading.local()
 
     def prepare(self) -> bool:
         """Load the engine now rather than with the first question; return whether there is one."""
-        return _compiled(self._load) is not None
+        return self._engine() is not None
 
     def is_suspect(self, data: bytes) -> bool:
         """Return whether *data*, packed or text, may hold a secret; True without an engine."""
@@ -114,7 +118,7 @@ class Scanner:
 
     def hits(self, data: bytes) -> Mapping[int, list[int]] | None:
         """
-        Return where candidates end in *data*, by the rule's place in `RULES`.
+        Return where candidates end in *data*, by the rule's place in ``rules``.
 
         One more number stands for secret names.  None without an engine.
         """
@@ -133,15 +137,18 @@ class Scanner:
     def _own_tools(self) -> tuple[Any, Any, Any, Any] | None:
         """Return this thread's tools: a scratch must never be shared by threads that scan at once."""
         tools: tuple[Any, Any, Any, Any] | None = getattr(self._local, "tools", None)
-        engine = None if tools else _compiled(self._load)
+        engine = None if tools else self._engine()
         if engine is not None:
             module, database = engine
             tools = (database.scan, self._new_scratch(), module.ScanTerminated, module.ScratchInUseError)
             self._local.tools = tools
         return tools
 
+    def _engine(self) -> tuple[Any, Any] | None:
+        return _compiled(self._load, self.rules, self._names)
+
     def _new_scratch(self) -> Any:
-        engine = _compiled(self._load)
+        engine = self._engine()
         return engine[0].Scratch(engine[1]) if engine else None
 
     def _again(self, data: bytes) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from replaykit.redactors.rules import RULES, Rule
+from replaykit.redactors.rule import Rule
 from replaykit.redactors.scanner import Scanner
 
-__all__ = ["PLACEHOLDERS", "placeholder", "secret_spans"]
+__all__ = ["PLACEHOLDERS", "placeholder", "secret_spans", "windows_around"]
 
 PLACEHOLDERS = re.compile(rb"(?:\[redacted:[a-z]+\])+")
 """What was redacted before."""
@@ -21,17 +21,17 @@ def placeholder(rule: str) -> str:
 
 def secret_spans(scanner: Scanner, data: bytes) -> list[tuple[int, int, str]]:
     """Return what to hide in *data*, one text: ascending, apart, each with the name of its rule."""
-    hits = scanner.hits(data)
+    rules, hits = scanner.rules, scanner.hits(data)
     found: list[tuple[int, int, int]] = []
     if hits is None:
-        for number, rule in enumerate(RULES):
+        for number, rule in enumerate(rules):
             found += [(*span, number) for span in _located(rule, data, ((0, len(data)),))]
     else:
         for number, ends in hits.items():
-            if number < len(RULES):
-                windows = _windows(ends, RULES[number].reach, len(data))
-                found += [(*span, number) for span in _located(RULES[number], data, windows)]
-    return _joined(data, found) if found else []
+            if number < len(rules):
+                windows = windows_around(ends, rules[number].reach, len(data))
+                found += [(*span, number) for span in _located(rules[number], data, windows)]
+    return _joined(data, found, rules) if found else []
 
 
 def _located(rule: Rule, data: bytes, windows: Iterable[tuple[int, int]]) -> Iterable[tuple[int, int]]:
@@ -47,7 +47,7 @@ def _located(rule: Rule, data: bytes, windows: Iterable[tuple[int, int]]) -> Ite
                 yield span
 
 
-def _windows(ends: list[int], reach: int, size: int) -> list[tuple[int, int]]:
+def windows_around(ends: list[int], reach: int, size: int) -> list[tuple[int, int]]:
     """Return the neighbourhoods of all candidates, those that touch joined: no byte is searched twice."""
     windows: list[tuple[int, int]] = []
     for end in sorted(ends):
@@ -59,7 +59,7 @@ def _windows(ends: list[int], reach: int, size: int) -> list[tuple[int, int]]:
     return windows
 
 
-def _joined(data: bytes, found: list[tuple[int, int, int]]) -> list[tuple[int, int, str]]:
+def _joined(data: bytes, found: list[tuple[int, int, int]], rules: tuple[Rule, ...]) -> list[tuple[int, int, str]]:
     joined: list[tuple[int, int, int]] = []
     for start, end, number in sorted(found):
         if joined and start < joined[-1][1]:
@@ -68,7 +68,7 @@ def _joined(data: bytes, found: list[tuple[int, int, int]]) -> list[tuple[int, i
         else:
             joined.append((start, end, number))
     return [
-        (start, end, RULES[number].name)
+        (start, end, rules[number].name)
         for start, end, number in joined
         if start < end and not PLACEHOLDERS.fullmatch(data, start, end)
     ]

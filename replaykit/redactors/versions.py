@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from replaykit.errors import RedactionError
-from replaykit.redactors.redactor import Redactor, make_redactor
-from replaykit.redactors.rules import VERSION
+from replaykit.redactors.redactor import Custom, Redactor
+from replaykit.redactors.rules import RULES_OF
 
 __all__ = ["redactor_for"]
 
-_SETS = {VERSION: "secrets"}
 
-
-def redactor_for(version: str) -> Redactor:
+def redactor_for(version: str, own: Iterable[Custom] = ()) -> Redactor:
     """
     Return the redactor with the rule sets of *version*, as a session states it.
 
-    The caller's own redactors have names there and no code: they are left out.
+    The caller's own redactors have names there and no code: *own* are those
+    to run as well.
 
     Raises:
         RedactionError: A newer release redacted by rules that are unknown here.
     """
     stated = [name for name in version.split("+") if name not in ("", "none")]
-    newer = [name for name in stated if "/" in name and name not in _SETS]
+    newer = [name for name in stated if "/" in name and name not in RULES_OF]
     if newer:
         raise RedactionError(
-            f"the session was redacted by {newer[0]}, this release knows {', '.join(_SETS)}. "
+            f"the session was redacted by {newer[0]}, this release knows {', '.join(RULES_OF)}. "
             "Upgrade: pip install -U replaykit-memory"
         )
-    return make_redactor(tuple(_SETS[name] for name in stated if name in _SETS))
+    return Redactor([name for name in stated if name in RULES_OF], custom=own)

@@ -21,6 +21,7 @@ from replaykit.format.index import Sequences
 from replaykit.format.names import safe_name
 from replaykit.format.thaw import thaw
 from replaykit.model import (
+    ACCOUNT,
     MEMVID,
     Checkpoint,
     FrameId,
@@ -269,6 +270,11 @@ def _playable(card: Card, capture: str) -> Playable:
     reasons = []
     if card.lost:
         reasons.append(f"{card.lost} action(s) were lost")
+    account = card.metadata.get(ACCOUNT)
+    for name in ("dropped", "excluded"):
+        count = account.get(name) if isinstance(account, Mapping) else None
+        if type(count) is int and count:
+            reasons.append(f"{count} call(s) were {name} by choice")
     if card.state == "interrupted":
         reasons.append("interrupted: calls that were running are unfinished or missing")
     if card.state == "open":

@@ -195,6 +195,7 @@ class LogReader:
             self.metadata.update(content)
         elif what == records.END:
             self.sealing = _decode_sealing(fields)
+            self.metadata.update(self.sealing.metadata)
 
     def _call(self, record: ActionRecord) -> RawCall:
         arguments = record.arguments

@@ -201,4 +201,4 @@ def _sealed(part: Part, reader: LogReader, fallback: Sealing | None) -> Part:
             ended_by="interrupted",
             duration_ns=max(0, reader.last_ns - part.opening.created_ns),
         )
-    return attrs.evolve(part, sealing=attrs.evolve(sealing, metadata=dict(reader.metadata)))
+    return attrs.evolve(part, sealing=attrs.evolve(sealing, metadata={**reader.metadata, **sealing.metadata}))

@@ -133,7 +133,7 @@ def test_a_miss_names_redactors_that_a_play_does_not_have() -> None:
 
     record("Ada", redact=("secrets", no_names))
 
-    with replaykit.play("runs.rpk"), pytest.raises(NoMatchError, match="also redacted by .*no_names.*ignore="):
+    with replaykit.play("runs.rpk"), pytest.raises(NoMatchError, match="also redacted by .*no_names.*redact=.*ignore="):
         search("Ada")
 
 

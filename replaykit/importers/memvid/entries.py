@@ -125,6 +125,11 @@ class ImportedEntries:
         return not ascends or (bool(stored) and stored[-1] >= _MOST_SEQUENCES)
 
     @property
+    def gaps(self) -> Sequence[Any]:
+        """None: a foreign file keeps no damaged bytes apart."""
+        return ()
+
+    @property
     def sequences(self) -> Sequence[int]:
         """The sequences of its entries, ascending."""
         stored = self._stored_sequences
