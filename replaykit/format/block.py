@@ -219,7 +219,7 @@ class _Header:
         return self.body_at + self.body_bytes + _CRC_BYTES
 
 
-def block_size(data: bytes, at: int = 0) -> int | None:
+def block_size(data: bytes, at: int = 0, *, path: str = "") -> int | None:
     """
     Return the size that the block at *at* declares, None if *data* is too short to tell.
 
@@ -227,7 +227,7 @@ def block_size(data: bytes, at: int = 0) -> int | None:
         DamagedError: No block begins there, or its size is over the limit.
     """
     try:
-        return _header(data, at, "", at).end - at
+        return _header(data, at, path, at).end - at
     except EndsInside:
         return None
 

@@ -250,7 +250,7 @@ class Player:
         if not own or self._has_own_redactors:
             return ()
         return (
-            f"arguments were also redacted by {', '.join(own)}: play(redact=[...]) takes them, ignore= leaves those out",
+            f"arguments were also redacted by {', '.join(own)}: give play(redact=[...]) those, or leave out with ignore=",
         )
 
     # -- the block ------------------------------------------------------------------

@@ -133,7 +133,7 @@ def part_problems(body: object, path: str) -> list[str]:
     at, previous = len(MAGIC), NO_BLOCK
     try:
         sync = read_head(body, path=path).sync
-        while at < len(body) - TAIL_BYTES and block_size(body, at):
+        while at < len(body) - TAIL_BYTES and block_size(body, at, path=path):
             block = read_block(body, at, sync=sync, path=path)
             if block is None or block.previous != previous:
                 raise DamagedError(path, at, "the block does not follow the one before it")

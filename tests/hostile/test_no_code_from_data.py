@@ -34,6 +34,7 @@ FORBIDDEN_METHODS = {
 }
 IMPORTS_BY_NAME = {
     "__init__.py": "the package's own table of lazy names",
+    "adapters/reviving.py": "a name from the adapter's own list, never one that only a recording has",
     "plugins.py": "entry points, which the user installed",
 }
 """Where a module may be imported by a name that is no literal, and where that name comes from."""

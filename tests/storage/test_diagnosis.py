@@ -18,8 +18,9 @@ import pytest
 
 import replaykit
 from replaykit.errors import NotAStoreError, StoreNotFoundError
+from replaykit.format.block import block_size
 from replaykit.format.entries import Sealing
-from replaykit.format.segment import ACTS, start_segment
+from replaykit.format.segment import ACTS, MAGIC, start_segment
 from replaykit.format.strict import encode_body
 from replaykit.model import Diagnosis, Finding
 from replaykit.storage.diagnosis import diagnose
@@ -215,7 +216,8 @@ def test_a_newer_format_is_unreadable_here(path: Path) -> None:
     assert "upgrade" in found.next_step
 
 
-def test_damage_in_a_memorys_file_is_found(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["in a block", "where a block begins"])
+def test_damage_in_a_memorys_file_is_found(tmp_path: Path, where: str) -> None:
     """A part that does not check, and the session that it belonged to."""
     path = tmp_path / "notes.mv"
     with replaykit.open(str(path)) as mv, mv.session("in a memory"):
@@ -223,7 +225,8 @@ def test_damage_in_a_memorys_file_is_found(tmp_path: Path) -> None:
     connection = apsw.Connection(str(path))
     body: Any = connection.execute("SELECT body FROM replaykit_part").get
     damaged = bytearray(body)
-    damaged[len(body) // 2] ^= 1
+    second = len(MAGIC) + (block_size(body, len(MAGIC)) or 0)
+    damaged[second + (0 if where == "where a block begins" else 40)] ^= 1
     connection.execute("UPDATE replaykit_part SET body = ?", (bytes(damaged),))
     connection.close()
     diagnosis = diagnose(path)
