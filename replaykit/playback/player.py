@@ -250,7 +250,7 @@ class Player:
         if not own or self._has_own_redactors:
             return ()
         return (
-            f"arguments were also redacted by {', '.join(own)}: give play(redact=[...]) those, or leave out with ignore=",
+            f"arguments were also redacted by {', '.join(own)}: play(redact=[...]) takes those, ignore= leaves out",
         )
 
     # -- the block ------------------------------------------------------------------
