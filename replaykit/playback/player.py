@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -27,6 +28,7 @@ from replaykit.playback.misses import FEW, Miss
 from replaykit.playback.rebuilding import declared_errors, error_of, played_back, rebuilt_items
 from replaykit.playback.turns import Names, OnRepeat, Turns
 from replaykit.playback.unnamed import UnsignedCalls
+from replaykit.protocols import Store
 from replaykit.recording.handle import SessionHandle
 from replaykit.recording.session import ActiveSession, Unrecorded
 from replaykit.redactors import Custom, redactor_for
@@ -357,28 +359,36 @@ def play(
         PlaybackError: The session cannot be played (its bodies were not kept).
         StorageError: The recording cannot be read.
     """
-    found = recording if isinstance(recording, ReplaySession) else _session_of(recording, session)
-    return Player(
-        found,
-        match_on=match_on,
-        ignore=ignore,
-        on_repeat=on_repeat,
-        live=live,
-        exceptions=exceptions,
-        record_missing=record_missing,
-        redact=redact,
-    )
+    store = _opened(recording) if isinstance(recording, (str, os.PathLike)) else None
+    try:
+        player = Player(
+            _session_of(recording if store is None else Catalogue(store), session),
+            match_on=match_on,
+            ignore=ignore,
+            on_repeat=on_repeat,
+            live=live,
+            exceptions=exceptions,
+            record_missing=record_missing,
+            redact=redact,
+        )
+    except BaseException:
+        if store is not None:
+            store.close()
+        raise
+    if store is not None:
+        # Calls are read when they answer, and those that are left over after the block.
+        weakref.finalize(player, store.close)
+    return player
+
+
+def _opened(location: str | os.PathLike[str]) -> Store:
+    path = os.fspath(location)
+    return MemvidStore(path) if is_memvid(path) else open_store(path, read_only=True)
 
 
 def _session_of(recording: Any, which: Which) -> ReplaySession:
-    if isinstance(recording, (str, os.PathLike)):
-        path = os.fspath(recording)
-        store = MemvidStore(path) if is_memvid(path) else open_store(path, read_only=True)
-        try:
-            # It stays readable when the store is closed.
-            return Catalogue(store).get_session(which)
-        finally:
-            store.close()
+    if isinstance(recording, ReplaySession):
+        return recording
     if hasattr(recording, "get_session"):
         session: ReplaySession = recording.get_session(which)
         return session

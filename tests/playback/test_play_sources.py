@@ -225,3 +225,15 @@ def test_a_hostile_action_gives_a_typed_error(wrong: dict[str, Any]) -> None:
         search("a")
     with contextlib.suppress(ReplaykitError, UnicodeDecodeError), replaykit.play("hostile.rpk"):
         search("b")
+
+
+def test_a_memorys_published_session_plays_by_the_path_of_its_file() -> None:
+    with replaykit.open("notes.mv") as mv:
+        mv.put("Paris is the capital of France.")
+        with mv.session("run"):
+            for query in ("Paris", "capital"):
+                mv.find(query)
+
+    with replaykit.open(":memory:") as other, replaykit.play("notes.mv") as player:
+        assert [hit.frame_id for hit in other.find("Paris")] == [1]
+    assert [action.action_type.query for action in player.unused] == ["capital"]
