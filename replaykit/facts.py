@@ -115,7 +115,17 @@ def facts_of(
     return reader(definition, arguments, output, found)
 
 
-def _at_path(path: str, place: str, arguments: Mapping[str, Any], output: Any) -> Any:
+def _at_path(paths: str, place: str, arguments: Mapping[str, Any], output: Any) -> Any:
+    """Return what the first of some paths leads to that leads to more than None."""
+    found: Any = None
+    for path in paths.split("|"):
+        found = _at_one_path(path.strip(), place, arguments, output)
+        if found is not None and found != []:
+            break
+    return found
+
+
+def _at_one_path(path: str, place: str, arguments: Mapping[str, Any], output: Any) -> Any:
     root, _, rest = path.partition(".")
     if root == "arguments" and rest:
         path, start = rest, arguments

@@ -3,9 +3,11 @@ What a recorded method or function means: `Operation` rows.
 
 A row names the kind of a call and where its query, content, ids, k, mode and
 count are.  A place is a dotted path into the arguments or the result
-(``"arguments.needle"``, ``"result.rows.*.key"``; ``*`` stands for each item) or a
-callable ``(arguments, result) -> value``.  What a row leaves open is guessed:
-see `replaykit.facts`.
+(``"arguments.needle"``, ``"result.rows.*.key"``; ``*`` stands for each item),
+several of them with ``|`` between, of which the first counts that leads to
+more than None, or a callable ``(arguments, result) -> value``, which is not
+asked about a call that fails.  What a row leaves open is guessed: see
+`replaykit.facts`.
 
 A `MethodMap` says all there is about the methods of one class, an `Adapter`
 about the classes of one library.
@@ -32,7 +34,7 @@ __all__ = [
 ]  # fmt: skip
 
 Place = str | Callable[[Mapping[str, Any], Any], Any] | None
-"""A dotted path, a callable ``(arguments, result) -> value``, or None for a guess."""
+"""A dotted path or several with ``|`` between, a callable ``(arguments, result) -> value``, or None for a guess."""
 
 _MUTATING = frozenset({"put", "put_many", "update", "delete", "ask", "tool"})
 

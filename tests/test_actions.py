@@ -348,6 +348,24 @@ def test_places_are_paths(mv: replaykit.Memory) -> None:
     assert action.affected_frames == ("a", "b")
 
 
+@pytest.mark.parametrize(
+    ("request_", "frames"),
+    [({"points": [{"id": 1}]}, (1,)), ({"ids": [2, 3]}, (2, 3)), ({"points": None, "ids": [4]}, (4,)), ({}, ())],
+)
+def test_the_first_of_several_paths_counts(mv: replaykit.Memory, request_: dict[str, Any], frames: tuple[int]) -> None:
+    """That leads to more than None; also of a call that fails."""
+
+    @replaykit.records("delete", ids="arguments.request.points.*.id | arguments.request.ids")
+    def delete(request: dict[str, Any]) -> None:
+        raise LookupError("gone")
+
+    with mv.session() as session, pytest.raises(LookupError):
+        delete(request_)
+
+    (action,) = session.result.actions
+    assert action.affected_frames == frames
+
+
 def test_places_are_callables(mv: replaykit.Memory) -> None:
     """They get the call's own arguments and result; one that fails leaves the fact to the guess."""
 
