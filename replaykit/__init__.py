@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from replaykit.model import Update as Update
     from replaykit.model import Verification as Verification
     from replaykit.operations import Adapter as Adapter
+    from replaykit.operations import Chain as Chain
     from replaykit.operations import MethodMap as MethodMap
     from replaykit.operations import Operation as Operation
     from replaykit.playback.comparing import compare as compare
@@ -92,7 +93,7 @@ _HOMES = {
     "replaykit.loading": "Recording load",
     "replaykit.memory.memory": "Memory",
     "replaykit.model": _MODEL,
-    "replaykit.operations": "Adapter MethodMap Operation",
+    "replaykit.operations": "Adapter Chain MethodMap Operation",
     "replaykit.playback.comparing": "compare",
     "replaykit.playback.player": "Player play",
     "replaykit.policies": "any_of before every on_error",
@@ -109,6 +110,7 @@ __all__ = [
     "Agreement",
     "Answer",
     "Ask",
+    "Chain",
     "Checkpoint",
     "Checkpointed",
     "ComparisonReport",

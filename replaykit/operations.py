@@ -29,7 +29,7 @@ from replaykit.protocols import Restorable
 log = get_logger("operations")
 
 __all__ = [
-    "Adapter", "MethodMap", "Operation", "Place",
+    "Adapter", "Chain", "MethodMap", "Operation", "Place",
     "exception_classes", "frozen", "live_facts", "operation_from", "thawed",
 ]  # fmt: skip
 
@@ -202,6 +202,32 @@ def _rows(given: Mapping[str, str | Operation]) -> Mapping[str, str | Operation]
     return dict(given)
 
 
+def _chains(given: Mapping[str, Chain]) -> Mapping[str, Chain]:
+    return dict(given)
+
+
+@attrs.frozen(kw_only=True)
+class Chain:
+    """
+    A call that a builder collects, as ``table.search(q).limit(3).to_list()``: recorded as one, ``search.to_list``.
+
+    Its arguments are those of the method that begins, which must not change
+    the memory, and what each further one was given, under its name: one value
+    as it is, none as True, else a map.
+
+    Attributes:
+        ends: Methods of the builder that run the call, each with its row.
+        steps: Those that say more of it and return the builder.
+        forks: Those that say more of it and return another builder.
+        ignored: Those that are known to be no part of the call.
+    """
+
+    ends: Mapping[str, str | Operation] = attrs.field(converter=_rows)
+    steps: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
+    forks: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
+    ignored: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
+
+
 @attrs.frozen(kw_only=True)
 class MethodMap:
     """
@@ -209,6 +235,7 @@ class MethodMap:
 
     Attributes:
         operations: The recorded ones, each with its row.
+        chains: Methods that begin a call which a builder collects.
         derives: Methods and attributes that are not recorded and hand out
             something which reaches the same memory (or a list of such): its
             own class says what its methods are.  They must not touch the
@@ -221,6 +248,7 @@ class MethodMap:
     """
 
     operations: Mapping[str, str | Operation] = attrs.field(factory=dict, converter=_rows)
+    chains: Mapping[str, Chain] = attrs.field(factory=dict, converter=_chains)
     derives: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
     composes: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
     ignored: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
@@ -231,6 +259,7 @@ class MethodMap:
         known = self.known
         return MethodMap(
             operations={**{name: row for name, row in base.operations.items() if name not in known}, **self.operations},
+            chains={**{name: chain for name, chain in base.chains.items() if name not in known}, **self.chains},
             derives=self.derives | (base.derives - known),
             composes=self.composes | (base.composes - known),
             ignored=self.ignored | (base.ignored - known),
@@ -240,7 +269,7 @@ class MethodMap:
     @property
     def known(self) -> frozenset[str]:
         """All names that it says something about."""
-        return self.derives | self.composes | self.ignored | self.operations.keys()
+        return self.derives | self.composes | self.ignored | self.operations.keys() | self.chains.keys()
 
     def children(self) -> dict[str, MethodMap]:
         """Return the maps of the attributes that dotted names lead through."""

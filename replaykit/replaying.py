@@ -62,7 +62,7 @@ def _target(target: Any, operations: Mapping[str, str | Operation] | None, optio
     if isinstance(target, SessionSurface):
         return target.replay_target(options)
     if isinstance(target, RecordedObject) and operations is None:
-        return Methods(target.__wrapped__, target._self_rows, options)
+        return Methods(target.__wrapped__, target._self_rows, options, target._self_methods.chains)
     if operations is not None:
         rows = {name: operation_from(row, name, "") for name, row in operations.items()}
         return Methods(target.__wrapped__ if isinstance(target, RecordedObject) else target, rows, options)

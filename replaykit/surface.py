@@ -203,7 +203,7 @@ class SessionSurface(SessionReader):
             UsageError: There is none.
         """
         if isinstance(wrapped, RecordedObject):
-            return Methods(wrapped.__wrapped__, wrapped._self_rows, options)
+            return Methods(wrapped.__wrapped__, wrapped._self_rows, options, wrapped._self_methods.chains)
         raise UsageError(
             "a recorder has no memory to replay on: replaykit.replay(session, target) takes a memory, "
             "a wrapped object or functions"

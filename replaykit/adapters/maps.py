@@ -51,7 +51,7 @@ def map_for(target: Any, operations: Operations | None) -> MethodMap:
     if operations is not None and not isinstance(operations, Adapter):
         silent = known.ignored | known.derives
         known = MethodMap(operations=operations, composes=known.composes, ignored=silent - operations.keys())
-    elif known.operations or known.derives:
+    elif known.operations or known.chains or known.derives:
         return _bound(known, target)
     else:
         known = attrs.evolve(known, operations=_usual(target))
@@ -66,7 +66,7 @@ def derived_map_for(value: Any, operations: Operations | None = None) -> MethodM
     *operations* is what was given for that object: an adapter knows this one, too.
     """
     known = _known_of(value, operations)
-    return _bound(known, value) if known is not None and (known.operations or known.derives) else None
+    return _bound(known, value) if known is not None and (known.operations or known.chains or known.derives) else None
 
 
 def _known_of(target: Any, operations: Operations | None) -> MethodMap | None:
@@ -93,7 +93,13 @@ def _bound(methods: MethodMap, target: Any) -> MethodMap:
         for path, row in methods.operations.items()
         if callable(_reached(target, path))
     }
-    return attrs.evolve(methods, operations=rows)
+    chains = {
+        start: attrs.evolve(
+            chain, ends={end: operation_from(row, f"{start}.{end}", source) for end, row in chain.ends.items()}
+        )
+        for start, chain in methods.chains.items()
+    }
+    return attrs.evolve(methods, operations=rows, chains=chains)
 
 
 def _named(row: str | Operation, target: Any) -> str | Operation:

@@ -20,6 +20,7 @@ import wrapt
 
 from replaykit.intercept.absent import Absent, absent_method
 from replaykit.intercept.binding import binder_of
+from replaykit.intercept.chains import beginning_method
 from replaykit.intercept.coverage import Method
 from replaykit.intercept.scope import observer_for
 from replaykit.intercept.shapes import RUNNERS, Recorded, opened_stream, shape_of
@@ -282,6 +283,7 @@ def recorded_object(target: Any, recorder: Any, methods: MethodMap, rebuild: Any
         target_type,
         frozenset(name for name in rows if "." not in name),
         frozenset(name for name, row in rows.items() if row.derives),
+        frozenset(methods.chains),
         methods.derives,
         methods.composes,
         methods.ignored,
@@ -294,7 +296,13 @@ _Names = frozenset[str]
 
 @functools.lru_cache(maxsize=256)
 def _proxy_class(
-    target_type: Any, names: _Names, deriving: _Names, derives: _Names, composes: _Names, ignored: _Names
+    target_type: Any,
+    names: _Names,
+    deriving: _Names,
+    chains: _Names,
+    derives: _Names,
+    composes: _Names,
+    ignored: _Names,
 ) -> type[RecordedObject]:
     """Make the proxy class of a type: recorded methods, fluent methods and the protocols that it has."""
     members: dict[str, Any] = {}
@@ -302,6 +310,8 @@ def _proxy_class(
         attribute = inspect.getattr_static(target_type, name, None)
         if name in names and _is_method(attribute):
             members[name] = _recording_method(name, attribute, derives=name in deriving)
+        elif name in chains and (beginning := beginning_method(name, attribute)):
+            members[name] = beginning
         elif name in composes and inspect.isfunction(attribute):
             # With the proxy as its self: what it makes then calls the proxy.
             members[name] = attribute

@@ -83,6 +83,10 @@ class RecordedCalls:
         """Yield the calls that answer, with their positions, again."""
         return compress(zip(count(), self.tape.asked(), strict=False), self._answers)
 
+    def has(self, name: str) -> bool:
+        """Whether a call of this name answers."""
+        return any(said == name for _, said in self._named)
+
     def use(self, position: int) -> None:
         """Count an answered call as used, and with it the calls that it had made."""
         waiting = [position]

@@ -188,6 +188,21 @@ class Player:
             return self._missed(row, arguments, call)
         return _PlayedTicket(self._answer(position, row, call.returns))
 
+    def knows(self, call: Call) -> bool:
+        """Return whether `begin` has something of just this name for *call*, or lets it run; nothing is used."""
+        row = self._rows.get(id(call.operation)) or self._row(call.operation)
+        if row.is_live or not self._calls.has(row.name):
+            return row.is_live
+        key = self._key(row.kind, row.name, stored_form(call.arguments, self._redactor.clean_packed), row.ignored)
+        with self._lock:
+            self._index_without(row.ignored)
+            position = self._turns.peek(row.ignored, key)
+        return position is not None and self._calls.action(position).name == row.name
+
+    def _index_without(self, ignored: Names) -> None:
+        if not self._turns.knows(ignored):
+            self._turns.add(ignored, self._keyed(self._calls.answering(), ignored))
+
     def _taken(self, row: _Row, arguments: Any, call: Call) -> int | None:
         """Return the position of the recorded call that answers, None if none does; it is used from now on."""
         key = self._key(row.kind, row.name, arguments, row.ignored)
@@ -196,8 +211,7 @@ class Player:
                 unnamed = stored_form(list(call.positional), self._redactor.clean_packed)
                 position = self._unsigned.take(row.kind, row.name, row.ignored, unnamed, arguments)
             else:
-                if not self._turns.knows(row.ignored):
-                    self._turns.add(row.ignored, self._keyed(self._calls.answering(), row.ignored))
+                self._index_without(row.ignored)
                 position = self._turns.take(row.ignored, key)
             if position is not None:
                 self.play_count += 1

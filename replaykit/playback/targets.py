@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import inspect
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -15,6 +17,7 @@ import attrs
 from replaykit.errors import UsageError
 from replaykit.facts import facts_of
 from replaykit.format.values import pack, plain, unpack
+from replaykit.intercept.chains import run_again
 from replaykit.model import (
     Checkpoint,
     Divergence,
@@ -25,7 +28,7 @@ from replaykit.model import (
     ReplaySession,
     Structured,
 )
-from replaykit.operations import Operation, frozen
+from replaykit.operations import Chain, Operation, frozen
 from replaykit.playback.replaying import K_NAMES, Clean, Declined, NotComparable, Ran, may_run, ran
 
 __all__ = ["Functions", "Methods", "Signatures", "bound", "called"]
@@ -89,13 +92,23 @@ class Functions:
 
 class Methods(Functions):
     """
-    The methods of *target* that *rows* name, as they are now.
+    The methods of *target* that *rows* name, as they are now, and the calls that *chains* put together.
 
     The same as for `Functions`; a writing method runs only with leave.
     """
 
-    def __init__(self, target: Any, rows: Mapping[str, Operation], options: ReplayOptions) -> None:
+    def __init__(
+        self,
+        target: Any,
+        rows: Mapping[str, Operation],
+        options: ReplayOptions,
+        chains: Mapping[str, Chain] = MappingProxyType({}),
+    ) -> None:
         methods = {row.name or path: _reached(target, path) for path, row in rows.items()}
+        for start, chain in chains.items():
+            for end, row in _whole_rows(chain).items():
+                methods[row.name] = functools.partial(run_again, target, start, end)
+                rows = {**rows, row.name: row}
         missing = [name for name, method in methods.items() if not callable(method)]
         super().__init__({name: method for name, method in methods.items() if callable(method)}, options)
         self._rows = {row.name or path: row for path, row in rows.items()}
@@ -117,6 +130,11 @@ class Methods(Functions):
         given = plain(unpack(pack(dict(arguments))), notes=set())
         facts = facts_of(self._rows[action.name].definition(), given, stored)
         return attrs.evolve(result, frames=facts.ids)
+
+
+def _whole_rows(chain: Chain) -> Mapping[str, Operation]:
+    """Return the rows of a wrapped object's chain, which have their names."""
+    return {end: row for end, row in chain.ends.items() if isinstance(row, Operation)}
 
 
 def demand_leave(action: ReplayAction, options: ReplayOptions) -> None:

@@ -61,6 +61,13 @@ class Turns:
         self._cycle[ignored, key] = turn + 1
         return answered[turn % len(answered)]
 
+    def peek(self, ignored: Names, key: bytes) -> int | None:
+        """Return what `take` would, for a key that is not cycled through, and take nothing."""
+        found = self._waiting[ignored].get(key)
+        waiting = found if isinstance(found, deque) else () if found is None else (found,)
+        answered = self._answered.get((ignored, key), ())
+        return next((each for each in waiting if each not in self._taken), answered[-1] if answered else None)
+
     def _next(self, index: dict[bytes, int | deque[int]], key: bytes) -> int | None:
         found = index.get(key)
         waiting = found if isinstance(found, deque) else deque(() if found is None else (found,))
