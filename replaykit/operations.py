@@ -202,6 +202,10 @@ def _rows(given: Mapping[str, str | Operation]) -> Mapping[str, str | Operation]
     return dict(given)
 
 
+def _notes(given: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[str, str]]:
+    return {name: dict(places) for name, places in given.items()}
+
+
 def _chains(given: Mapping[str, Chain]) -> Mapping[str, Chain]:
     return dict(given)
 
@@ -243,6 +247,9 @@ class MethodMap:
         composes: Methods that make the object a part of another one, such as
             ``__or__``: what they make calls the recorded object.
         ignored: Public methods that are known to be no operation.
+        notes: Methods that are no operation either and whose arguments say
+            something of the session: names of its metadata, each with the
+            dotted path to a text or number in the arguments.
         frames: What reads and fills an object of this class: given the object
             it returns a `Restorable`.
     """
@@ -252,6 +259,7 @@ class MethodMap:
     derives: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
     composes: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
     ignored: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
+    notes: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict, converter=_notes)
     frames: Callable[[Any], Restorable] | None = None
 
     def over(self, base: MethodMap) -> MethodMap:
@@ -263,13 +271,20 @@ class MethodMap:
             derives=self.derives | (base.derives - known),
             composes=self.composes | (base.composes - known),
             ignored=self.ignored | (base.ignored - known),
+            notes={**{name: places for name, places in base.notes.items() if name not in known}, **self.notes},
             frames=self.frames or base.frames,
         )
 
     @property
     def known(self) -> frozenset[str]:
         """All names that it says something about."""
-        return self.derives | self.composes | self.ignored | self.operations.keys() | self.chains.keys()
+        silent = self.derives | self.composes | self.ignored | self.notes.keys()
+        return silent | self.operations.keys() | self.chains.keys()
+
+    @property
+    def records(self) -> bool:
+        """Whether anything comes of wrapping an object of this class."""
+        return bool(self.operations or self.chains or self.derives or self.notes)
 
     def children(self) -> dict[str, MethodMap]:
         """Return the maps of the attributes that dotted names lead through."""

@@ -51,7 +51,7 @@ def map_for(target: Any, operations: Operations | None) -> MethodMap:
     if operations is not None and not isinstance(operations, Adapter):
         silent = known.ignored | known.derives
         known = MethodMap(operations=operations, composes=known.composes, ignored=silent - operations.keys())
-    elif known.operations or known.chains or known.derives:
+    elif known.records:
         return _bound(known, target)
     else:
         known = attrs.evolve(known, operations=_usual(target))
@@ -66,7 +66,7 @@ def derived_map_for(value: Any, operations: Operations | None = None) -> MethodM
     *operations* is what was given for that object: an adapter knows this one, too.
     """
     known = _known_of(value, operations)
-    return _bound(known, value) if known is not None and (known.operations or known.chains or known.derives) else None
+    return _bound(known, value) if known is not None and known.records else None
 
 
 def _known_of(target: Any, operations: Operations | None) -> MethodMap | None:

@@ -22,6 +22,7 @@ from replaykit.intercept.absent import Absent, absent_method
 from replaykit.intercept.binding import binder_of
 from replaykit.intercept.chains import beginning_method
 from replaykit.intercept.coverage import Method
+from replaykit.intercept.notes import noting_method
 from replaykit.intercept.scope import observer_for
 from replaykit.intercept.shapes import RUNNERS, Recorded, opened_stream, shape_of
 from replaykit.intercept.steps import relaying
@@ -284,6 +285,7 @@ def recorded_object(target: Any, recorder: Any, methods: MethodMap, rebuild: Any
         frozenset(name for name in rows if "." not in name),
         frozenset(name for name, row in rows.items() if row.derives),
         frozenset(methods.chains),
+        frozenset(methods.notes),
         methods.derives,
         methods.composes,
         methods.ignored,
@@ -300,6 +302,7 @@ def _proxy_class(
     names: _Names,
     deriving: _Names,
     chains: _Names,
+    notes: _Names,
     derives: _Names,
     composes: _Names,
     ignored: _Names,
@@ -312,6 +315,8 @@ def _proxy_class(
             members[name] = _recording_method(name, attribute, derives=name in deriving)
         elif name in chains and (beginning := beginning_method(name, attribute)):
             members[name] = beginning
+        elif name in notes and inspect.isfunction(attribute):
+            members[name] = noting_method(name, attribute)
         elif name in composes and inspect.isfunction(attribute):
             # With the proxy as its self: what it makes then calls the proxy.
             members[name] = attribute

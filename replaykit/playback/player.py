@@ -295,6 +295,9 @@ class Player:
         """Count a call of a method that the map of a wrapped object says nothing about."""
         self._uncovered.note(method)
 
+    def note_metadata(self, key: str, value: str) -> None:
+        """The recording has it."""
+
     def __enter__(self) -> Player:
         if self._scope is not None:
             raise UsageError("this play has been entered before: make another one with play(...)")

@@ -22,6 +22,7 @@ from replaykit.format.values import pack
 from replaykit.intercept.coverage import Method, Uncovered
 from replaykit.intercept.handler import Call
 from replaykit.intercept.scope import CURRENT, Scope
+from replaykit.logs import get_logger
 from replaykit.model import MAX_BODY_BYTES, UNCOVERED, Opaque
 from replaykit.operations import Operation, frozen, live_facts
 from replaykit.pipeline import RawCall, entry_of
@@ -41,10 +42,15 @@ if TYPE_CHECKING:
 
 __all__ = ["ActiveSession", "Unrecorded"]
 
+log = get_logger("recording")
+
 _MAX_STREAM_BYTES = 64 * 1024 * 1024
 """Items of a stream beyond this are not kept; the action says ``cut``."""
 
 _MOST_OPERATIONS = 4096
+_MAX_NOTED_CHARS = 512
+_MOST_NOTED = 100
+
 _CANCELLED_NAMES = frozenset({"CancelledError", "Cancelled"})
 _DROPPED = Opaque(reason="object", type_name="replaykit.RedactionError")
 
@@ -66,6 +72,9 @@ class Unrecorded:
 
     def note_uncovered(self, method: Method) -> None:
         """Nothing to count: nobody wanted this."""
+
+    def note_metadata(self, key: str, value: str) -> None:
+        """Nothing to note: nobody wanted this."""
 
 
 class ActiveSession:
@@ -120,6 +129,7 @@ class ActiveSession:
         self.sealing: Sealing | None = None
         self.metadata = dict(opening.metadata)
         self.uncovered = Uncovered()
+        self._noted: dict[str, list[str]] = {}
         self.pending: set[ActiveTicket] = set()
         self.finishing: set[object] = set()
         self.next_sequence = itertools.count(first_sequence).__next__
@@ -438,6 +448,20 @@ class ActiveSession:
         """Count a call of a method that the map of a wrapped object says nothing about."""
         if self.is_open:
             self.uncovered.note(method)
+
+    def note_metadata(self, key: str, value: str) -> None:
+        """Add what a call says of the session, unless its user said it; of several values a list, of up to 100."""
+        noted = self._noted.setdefault(key, [])
+        if not self.is_open or self.is_silent or value in noted or (not noted and key in self.metadata):
+            return
+        if len(value) > _MAX_NOTED_CHARS or len(noted) >= _MOST_NOTED:
+            return
+        noted.append(value)
+        try:
+            self.annotate({key: value if len(noted) == 1 else list(noted)})
+        except Exception as error:
+            # The call that it was read from must not suffer for it.
+            log.warning("metadata_not_noted", key=key, error=type(error).__name__)
 
     def silence(self) -> None:
         """Keep nothing: a player answers the calls, or recording is switched off."""
