@@ -17,6 +17,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from effort import effort
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
@@ -236,7 +237,7 @@ def _as_file_content(data):
 
 TestAgainstADict = AgainstADict.TestCase
 TestAgainstADict.settings = settings(
-    max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=effort(1_500), stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 
