@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import enum
 import importlib
 from collections.abc import Callable
 from typing import Any
 
+from replaykit.format.values import type_name
 from replaykit.model import Structured
 from replaykit.playback.rebuilding import constructed
 
@@ -16,7 +18,7 @@ def reviving(*names: str) -> Callable[[Any], Any]:
     """
     Return a ``thaw`` that makes recorded objects of the classes with these qualified *names* objects again.
 
-    Also inside lists, tuples and maps.  Nothing else is imported, whatever a
+    Also inside lists, tuples, maps and each other.  Nothing else is imported, whatever a
     recording names; what cannot be made again stays the stand-in that it is.
     """
     known = frozenset(names)
@@ -28,7 +30,11 @@ def reviving(*names: str) -> Callable[[Any], Any]:
         if type(value) in (list, tuple):
             return type(value)(map(thaw, value))
         if type(value) is dict:
-            return {key: thaw(item) for key, item in value.items()}
+            return {thaw(key): thaw(item) for key, item in value.items()}
+        if type_name(value) in known and not isinstance(value, enum.Enum):
+            # An annotation has made it, which may have named but a base class of what is in it.
+            fields_of = vars(value)
+            fields_of.update({name: thaw(item) for name, item in fields_of.items()})
         return value
 
     return thaw

@@ -1,0 +1,170 @@
+"""
+LlamaIndex: indices and what they hand out, that is retrievers, query and chat engines, vector and document stores.
+
+Frames are nodes, under their own ids; only what writes or deletes a whole
+document names that.
+"""
+
+from __future__ import annotations
+
+from replaykit.adapters.reviving import reviving
+from replaykit.operations import Adapter, MethodMap, Operation
+
+__all__ = ["ADAPTER"]
+
+_SCHEMA = "llama_index.core.schema"
+
+_thaw = reviving(
+    *(
+        f"{_SCHEMA}.{name}"
+        for name in (
+            "Document",
+            "ImageDocument",
+            "ImageNode",
+            "IndexNode",
+            "MediaResource",
+            "Node",
+            "NodeRelationship",
+            "NodeWithScore",
+            "ObjectType",
+            "RelatedNodeInfo",
+            "TextNode",
+        )
+    ),
+    "llama_index.core.base.response.schema.PydanticResponse",
+    "llama_index.core.base.response.schema.Response",
+    "llama_index.core.chat_engine.types.AgentChatResponse",
+    "llama_index.core.storage.docstore.types.RefDocInfo",
+    "llama_index.core.tools.types.ToolOutput",
+    "llama_index.core.vector_stores.types.VectorStoreQueryResult",
+)
+
+
+def _both(names: str, row: Operation, prefix: str = "a") -> dict[str, Operation]:
+    """Return *row* for each of *names* and for its coroutine, which has *prefix* before it."""
+    return {f"{before}{name}": row for name in names.split() for before in ("", prefix)}
+
+
+# A question comes as words or, in a bundle, with its embedding.
+_QUESTION = "arguments.str_or_query_bundle.query_str | arguments.str_or_query_bundle"
+_BUNDLE = "arguments.query_bundle.query_str"
+
+
+# -- what is written ----------------------------------------------------------------
+
+
+def _document(kind: str) -> Operation:
+    return Operation(kind=kind, content="arguments.document.text_resource.text", ids="arguments.document.id_")
+
+
+def _delete(argument: str) -> Operation:
+    return Operation(kind="delete", ids=f"arguments.{argument}")
+
+
+_INDEX = MethodMap(
+    operations={
+        **_both("insert", _document("put")),
+        **_both("insert_nodes", Operation(kind="put_many", ids="arguments.nodes.*.id_")),
+        **_both("update update_ref_doc", _document("update")),
+        **_both("refresh refresh_ref_docs", Operation(kind="put_many", ids="arguments.documents.*.id_")),
+        **_both("delete", _delete("doc_id")),
+        **_both("delete_ref_doc", _delete("ref_doc_id")),
+        **_both("delete_nodes", _delete("node_ids")),
+    },
+    derives="as_retriever as_query_engine as_chat_engine vector_store docstore",
+    ignored="from_documents from_vector_store set_index_id",
+)
+
+# -- what is read -------------------------------------------------------------------
+
+_PROMPTS = "get_prompts update_prompts"
+
+_NODES_FOUND = "result.*.node.id_"
+_SOURCES = "result.source_nodes.*.node.id_"
+
+_RETRIEVER = MethodMap(
+    operations=_both("retrieve", Operation(kind="find", query=_QUESTION, ids=_NODES_FOUND, thaw=_thaw)),
+    ignored=_PROMPTS,
+)
+
+_QUERY_ENGINE = MethodMap(
+    operations={
+        **_both("query", Operation(kind="ask", query=_QUESTION, ids=_SOURCES, thaw=_thaw)),
+        **_both("retrieve", Operation(kind="find", query=_BUNDLE, ids=_NODES_FOUND, thaw=_thaw)),
+        **_both("synthesize", Operation(kind="ask", query=_BUNDLE, ids=_SOURCES, thaw=_thaw)),
+    },
+    derives="retriever with_retriever",
+    ignored=f"from_args {_PROMPTS}",
+)
+
+_CHAT_ENGINE = MethodMap(
+    operations=_both("chat stream_chat", Operation(kind="ask", query="arguments.message", ids=_SOURCES, thaw=_thaw)),
+    ignored=f"from_defaults reset {_PROMPTS}",
+)
+
+# -- where it is kept ---------------------------------------------------------------
+
+_COMPONENT = (
+    "class_name construct copy custom_model_dump dict from_dict from_json from_orm json model_construct model_copy "
+    "model_dump model_dump_json model_json_schema model_parametrized_name model_post_init model_rebuild "
+    "model_validate model_validate_json model_validate_strings parse_file parse_obj parse_raw schema schema_json "
+    "to_dict to_json update_forward_refs validate"
+)
+
+_VECTOR_STORE = MethodMap(
+    operations={
+        **dict.fromkeys(("add", "async_add"), Operation(kind="put_many", ids="result")),
+        **_both(
+            "query",
+            Operation(
+                kind="find",
+                query="arguments.query.query_str",
+                k="arguments.query.similarity_top_k",
+                mode="arguments.query.mode",
+                ids="result.ids",
+                thaw=_thaw,
+            ),
+        ),
+        **_both("get_nodes", Operation(kind="find", by_id=True, ids="arguments.node_ids", thaw=_thaw)),
+        "get": Operation(kind="find", by_id=True, ids="arguments.text_id"),
+        **_both("delete", _delete("ref_doc_id")),
+        **_both("delete_nodes", _delete("node_ids")),
+        **_both("clear", Operation(kind="delete", ids="result.none")),
+    },
+    ignored=f"persist from_persist_dir from_persist_path from_namespaced_persist_dir from_params {_COMPONENT}",
+)
+
+
+def _by_id(argument: str) -> Operation:
+    return Operation(kind="find", by_id=True, ids=f"arguments.{argument}", thaw=_thaw)
+
+
+_DOCUMENT_STORE = MethodMap(
+    operations={
+        **dict.fromkeys(
+            ("add_documents", "async_add_documents"), Operation(kind="put_many", ids="arguments.docs.*.id_")
+        ),
+        **_both("get_document document_exists get_document_hash", _by_id("doc_id")),
+        **_both("get_node", _by_id("node_id")),
+        **_both("get_nodes", _by_id("node_ids")),
+        **_both("get_node_dict", _by_id("node_id_dict.*")),
+        **_both("get_ref_doc_info ref_doc_exists", _by_id("ref_doc_id")),
+        **_both("get_all_ref_doc_info get_all_document_hashes", Operation(kind="find", ids="result.none", thaw=_thaw)),
+        **_both("delete_document", _delete("doc_id")),
+        **_both("delete_ref_doc", _delete("ref_doc_id")),
+        **_both("set_document_hash", Operation(kind="update", ids="arguments.doc_id")),
+        **_both("set_document_hashes", Operation(kind="update", ids="result.none")),
+    },
+    ignored="persist from_dict from_persist_dir from_persist_path to_dict",
+)
+
+ADAPTER = Adapter(
+    classes={
+        "llama_index.core.indices.base.BaseIndex": _INDEX,
+        "llama_index.core.base.base_retriever.BaseRetriever": _RETRIEVER,
+        "llama_index.core.base.base_query_engine.BaseQueryEngine": _QUERY_ENGINE,
+        "llama_index.core.chat_engine.types.BaseChatEngine": _CHAT_ENGINE,
+        "llama_index.core.vector_stores.types.BasePydanticVectorStore": _VECTOR_STORE,
+        "llama_index.core.storage.docstore.types.BaseDocumentStore": _DOCUMENT_STORE,
+    }
+)
