@@ -22,7 +22,9 @@ def binder_of(function: Any, *, skip_first: bool = False, omit: Collection[str] 
     Return the binder of *function*; it leaves the parameters in *omit* out.
 
     With *skip_first* the first parameter (self, cls) is not given and not named.
-    ``**kwargs`` are merged in, ``*args`` are a tuple under their own name.
+    ``**kwargs`` are merged in, ``*args`` are a tuple under their own name.  A
+    parameter that has its default and this is a bare ``object()`` was not given
+    and is not named.
     In a call whose keywords have the name of a parameter, all of them stay
     together under theirs.  A function without a signature, and a call that
     does not fit its signature (it is about to raise TypeError by itself),
@@ -76,7 +78,8 @@ def _compiled(parameters: Sequence[inspect.Parameter], omit: Collection[str], *,
     Build ``lambda query, k=default, *, mode=default, **extra: {...}`` with the function's own parameters.
 
     The source is made of parameter names only, which Python has already
-    accepted as identifiers; defaults come in through the namespace.
+    accepted as identifiers; defaults come in through the namespace.  One that
+    is a bare ``object()`` only says that nothing was given.
     """
     scope: dict[str, Any] = {"__builtins__": {}}
     parts: list[str] = []
@@ -90,8 +93,11 @@ def _compiled(parameters: Sequence[inspect.Parameter], omit: Collection[str], *,
             scope[f"replaykit_default_{index}"] = parameter.default
             parts.append(f"{variable}=replaykit_default_{index}")
         is_merged = merges and parameter.kind is _VAR_KEYWORD
+        item = f"**{variable}" if is_merged else f"{parameter.name!r}: {variable}"
+        if type(parameter.default) is object:
+            item = f"**({{{item}}} if {variable} is not replaykit_default_{index} else {{}})"
         if parameter.name not in omit:
-            items.append(f"**{variable}" if is_merged else f"{parameter.name!r}: {variable}")
+            items.append(item)
     if parameters and parameters[-1].kind is _POSITIONAL_ONLY:
         parts.append("/")
     bind: Binder = eval(f"lambda {', '.join(parts)}: {{{', '.join(items)}}}", scope)  # noqa: S307 - see above

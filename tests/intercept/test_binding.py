@@ -61,7 +61,7 @@ class Shown:
 
 
 def expected(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
-    """What ``inspect`` binds, with the keywords merged in; None for a call that does not fit."""
+    """What ``inspect`` binds, keywords merged in, bare objects (they were not given) left out; None for a misfit."""
     try:
         bound = signature.bind(*args, **kwargs)
     except TypeError:
@@ -71,7 +71,7 @@ def expected(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[s
     for name, parameter in signature.parameters.items():
         if parameter.kind is Kind.VAR_KEYWORD and not set(found[name]) & (set(found) - {name}):
             found.update(found.pop(name))
-    return found
+    return {name: value for name, value in found.items() if type(value) is not object}
 
 
 @given(
@@ -130,11 +130,26 @@ def test_keywords_that_have_a_parameters_name_lose_nothing() -> None:
 
 def test_a_default_is_the_very_object() -> None:
     """Defaults are handed over, never copied or written as source."""
-    marker = object()
+    marker: list[int] = []
 
     def search(query: object = marker) -> None: ...
 
     assert binder_of(search)()["query"] is marker
+
+
+def test_a_default_that_only_says_not_given_is_no_argument() -> None:
+    """It has no stored form, and would make the whole call one that cannot be replayed."""
+    unset = object()
+
+    def update(name: str, /, text: object = unset, *, day: object = unset) -> None: ...
+
+    bind = binder_of(update)
+
+    assert [bind("a"), bind("a", None), bind("a", day=1)] == [
+        {"name": "a"},
+        {"name": "a", "text": None},
+        {"name": "a", "day": 1},
+    ]
 
 
 @pytest.mark.parametrize(("function", "args"), [(dict.fromkeys, ([1],)), (max, (1, 2)), (len, ([],))])
