@@ -61,13 +61,17 @@ def _delete(argument: str) -> Operation:
     return Operation(kind="delete", ids=f"arguments.{argument}")
 
 
+_REFRESH = Operation(kind="put_many", ids="arguments.documents.*.id_")
+
 _INDEX = MethodMap(
     operations={
         **_both("insert", _document("put")),
         **_both("insert_nodes", Operation(kind="put_many", ids="arguments.nodes.*.id_")),
-        **_both("update update_ref_doc", _document("update")),
-        **_both("refresh refresh_ref_docs", Operation(kind="put_many", ids="arguments.documents.*.id_")),
-        **_both("delete", _delete("doc_id")),
+        "update": _document("update"),
+        **_both("update_ref_doc", _document("update")),
+        "refresh": _REFRESH,
+        **_both("refresh_ref_docs", _REFRESH),
+        "delete": _delete("doc_id"),
         **_both("delete_ref_doc", _delete("ref_doc_id")),
         **_both("delete_nodes", _delete("node_ids")),
     },
@@ -87,22 +91,33 @@ _RETRIEVER = MethodMap(
     ignored=_PROMPTS,
 )
 
+_RETRIEVE = Operation(kind="find", query=_BUNDLE, ids=_NODES_FOUND, thaw=_thaw)
+
 _QUERY_ENGINE = MethodMap(
     operations={
         **_both("query", Operation(kind="ask", query=_QUESTION, ids=_SOURCES, thaw=_thaw)),
-        **_both("retrieve", Operation(kind="find", query=_BUNDLE, ids=_NODES_FOUND, thaw=_thaw)),
+        "retrieve": _RETRIEVE,
         **_both("synthesize", Operation(kind="ask", query=_BUNDLE, ids=_SOURCES, thaw=_thaw)),
     },
-    derives="retriever with_retriever",
-    ignored=f"from_args {_PROMPTS}",
+    ignored=_PROMPTS,
+)
+
+_RETRIEVER_ENGINE = MethodMap(
+    operations={"aretrieve": _RETRIEVE}, derives="retriever with_retriever", ignored="from_args"
 )
 
 _CHAT_ENGINE = MethodMap(
     operations=_both("chat stream_chat", Operation(kind="ask", query="arguments.message", ids=_SOURCES, thaw=_thaw)),
+    composes="chat_repl streaming_chat_repl",
     ignored=f"from_defaults reset {_PROMPTS}",
 )
 
 # -- where it is kept ---------------------------------------------------------------
+
+
+def _by_id(argument: str) -> Operation:
+    return Operation(kind="find", by_id=True, ids=f"arguments.{argument}", thaw=_thaw)
+
 
 _COMPONENT = (
     "class_name construct copy custom_model_dump dict from_dict from_json from_orm json model_construct model_copy "
@@ -125,18 +140,13 @@ _VECTOR_STORE = MethodMap(
                 thaw=_thaw,
             ),
         ),
-        **_both("get_nodes", Operation(kind="find", by_id=True, ids="arguments.node_ids", thaw=_thaw)),
-        "get": Operation(kind="find", by_id=True, ids="arguments.text_id"),
+        **_both("get_nodes", _by_id("node_ids")),
         **_both("delete", _delete("ref_doc_id")),
         **_both("delete_nodes", _delete("node_ids")),
         **_both("clear", Operation(kind="delete", ids="result.none")),
     },
     ignored=f"persist from_persist_dir from_persist_path from_namespaced_persist_dir from_params {_COMPONENT}",
 )
-
-
-def _by_id(argument: str) -> Operation:
-    return Operation(kind="find", by_id=True, ids=f"arguments.{argument}", thaw=_thaw)
 
 
 _DOCUMENT_STORE = MethodMap(
@@ -148,7 +158,7 @@ _DOCUMENT_STORE = MethodMap(
         **_both("get_node", _by_id("node_id")),
         **_both("get_nodes", _by_id("node_ids")),
         **_both("get_node_dict", _by_id("node_id_dict.*")),
-        **_both("get_ref_doc_info ref_doc_exists", _by_id("ref_doc_id")),
+        **_both("get_ref_doc_info", _by_id("ref_doc_id")),
         **_both("get_all_ref_doc_info get_all_document_hashes", Operation(kind="find", ids="result.none", thaw=_thaw)),
         **_both("delete_document", _delete("doc_id")),
         **_both("delete_ref_doc", _delete("ref_doc_id")),
@@ -163,8 +173,13 @@ ADAPTER = Adapter(
         "llama_index.core.indices.base.BaseIndex": _INDEX,
         "llama_index.core.base.base_retriever.BaseRetriever": _RETRIEVER,
         "llama_index.core.base.base_query_engine.BaseQueryEngine": _QUERY_ENGINE,
+        "llama_index.core.query_engine.retriever_query_engine.RetrieverQueryEngine": _RETRIEVER_ENGINE,
         "llama_index.core.chat_engine.types.BaseChatEngine": _CHAT_ENGINE,
         "llama_index.core.vector_stores.types.BasePydanticVectorStore": _VECTOR_STORE,
+        "llama_index.core.vector_stores.simple.SimpleVectorStore": MethodMap(operations={"get": _by_id("text_id")}),
         "llama_index.core.storage.docstore.types.BaseDocumentStore": _DOCUMENT_STORE,
+        "llama_index.core.storage.docstore.keyval_docstore.KVDocumentStore": MethodMap(
+            operations=_both("ref_doc_exists", _by_id("ref_doc_id"))
+        ),
     }
 )
