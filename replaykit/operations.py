@@ -6,8 +6,9 @@ count are.  A place is a dotted path into the arguments or the result
 (``"arguments.needle"``, ``"result.rows.*.key"``; ``*`` stands for each item),
 several of them with ``|`` between, of which the first counts that leads to
 more than None, or a callable ``(arguments, result) -> value``, which is not
-asked about a call that fails.  What a row leaves open is guessed: see
-`replaykit.facts`.
+asked about a call that fails.  In an adapter's table ``"self.limit"`` is an
+attribute of the object that is called, asked like a callable.  What a row
+leaves open is guessed: see `replaykit.facts`.
 
 A `MethodMap` says all there is about the methods of one class, an `Adapter`
 about the classes of one library.

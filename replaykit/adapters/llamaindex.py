@@ -86,10 +86,11 @@ _PROMPTS = "get_prompts update_prompts"
 _NODES_FOUND = "result.*.node.id_"
 _SOURCES = "result.source_nodes.*.node.id_"
 
-_RETRIEVER = MethodMap(
-    operations=_both("retrieve", Operation(kind="find", query=_QUESTION, ids=_NODES_FOUND, thaw=_thaw)),
-    ignored=_PROMPTS,
-)
+
+def _retriever(k: str | None = None) -> MethodMap:
+    row = Operation(kind="find", query=_QUESTION, k=k, ids=_NODES_FOUND, thaw=_thaw)
+    return MethodMap(operations=_both("retrieve", row), ignored=_PROMPTS)
+
 
 _RETRIEVE = Operation(kind="find", query=_BUNDLE, ids=_NODES_FOUND, thaw=_thaw)
 
@@ -171,7 +172,10 @@ _DOCUMENT_STORE = MethodMap(
 ADAPTER = Adapter(
     classes={
         "llama_index.core.indices.base.BaseIndex": _INDEX,
-        "llama_index.core.base.base_retriever.BaseRetriever": _RETRIEVER,
+        "llama_index.core.base.base_retriever.BaseRetriever": _retriever(),
+        "llama_index.core.indices.vector_store.retrievers.retriever.VectorIndexRetriever": _retriever(
+            k="self.similarity_top_k"
+        ),
         "llama_index.core.base.base_query_engine.BaseQueryEngine": _QUERY_ENGINE,
         "llama_index.core.query_engine.retriever_query_engine.RetrieverQueryEngine": _RETRIEVER_ENGINE,
         "llama_index.core.chat_engine.types.BaseChatEngine": _CHAT_ENGINE,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import attrs
 
 from replaykit.adapters.finding import map_of
 from replaykit.errors import UsageError
+from replaykit.facts import PLACES
 from replaykit.intercept.absent import class_of
 from replaykit.operations import Adapter, MethodMap, Operation, operation_from
 
@@ -103,10 +106,34 @@ def _bound(methods: MethodMap, target: Any) -> MethodMap:
 
 
 def _named(row: str | Operation, target: Any) -> str | Operation:
-    if isinstance(row, str) or not row.named_by:
+    if isinstance(row, str):
         return row
-    name = getattr(target, row.named_by, None)
+    row = _seen_on(target, row)
+    name = getattr(target, row.named_by, None) if row.named_by else None
     return attrs.evolve(row, name=name) if isinstance(name, str) and name else row
+
+
+def _seen_on(target: Any, row: Operation) -> Operation:
+    """Return *row* with its places that are attributes of *target* as callables, which a call asks."""
+    places: dict[str, Any] = {
+        place: _attribute_of(target, path.removeprefix("self."))
+        for place in PLACES
+        if isinstance(path := getattr(row, place), str) and path.startswith("self.")
+    }
+    return attrs.evolve(row, **places) if places else row
+
+
+def _attribute_of(target: Any, path: str) -> Callable[[Any, Any], Any]:
+    try:
+        # A row lives as long as what recorded with it, which may be longer.
+        found: Callable[[], Any] = weakref.ref(target)
+    except TypeError:
+        found = partial(_itself, target)
+    return lambda _arguments, _result: _reached(found(), path)
+
+
+def _itself(target: Any) -> Any:
+    return target
 
 
 def _demand_methods(target: Any, operations: Mapping[str, str | Operation]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import pickle
 import sys
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -235,6 +237,53 @@ def test_rows_can_lead_through_attributes_and_be_named_by_the_object(shelflib: A
     actions = recorded(shelf, lambda: (shelf.api.lookup("x"), shelf.run(["x"]))).actions
 
     assert [(action.name, action.kind) for action in actions] == [("api.lookup", "find"), ("shelf a", "tool")]
+
+
+@pytest.mark.parametrize("record", [replaykit.wrap, replaykit.instrument])
+def test_a_place_can_be_an_attribute_of_the_object(record: Any) -> None:
+    """As it is when the call ends, of the object that is called; a call that fails is recorded without."""
+
+    class Pager:
+        def __init__(self, size: int) -> None:
+            self.size = size
+
+        def look_up(self, word: str) -> list[int]:
+            if not word:
+                raise ValueError("no word")
+            return [1]
+
+    rows = {"look_up": Operation(kind="find", k="self.size")}
+    small, large = (record(Pager(size), store=":memory:", operations=rows) for size in (2, 9))
+    with replaykit.session(store=":memory:") as session:
+        small.look_up("a")
+        large.look_up("a")
+        small.size = 3
+        small.look_up("a")
+        with pytest.raises(ValueError, match="no word"):
+            small.look_up("")
+
+    assert [action.k for action in session.result.actions] == [2, 9, 3, None]
+
+
+def test_what_a_row_looks_at_lives_no_longer_for_it() -> None:
+    """An object that is recorded on itself goes when nobody else has it."""
+
+    class Pager:
+        size = 2
+
+        def look_up(self, word: str) -> list[int]:
+            return [1]
+
+    pager = replaykit.instrument(
+        Pager(), store=":memory:", operations={"look_up": Operation(kind="find", k="self.size")}
+    )
+    gone = weakref.ref(pager)
+    with replaykit.session(store=":memory:"):
+        pager.look_up("a")
+    del pager
+    gc.collect()
+
+    assert gone() is None
 
 
 def test_results_are_thawed_when_they_are_played(shelflib: Any) -> None:

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from llama_index.core import Document, VectorStoreIndex
+from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.chat_engine.types import BaseChatEngine
+from llama_index.core.indices.vector_store.retrievers import VectorIndexRetriever
 from llama_index.core.llms import MockLLM
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.node_parser import SentenceSplitter
@@ -21,6 +24,7 @@ from llama_index.core.vector_stores import SimpleVectorStore
 from llama_index.core.vector_stores.types import VectorStoreQuery
 
 import replaykit
+from replaykit.adapters.finding import map_of
 from replaykit.testing.adapters import AdapterContract, Expected
 
 pytestmark = [
@@ -251,6 +255,37 @@ def test_a_proxy_passes_where_llamaindex_takes_a_retriever() -> None:
         ("retrieve", "where?", ("paris-0",)),
         ("retrieve", "what?\n\n", ("paris-0",)),
     ]
+
+
+def test_how_many_nodes_a_retriever_is_to_find_is_recorded() -> None:
+    """It is no argument of the call, but set on the retriever."""
+    wrapped = replaykit.wrap(index(), store=":memory:")
+    with replaykit.recorder_of(wrapped).session() as session:
+        retriever = wrapped.as_retriever(similarity_top_k=7)
+        retriever.retrieve("a")
+        retriever.similarity_top_k = 3
+        retriever.retrieve("b")
+
+    assert [each.k for each in session.result.actions] == [7, 3]
+
+
+def test_the_table_is_of_this_release() -> None:
+    """What it names is there: a method that is renamed would silently go unrecorded."""
+    classes = (
+        VectorStoreIndex,
+        VectorIndexRetriever,
+        BaseQueryEngine,
+        RetrieverQueryEngine,
+        BaseChatEngine,
+        SimpleVectorStore,
+        SimpleDocumentStore,
+    )
+    assert [
+        (cls, name)
+        for cls in classes
+        for name in getattr(map_of(cls), "operations", {"": None})
+        if not hasattr(cls, name)
+    ] == []
 
 
 def test_an_index_that_is_wrapped_twice_records_once() -> None:

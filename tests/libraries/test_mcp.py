@@ -13,6 +13,7 @@ import pytest
 from libraries.mcp_notes import notes_server
 
 import replaykit
+from replaykit.adapters.finding import map_of
 from replaykit.errors import RecordedError
 from replaykit.testing.adapters import AdapterContract, Expected
 
@@ -157,6 +158,17 @@ def test_a_client_that_is_wrapped_twice_records_once() -> None:
 
         assert [each.name for each in inner.result.actions] == ["list_tools"]
         assert list(outer.result.actions) == []
+
+
+def test_the_table_is_of_this_release() -> None:
+    """What it names is there: a method that is renamed would silently go unrecorded."""
+    classes = (mcp.ClientSession, mcp.Client, mcp.ClientSessionGroup)
+    assert [
+        (cls, name)
+        for cls in classes
+        for name in getattr(map_of(cls), "operations", {"": None})
+        if not hasattr(cls, name)
+    ] == []
 
 
 def test_a_method_that_a_release_renamed_is_told_once(

@@ -27,6 +27,7 @@ import pytest
 from libraries.chat_server import ChatServer, chat_server, completion, json_reply
 
 import replaykit
+from replaykit.adapters.finding import map_of
 from replaykit.errors import RecordedError
 from replaykit.testing.adapters import AdapterContract, Expected
 
@@ -327,6 +328,17 @@ def test_a_memory_that_is_wrapped_twice_records_once(memory_of: Callable[..., An
 
         assert [each.name for each in inner.result.actions] == ["get_all"]
         assert list(outer.result.actions) == []
+
+
+def test_the_table_is_of_this_release() -> None:
+    """What it names is there: a method that is renamed would silently go unrecorded."""
+    classes = (mem0.Memory, mem0.AsyncMemory, mem0.MemoryClient, mem0.AsyncMemoryClient)
+    assert [
+        (cls, name)
+        for cls in classes
+        for name in getattr(map_of(cls), "operations", {"": None})
+        if not hasattr(cls, name)
+    ] == []
 
 
 def test_a_method_that_a_release_renamed_is_told_once(
