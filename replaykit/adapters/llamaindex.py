@@ -2,7 +2,8 @@
 LlamaIndex: indices and what they hand out, that is retrievers, query and chat engines, vector and document stores.
 
 Frames are nodes, under their own ids; only what writes or deletes a whole
-document names that.
+document names that.  The memories of chats are known, too; messages have no
+ids.
 """
 
 from __future__ import annotations
@@ -31,6 +32,20 @@ _thaw = reviving(
             "TextNode",
         )
     ),
+    *(
+        f"llama_index.core.base.llms.types.{name}"
+        for name in (
+            "AudioBlock",
+            "ChatMessage",
+            "DocumentBlock",
+            "ImageBlock",
+            "MessageRole",
+            "TextBlock",
+            "ThinkingBlock",
+            "ToolCallBlock",
+            "VideoBlock",
+        )
+    ),
     "llama_index.core.base.response.schema.PydanticResponse",
     "llama_index.core.base.response.schema.Response",
     "llama_index.core.chat_engine.types.AgentChatResponse",
@@ -38,6 +53,9 @@ _thaw = reviving(
     "llama_index.core.tools.types.ToolOutput",
     "llama_index.core.vector_stores.types.VectorStoreQueryResult",
 )
+
+
+_NOWHERE = "result.none"
 
 
 def _both(names: str, row: Operation, prefix: str = "a") -> dict[str, Operation]:
@@ -144,7 +162,7 @@ _VECTOR_STORE = MethodMap(
         **_both("get_nodes", _by_id("node_ids")),
         **_both("delete", _delete("ref_doc_id")),
         **_both("delete_nodes", _delete("node_ids")),
-        **_both("clear", Operation(kind="delete", ids="result.none")),
+        **_both("clear", Operation(kind="delete", ids=_NOWHERE)),
     },
     ignored=f"persist from_persist_dir from_persist_path from_namespaced_persist_dir from_params {_COMPONENT}",
 )
@@ -160,13 +178,24 @@ _DOCUMENT_STORE = MethodMap(
         **_both("get_nodes", _by_id("node_ids")),
         **_both("get_node_dict", _by_id("node_id_dict.*")),
         **_both("get_ref_doc_info", _by_id("ref_doc_id")),
-        **_both("get_all_ref_doc_info get_all_document_hashes", Operation(kind="find", ids="result.none", thaw=_thaw)),
+        **_both("get_all_ref_doc_info get_all_document_hashes", Operation(kind="find", ids=_NOWHERE, thaw=_thaw)),
         **_both("delete_document", _delete("doc_id")),
         **_both("delete_ref_doc", _delete("ref_doc_id")),
         **_both("set_document_hash", Operation(kind="update", ids="arguments.doc_id")),
-        **_both("set_document_hashes", Operation(kind="update", ids="result.none")),
+        **_both("set_document_hashes", Operation(kind="update", ids=_NOWHERE)),
     },
     ignored="persist from_dict from_persist_dir from_persist_path to_dict",
+)
+
+_CHAT_MEMORY = MethodMap(
+    operations={
+        **_both("put", Operation(kind="put", content="arguments.message.blocks.0.text", ids=_NOWHERE)),
+        **_both("put_messages set", Operation(kind="put_many", ids=_NOWHERE)),
+        **_both("get", Operation(kind="find", query="arguments.input", ids=_NOWHERE, thaw=_thaw)),
+        **_both("get_all", Operation(kind="find", query="arguments.none", ids=_NOWHERE, thaw=_thaw)),
+        **_both("reset", Operation(kind="delete", ids=_NOWHERE)),
+    },
+    ignored=f"from_defaults from_string to_string {_COMPONENT}",
 )
 
 ADAPTER = Adapter(
@@ -179,6 +208,7 @@ ADAPTER = Adapter(
         "llama_index.core.base.base_query_engine.BaseQueryEngine": _QUERY_ENGINE,
         "llama_index.core.query_engine.retriever_query_engine.RetrieverQueryEngine": _RETRIEVER_ENGINE,
         "llama_index.core.chat_engine.types.BaseChatEngine": _CHAT_ENGINE,
+        "llama_index.core.memory.types.BaseMemory": _CHAT_MEMORY,
         "llama_index.core.vector_stores.types.BasePydanticVectorStore": _VECTOR_STORE,
         "llama_index.core.vector_stores.simple.SimpleVectorStore": MethodMap(operations={"get": _by_id("text_id")}),
         "llama_index.core.storage.docstore.types.BaseDocumentStore": _DOCUMENT_STORE,

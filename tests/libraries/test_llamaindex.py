@@ -11,6 +11,7 @@ from llama_index.core import Document, VectorStoreIndex
 from llama_index.core.base.base_query_engine import BaseQueryEngine
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.chat_engine.types import BaseChatEngine
 from llama_index.core.indices.vector_store.retrievers import VectorIndexRetriever
 from llama_index.core.llms import MockLLM
@@ -209,6 +210,48 @@ class TestDocumentStore(AdapterContract):
         ]
 
 
+class TestChatMemory(AdapterContract):
+    """What an agent is given as its memory."""
+
+    expected = (
+        Expected("put", "put", ids=()),
+        Expected("put_many", "put_messages", ids=()),
+        Expected("find", "get", query="tea", ids=()),
+        Expected("find", "get_all", query=""),
+        Expected("put_many", "set"),
+        Expected("delete", "reset", ids=()),
+    )
+    expected_async = (
+        Expected("put", "aput"),
+        Expected("find", "aget", query="tea"),
+        Expected("find", "aget_all"),
+        Expected("delete", "areset"),
+    )
+    messages = (ChatMessage("I like tea"), ChatMessage("Noted", role=MessageRole.ASSISTANT))
+
+    @pytest.fixture
+    def fresh(self) -> Callable[[], Any]:
+        return chat_memory
+
+    def program(self, target: Any) -> list[Any]:
+        return [
+            target.put(self.messages[0]),
+            target.put_messages(list(self.messages)),
+            target.get("tea"),
+            target.get_all(),
+            target.set(list(self.messages)),
+            target.reset(),
+        ]
+
+    async def async_program(self, target: Any) -> list[Any]:
+        return [
+            await target.aput(self.messages[0]),
+            await target.aget("tea"),
+            await target.aget_all(),
+            await target.areset(),
+        ]
+
+
 class Broken(BaseRetriever):
     """A retriever of a user's own, whose store is down."""
 
@@ -269,6 +312,20 @@ def test_how_many_nodes_a_retriever_is_to_find_is_recorded() -> None:
     assert [each.k for each in session.result.actions] == [7, 3]
 
 
+def test_a_chat_engine_remembers_through_a_recorded_memory() -> None:
+    """Which passes where the library asks for one of its own."""
+    plain = index()
+    plain.insert(document("paris", "Paris is in France"))
+    memory = replaykit.wrap(chat_memory(), store=":memory:")
+
+    with replaykit.recorder_of(memory).session(adopt=True) as session:
+        plain.as_chat_engine(llm=MockLLM(), memory=memory).chat("Paris?")
+
+    puts = [each.action_type for each in session.result.actions if each.kind == "put"]
+    assert len(puts) == 2
+    assert {each.kind for each in session.result.actions} == {"put", "find"}
+
+
 def test_the_table_is_of_this_release() -> None:
     """What it names is there: a method that is renamed would silently go unrecorded."""
     classes = (
@@ -277,6 +334,7 @@ def test_the_table_is_of_this_release() -> None:
         BaseQueryEngine,
         RetrieverQueryEngine,
         BaseChatEngine,
+        ChatMemoryBuffer,
         SimpleVectorStore,
         SimpleDocumentStore,
     )
