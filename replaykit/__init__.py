@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from replaykit.operations import Chain as Chain
     from replaykit.operations import MethodMap as MethodMap
     from replaykit.operations import Operation as Operation
+    from replaykit.operations import StreamForm as StreamForm
     from replaykit.playback.comparing import compare as compare
     from replaykit.playback.player import Player as Player
     from replaykit.playback.player import play as play
@@ -93,7 +94,7 @@ _HOMES = {
     "replaykit.loading": "Recording load",
     "replaykit.memory.memory": "Memory",
     "replaykit.model": _MODEL,
-    "replaykit.operations": "Adapter Chain MethodMap Operation",
+    "replaykit.operations": "Adapter Chain MethodMap Operation StreamForm",
     "replaykit.playback.comparing": "compare",
     "replaykit.playback.player": "Player play",
     "replaykit.policies": "any_of before every on_error",
@@ -151,6 +152,7 @@ __all__ = [
     "SessionSummary",
     "StateSnapshot",
     "StoredFrame",
+    "StreamForm",
     "Structured",
     "ToolCall",
     "Update",

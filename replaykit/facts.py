@@ -249,8 +249,16 @@ def _text(value: Any) -> str:
         return bytes(value["~v"][0]).decode("utf-8", "surrogatepass")
     value = view(value)
     if isinstance(value, list):
-        return "\n".join(item for item in value if isinstance(item, str))
+        return "\n".join(filter(None, map(_part_text, value)))
     return value if isinstance(value, str) else ""
+
+
+def _part_text(part: Any) -> str:
+    """Return the text of one of several: itself, or of a message or a part of one what it says."""
+    fields = view(part)
+    if isinstance(fields, Mapping) and "~t" not in fields:
+        return _text(fields.get("text") or fields.get("content"))
+    return fields if isinstance(fields, str) else ""
 
 
 def _integer(value: Any) -> int | None:

@@ -24,20 +24,36 @@ import attrs
 from replaykit.errors import UsageError
 from replaykit.facts import PLACES
 from replaykit.logs import get_logger
-from replaykit.model import KINDS
+from replaykit.model import KINDS, Failure
 from replaykit.protocols import Restorable
 
 log = get_logger("operations")
 
 __all__ = [
-    "Adapter", "Chain", "MethodMap", "Operation", "Place",
-    "exception_classes", "frozen", "live_facts", "operation_from", "thawed",
+    "Adapter", "Chain", "MethodMap", "Operation", "Place", "StreamForm",
+    "exception_classes", "frozen", "live_facts", "operation_from", "said_before", "thawed", "thawed_error",
 ]  # fmt: skip
 
-Place = str | Callable[[Mapping[str, Any], Any], Any] | None
+Place = str | Callable[..., Any] | None
 """A dotted path or several with ``|`` between, a callable ``(arguments, result) -> value``, or None for a guess."""
 
 _MUTATING = frozenset({"put", "put_many", "update", "delete", "ask", "tool"})
+
+
+@attrs.frozen(kw_only=True)
+class StreamForm:
+    """
+    A library's own class of streams.
+
+    Attributes:
+        iterator: The attribute in which such an object keeps its generator.
+        stand_in: Returns such an object for a play, given the generator.
+        is_async: Whether that is an asynchronous one.
+    """
+
+    iterator: str
+    stand_in: Callable[[Any], Any]
+    is_async: bool = False
 
 
 def _known_kind(_row: Any, _attribute: Any, kind: str) -> None:
@@ -73,6 +89,8 @@ class Operation:
         ignore: Arguments that play does not match on.
         omits: Parameters whose arguments are not recorded at all, since they
             say nothing of the call: callbacks, functions that embed.
+        unset: Names of classes whose objects stand for an argument that is
+            not given: such arguments are not recorded either.
         named_by: The attribute of the object that names its calls in place of
             the method: a tool's ``name``.
         derives: Whether the result reaches the same memory, so that its calls
@@ -82,6 +100,14 @@ class Operation:
         thaw: Turns what was stored back, when the call is played; it has to
             take anything, since a recording may hold anything.
         raises: Exception classes that play gives back as themselves; not part of a recording.
+        thaw_error: Turns a recorded failure into the exception that the
+            library would raise, when the call is played; None for one that it
+            does not know.
+        stream: What stream objects the method may return: their items are
+            recorded, and one by one played.
+        before: Asked of the object right before a recorded call runs; the
+            row's callables then take what it said as a third argument, None
+            where it raised.
 
     Raises:
         UsageError: The kind is unknown, or `raises` names something else.
@@ -99,11 +125,15 @@ class Operation:
     by_id: bool = False
     ignore: tuple[str, ...] = ()
     omits: tuple[str, ...] = ()
+    unset: tuple[str, ...] = ()
     named_by: str = ""
     derives: bool = False
     freeze: Callable[[Any], Any] | None = None
     thaw: Callable[[Any], Any] | None = None
     raises: tuple[type[BaseException], ...] = attrs.field(default=(), converter=exception_classes)
+    thaw_error: Callable[[Failure], BaseException | None] | None = None
+    stream: StreamForm | None = None
+    before: Callable[[Any], Any] | None = None
 
     @property
     def is_announced(self) -> bool:
@@ -173,19 +203,46 @@ def thawed(operation: Operation, value: Any) -> Any:
         return value
 
 
-def live_facts(operation: Operation, arguments: Mapping[str, Any], result: Any) -> dict[str, Any] | None:
+def thawed_error(operation: Operation, failure: Failure) -> BaseException | None:
+    """Return the exception that the row's ``thaw_error`` makes of *failure*; None where it does not, or raises."""
+    if operation.thaw_error is None:
+        return None
+    try:
+        return operation.thaw_error(failure)
+    except Exception as error:
+        log.warning("error_not_thawed", operation=operation.name, error=type(error).__name__)
+        return None
+
+
+def said_before(operation: Operation, target: Any) -> Any:
+    """Return what the row's ``before`` says of *target*, None where there is none or it raises."""
+    if operation.before is None:
+        return None
+    try:
+        return operation.before(target)
+    except Exception as error:
+        # A user's callable: the call itself must not suffer for it.
+        log.warning("not_asked_before", operation=operation.name, error=type(error).__name__)
+        return None
+
+
+def live_facts(
+    operation: Operation, arguments: Mapping[str, Any], result: Any, before: Any = None
+) -> dict[str, Any] | None:
     """
     Return what the row's callables say of a call that just ended, or None if it has none.
 
-    A callable that raises leaves its fact to the guess.
+    *before* is what `said_before` gave.  A callable that raises leaves its
+    fact to the guess.
     """
     callables = [(place, find) for place in PLACES if callable(find := getattr(operation, place))]
     if not callables:
         return None
     found = {}
+    more = () if operation.before is None else (before,)
     for place, find in callables:
         try:
-            found[place] = find(arguments, result)
+            found[place] = find(arguments, result, *more)
         except Exception as error:
             # A user's callable: the call itself must not suffer for it.
             log.warning("fact_not_found", operation=operation.name, place=place, error=type(error).__name__)
@@ -251,6 +308,10 @@ class MethodMap:
         notes: Methods that are no operation either and whose arguments say
             something of the session: names of its metadata, each with the
             dotted path to a text or number in the arguments.
+        essential: Operations that every release of the library should have:
+            where one is missing, a warning says so once.
+        takes_over: What stands in the place of the object's own: functions,
+            whose self is the recorded object, or properties.
         frames: What reads and fills an object of this class: given the object
             it returns a `Restorable`.
     """
@@ -261,6 +322,8 @@ class MethodMap:
     composes: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
     ignored: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
     notes: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict, converter=_notes)
+    essential: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
+    takes_over: Mapping[str, Any] = attrs.field(factory=dict, converter=dict)
     frames: Callable[[Any], Restorable] | None = None
 
     def over(self, base: MethodMap) -> MethodMap:
@@ -273,13 +336,15 @@ class MethodMap:
             composes=self.composes | (base.composes - known),
             ignored=self.ignored | (base.ignored - known),
             notes={**{name: places for name, places in base.notes.items() if name not in known}, **self.notes},
+            essential=self.essential | base.essential,
+            takes_over={**base.takes_over, **self.takes_over},
             frames=self.frames or base.frames,
         )
 
     @property
     def known(self) -> frozenset[str]:
         """All names that it says something about."""
-        silent = self.derives | self.composes | self.ignored | self.notes.keys()
+        silent = self.derives | self.composes | self.ignored | self.notes.keys() | self.takes_over.keys()
         return silent | self.operations.keys() | self.chains.keys()
 
     @property
@@ -297,7 +362,11 @@ class MethodMap:
 
         rows = {name: self.operations[f"{head}.{name}"] for name in rest(self.operations)}
         return MethodMap(
-            operations=rows, derives=rest(self.derives), composes=rest(self.composes), ignored=rest(self.ignored)
+            operations=rows,
+            derives=rest(self.derives),
+            composes=rest(self.composes),
+            ignored=rest(self.ignored),
+            takes_over={name: self.takes_over[f"{head}.{name}"] for name in rest(self.takes_over)},
         )
 
 
@@ -312,6 +381,9 @@ class Adapter:
     Attributes:
         classes: Qualified class names, each with its `MethodMap`; subclasses
             have what their bases have.
+        modules: Names of modules, each with the map of its functions, for
+            who wraps the module itself.
     """
 
     classes: Mapping[str, MethodMap]
+    modules: Mapping[str, MethodMap] = attrs.field(factory=dict)

@@ -96,14 +96,20 @@ class SessionSurface(SessionReader):
             enabled=enabled,
         )
 
-    def start_session(self, name: str | None = None, config: ReplayConfig | None = None) -> UUID:
+    def start_session(
+        self,
+        name: str | None = None,
+        config: ReplayConfig | None = None,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> UUID:
         """
         Start a session that lasts until `end_session`; return its id.
 
         Raises:
             SessionActiveError: A session of this recorder is open; it goes on untouched.
         """
-        return self._engine.start(name, config).session_id
+        return self._engine.start(name, config, metadata=metadata).session_id
 
     def end_session(self) -> ReplaySession:
         """

@@ -138,6 +138,7 @@ def _client(collection_of: Any) -> MethodMap:
             "clear_system_cache close from_system get_max_batch_size get_settings get_user_identity get_version "
             "heartbeat set_database set_tenant create from_system_async"
         ),
+        essential="create_collection get_collection get_or_create_collection",
     )
 
 
@@ -158,6 +159,7 @@ def _collection(collection_of: Any) -> MethodMap:
             "fork": fork,
         },
         ignored="fork_count get_indexing_status attach_function get_attached_function detach_function",
+        essential="add upsert update delete query get count",
         frames=ChromaFrames,
     )
 

@@ -17,7 +17,7 @@ from replaykit.logs import get_logger
 from replaykit.operations import Adapter, MethodMap
 from replaykit.protocols import Restorable
 
-__all__ = ["GROUP", "map_of", "restorable_of"]
+__all__ = ["GROUP", "map_of", "module_map_of", "restorable_of"]
 
 log = get_logger("adapters")
 
@@ -39,6 +39,12 @@ def map_of(cls: type, given: Adapter | None = None) -> MethodMap | None:
         if known is not None:
             found = known if found is None else found.over(known)
     return found
+
+
+def module_map_of(name: str, given: Adapter | None = None) -> MethodMap | None:
+    """Return what is known of the functions of the module *name*; as for `map_of`."""
+    adapter = given or _adapter_for(name)
+    return None if adapter is None else adapter.modules.get(name)
 
 
 def _adapter_for(module: str) -> Adapter | None:

@@ -94,6 +94,7 @@ _VECTOR_STORE = MethodMap(
         **_both("get_by_ids", Operation(kind="find", by_id=True, ids="arguments.ids", thaw=_thaw)),
     },
     derives="as_retriever",
+    essential="add_texts add_documents similarity_search delete get_by_ids",
     ignored="from_texts afrom_texts from_documents afrom_documents",
 )
 
@@ -105,6 +106,7 @@ _RETRIEVER = MethodMap(
         ),
         **_both("get_relevant_documents", Operation(kind="find", omits=_OMITTED, thaw=_thaw)),
     },
+    essential="invoke ainvoke",
 )
 
 _TOOL = MethodMap(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import types
 import weakref
@@ -11,13 +12,16 @@ from typing import Any
 
 import attrs
 
-from replaykit.adapters.finding import map_of
+from replaykit.adapters.finding import map_of, module_map_of
 from replaykit.errors import UsageError
 from replaykit.facts import PLACES
-from replaykit.intercept.absent import class_of
+from replaykit.intercept.absent import Absent, class_of
+from replaykit.logs import get_logger
 from replaykit.operations import Adapter, MethodMap, Operation, operation_from
 
 __all__ = ["Operations", "derived_map_for", "map_for"]
+
+log = get_logger("adapters")
 
 Operations = Mapping[str, str | Operation] | MethodMap | Adapter
 """What is given for ``operations=``: rows by the names of methods, a whole map, or an adapter that is not installed."""
@@ -73,7 +77,10 @@ def derived_map_for(value: Any, operations: Operations | None = None) -> MethodM
 
 
 def _known_of(target: Any, operations: Operations | None) -> MethodMap | None:
-    return map_of(class_of(target), operations if isinstance(operations, Adapter) else None)
+    given = operations if isinstance(operations, Adapter) else None
+    if isinstance(target, types.ModuleType):
+        return module_map_of(target.__name__, given)
+    return map_of(class_of(target), given)
 
 
 def _usual(target: Any) -> dict[str, str | Operation]:
@@ -91,11 +98,11 @@ def _usual(target: Any) -> dict[str, str | Operation]:
 def _bound(methods: MethodMap, target: Any) -> MethodMap:
     """Return *methods* as *target* has them: each row with its name and source."""
     source = _source_of(target)
-    rows = {
-        path: operation_from(_named(row, target), path, source)
-        for path, row in methods.operations.items()
-        if callable(_reached(target, path))
-    }
+    there = {path: row for path, row in methods.operations.items() if callable(_reached(target, path))}
+    gone = methods.essential - there.keys()
+    if gone and not isinstance(target, Absent):
+        _warn_of(source, tuple(sorted(gone)))
+    rows = {path: operation_from(_named(row, target), path, source) for path, row in there.items()}
     chains = {
         start: attrs.evolve(
             chain, ends={end: operation_from(row, f"{start}.{end}", source) for end, row in chain.ends.items()}
@@ -103,6 +110,12 @@ def _bound(methods: MethodMap, target: Any) -> MethodMap:
         for start, chain in methods.chains.items()
     }
     return attrs.evolve(methods, operations=rows, chains=chains)
+
+
+@functools.lru_cache(maxsize=256)
+def _warn_of(source: str, gone: tuple[str, ...]) -> None:
+    """Say once that this release of a library has not what its adapter knows."""
+    log.warning("methods_not_there", source=source, methods=list(gone))
 
 
 def _named(row: str | Operation, target: Any) -> str | Operation:

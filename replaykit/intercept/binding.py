@@ -17,9 +17,11 @@ _KEYWORD_ONLY = inspect.Parameter.KEYWORD_ONLY
 _VAR_KEYWORD = inspect.Parameter.VAR_KEYWORD
 
 
-def binder_of(function: Any, *, skip_first: bool = False, omit: Collection[str] = ()) -> Binder:
+def binder_of(
+    function: Any, *, skip_first: bool = False, omit: Collection[str] = (), unset: Collection[str] = ()
+) -> Binder:
     """
-    Return the binder of *function*; it leaves the parameters in *omit* out.
+    Return the binder of *function*; it leaves out the parameters in *omit*, and objects of classes named in *unset*.
 
     With *skip_first* the first parameter (self, cls) is not given and not named.
     ``**kwargs`` are merged in, ``*args`` are a tuple under their own name.  A
@@ -38,7 +40,16 @@ def binder_of(function: Any, *, skip_first: bool = False, omit: Collection[str] 
         return _unnamed
     if skip_first and parameters and parameters[0].kind is not _VAR_POSITIONAL:
         parameters = parameters[1:]
-    return _forgiving(_binder(parameters, omit))
+    bind = _forgiving(_binder(parameters, omit))
+    return _given_only(bind, frozenset(unset)) if unset else bind
+
+
+def _given_only(bind: Binder, unset: frozenset[str]) -> Binder:
+    def given(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        found = bind(*args, **kwargs)
+        return {name: value for name, value in found.items() if type(value).__name__ not in unset}
+
+    return given
 
 
 def _unnamed(*args: Any, **kwargs: Any) -> dict[str, Any]:

@@ -31,6 +31,8 @@ class Call:
     """Asked after the call: the memory's generation that it made or read."""
     returns: Any = None
     """The return annotation, from which play may rebuild a result."""
+    before: Any = attrs.field(default=None, kw_only=True)
+    """What the row's ``before`` said, for its callables."""
 
 
 @attrs.frozen

@@ -22,7 +22,7 @@ from replaykit.errors import UsageError
 from replaykit.intercept.binding import binder_of
 from replaykit.intercept.proxy import under_the_name_of
 from replaykit.intercept.scope import CURRENT, Scope
-from replaykit.intercept.shapes import RUNNERS, Recorded, shape_of
+from replaykit.intercept.shapes import RUNNERS, Asking, Recorded, recorded_class, shape_of
 from replaykit.operations import MethodMap, Operation, operation_from
 
 __all__ = ["instrument_class", "instrument_object", "recorder_behind", "uninstrument_class", "uninstrument_object"]
@@ -46,7 +46,11 @@ class _OnSubject:
             if _subject_of(link) is self.subject:
                 return None
             link = link.outer
-        ticket = self.recorded.begin(args, kwargs)
+        recorded = self.recorded
+        if isinstance(recorded, Asking):
+            ticket = recorded.begin_on(self.subject, args, kwargs)
+        else:
+            ticket = recorded.begin(args, kwargs)
         if ticket is not None and ticket.scope is not None:
             ticket.scope.subject = self.subject
         return ticket
@@ -91,8 +95,9 @@ class _Watch:
         if found is None:
             row = operation_from(self.row, called, f"{cls.__module__}.{cls.__qualname__}")
             returns = getattr(function, "__annotations__", {}).get("return")
-            bind = binder_of(function, skip_first=True, omit=row.omits)
-            found = self.recorded[cls, called] = Recorded(row, bind, self.recorder, None, (function, returns))
+            bind = binder_of(function, skip_first=True, omit=row.omits, unset=row.unset)
+            kind = recorded_class(row)
+            found = self.recorded[cls, called] = kind(row, bind, self.recorder, None, (function, returns))
         return found
 
 
@@ -223,7 +228,9 @@ def instrument_object(target: Any, methods: MethodMap, recorder: Any, map_for: M
                 record(item, known)
         return value
 
-    rows: dict[str, Any] = {name: row for name, row in methods.operations.items() if "." not in name}
+    rows: dict[str, Any] = {
+        name: row for name, row in methods.operations.items() if "." not in name and name not in methods.takes_over
+    }
     rows |= {name: None for name in methods.derives if "." not in name and name not in rows}
     with _patching:
         for name, row in rows.items():
@@ -304,7 +311,7 @@ def instrument_class(cls: type, methods: MethodMap, recorder: Any = None) -> Non
     Raises:
         UsageError: The class cannot be changed.
     """
-    rows = {name: row for name, row in methods.operations.items() if "." not in name}
+    rows = {name: row for name, row in methods.operations.items() if "." not in name and name not in methods.takes_over}
     with _patching:
         _watch_class(cls, rows, recorder, is_first=True)
         hook = _patched_hook(cls)

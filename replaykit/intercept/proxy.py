@@ -24,7 +24,7 @@ from replaykit.intercept.chains import beginning_method
 from replaykit.intercept.coverage import Method
 from replaykit.intercept.notes import noting_method
 from replaykit.intercept.scope import observer_for
-from replaykit.intercept.shapes import RUNNERS, Recorded, opened_stream, shape_of
+from replaykit.intercept.shapes import RUNNERS, Recorded, opened_stream, recorded_class, shape_of
 from replaykit.intercept.steps import relaying
 from replaykit.operations import MethodMap, Operation
 
@@ -85,9 +85,8 @@ def recorded_function(function: Any, operation: Operation, recorder: Any = None)
     returns = annotations.get("return") if isinstance(annotations, dict) else None
 
     def recorded(is_bound: bool) -> Recorded:
-        return Recorded(
-            operation, binder_of(inner, skip_first=is_bound, omit=operation.omits), recorder, None, (inner, returns)
-        )
+        bind = binder_of(inner, skip_first=is_bound, omit=operation.omits, unset=operation.unset)
+        return recorded_class(operation)(operation, bind, recorder, None, (inner, returns))
 
     free = recorded(False)
     # A bound method's signature has no self any more.
@@ -219,12 +218,12 @@ class RecordedObject(wrapt.BaseObjectProxy):  # type: ignore[type-arg]  # generi
 
     def _self_carried(self, name: str, value: Any) -> Any:
         """Return the recorded form of a callable that the instance carries; the same one each time."""
+        recorded = self._self_recorded[name]
         cached = self._self_cache.get(name)
         if cached is None or cached.__wrapped__ != value:
-            recorded = self._self_recorded[name]
             cached = recorded_function(value, recorded.operation, self._self_recorder)
             self._self_cache[name] = cached
-        return cached
+        return functools.partial(_deriving, self, cached) if recorded.operation.derives else cached
 
     def _self_child(self, name: str, value: Any) -> Any:
         """Return the proxy of an attribute that a dotted key leads through; the same one each time."""
@@ -266,7 +265,8 @@ def _recorded_method(target: Any, name: str, row: Operation, recorder: Any) -> R
         return absent_method(target, name, row, recorder)
     method = getattr(target, name)
     returns = getattr(method, "__annotations__", {}).get("return")
-    return Recorded(row, binder_of(method, omit=row.omits), recorder, None, (method, returns))
+    bind = binder_of(method, omit=row.omits, unset=row.unset)
+    return recorded_class(row)(row, bind, recorder, None, (method, returns))
 
 
 def recorded_object(target: Any, recorder: Any, methods: MethodMap, rebuild: Any = None, given: Any = None) -> Any:
@@ -289,6 +289,7 @@ def recorded_object(target: Any, recorder: Any, methods: MethodMap, rebuild: Any
         methods.derives,
         methods.composes,
         methods.ignored,
+        frozenset(methods.takes_over.items()),
     )
     return cls(target, recorder, methods, rebuild, given)
 
@@ -306,6 +307,7 @@ def _proxy_class(
     derives: _Names,
     composes: _Names,
     ignored: _Names,
+    taken_over: frozenset[tuple[str, Any]],
 ) -> type[RecordedObject]:
     """Make the proxy class of a type: recorded methods, fluent methods and the protocols that it has."""
     members: dict[str, Any] = {}
@@ -326,6 +328,7 @@ def _proxy_class(
             members.update({name: fluent} if fluent else {})
         elif _is_protocol(target_type, name):
             members[name] = _PASSING.get(name, _passing)(name)
+    members.update(taken_over)
     return type(f"Recorded{target_type.__name__}", (RecordedObject,), members)
 
 

@@ -8,8 +8,10 @@ never over its life: it would leak into the consumer.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import types
+import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from typing import Any
 
@@ -19,9 +21,19 @@ from replaykit.intercept.binding import Binder
 from replaykit.intercept.handler import Answer, Call, Ticket
 from replaykit.intercept.scope import CURRENT, Scope, handler_for, leave
 from replaykit.intercept.steps import Inside, relaying
-from replaykit.operations import Operation
+from replaykit.operations import Operation, StreamForm, said_before
 
-__all__ = ["RUNNERS", "Recorded", "Shape", "opened_stream", "shape_of"]
+__all__ = [
+    "RUNNERS",
+    "Asking",
+    "Recorded",
+    "Shape",
+    "opened_stream",
+    "recorded_class",
+    "run",
+    "run_coroutine",
+    "shape_of",
+]
 
 Shape = str
 """``plain coroutine generator async_generator``."""
@@ -303,3 +315,97 @@ RUNNERS: dict[Shape, Callable[..., Any]] = {
     "async_generator": run_async_generator,
 }
 """The runner of each shape: ``runner(recorded, target, args, kwargs)``."""
+
+
+# -- methods whose rows ask for more ------------------------------------------
+
+
+def recorded_class(operation: Operation) -> type[Recorded]:
+    """Return what records a method with this row."""
+    return Asking if operation.before is not None else Streaming if operation.stream is not None else Recorded
+
+
+@attrs.frozen
+class Asking(Recorded):
+    """A recorded method of an object that its row asks something ``before`` a call runs."""
+
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket | None:
+        """Return the ticket of a call with these arguments, None if nothing observes it."""
+        return self.begin_on(getattr(self.returns[0], "__self__", None), args, kwargs)
+
+    def begin_on(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket | None:
+        """Do the same for the method of *target*."""
+        handler = handler_for(self.recorder)
+        if handler is None:
+            return None
+        call = Call(self.operation, self.bind(*args, **kwargs), self.recorder, self.generation, self.returns)
+        ticket: Ticket | None = handler.begin(call)
+        if ticket is not None and ticket.answer is None:
+            call.before = said_before(self.operation, target)
+        return ticket
+
+
+@attrs.frozen
+class Streaming(Recorded):
+    """A recorded method that may return its library's own stream object: the call goes on until that is over."""
+
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket | None:
+        """Return the ticket of a call with these arguments, None if nothing observes it."""
+        ticket = Recorded.begin(self, args, kwargs)
+        form = self.operation.stream
+        return ticket if ticket is None or form is None else _StreamTicket(ticket, form)
+
+
+class _StreamTicket:
+    """A call in flight whose result may be a stream object; its items go to the ticket behind it."""
+
+    def __init__(self, ticket: Ticket, form: StreamForm) -> None:
+        self.scope = ticket.scope
+        self.answer = None if ticket.answer is None else _stood_in(ticket.answer, form)
+        self.item, self.end, self.fail, self.mark_async = ticket.item, ticket.end, ticket.fail, ticket.mark_async
+        self._ticket = ticket
+        self._form = form
+
+    def finish(self, result: Any) -> None:
+        """The call returned: a stream goes on, anything else is the result."""
+        iterator = getattr(result, self._form.iterator, None)
+        if not isinstance(iterator, (types.GeneratorType, types.AsyncGeneratorType)):
+            self._ticket.finish(result)
+            return
+        over = _generated if isinstance(iterator, types.GeneratorType) else _async_generated
+        recorded: Any = over(self._ticket, iterator)  # type: ignore[arg-type]  # each takes its own
+        setattr(result, self._form.iterator, recorded)
+        # Its own, which closes the connection only, is called through the
+        # class: kept in itself it would keep the object alive.
+        closing = _closing if over is _generated else _async_closing
+        result.close = closing(type(result).close, weakref.ref(result), recorded)
+
+
+def _stood_in(answer: Answer, form: StreamForm) -> Answer:
+    if answer.items is None:
+        return answer
+    items = _async_replayed(answer) if form.is_async else _replayed(answer)
+    return Answer(value=form.stand_in(items), is_async=answer.is_async)
+
+
+def _closing(close: Callable[[Any], Any], stream: Callable[[], Any], items: Any) -> Callable[[], Any]:
+    def closed() -> Any:
+        try:
+            return close(stream())
+        finally:
+            # Closed from within a step, it goes on to its own end.
+            with contextlib.suppress(ValueError):
+                items.close()
+
+    return closed
+
+
+def _async_closing(close: Callable[[Any], Any], stream: Callable[[], Any], items: Any) -> Callable[[], Any]:
+    async def closed() -> Any:
+        try:
+            return await close(stream())
+        finally:
+            with contextlib.suppress(RuntimeError):
+                await items.aclose()
+
+    return closed

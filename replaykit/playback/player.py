@@ -22,7 +22,7 @@ from replaykit.intercept.coverage import Method, Uncovered
 from replaykit.intercept.handler import Answer, Call, Ticket
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.model import ReplayAction, ReplaySession
-from replaykit.operations import Operation, thawed
+from replaykit.operations import Operation, thawed, thawed_error
 from replaykit.playback.calls import RecordedCalls
 from replaykit.playback.misses import FEW, Miss
 from replaykit.playback.rebuilding import declared_errors, error_of, played_back, rebuilt_items
@@ -224,7 +224,7 @@ class Player:
         flags, output, failure = entry.get("fl", []), entry.get("out"), failure_of(entry.get("err"))
         if not isinstance(flags, list):
             raise DamagedError("", 0, "an action entry is not as the format says: its flags are no list")
-        error = None if failure is None else error_of(failure, row.errors)
+        error = None if failure is None else thawed_error(row.operation, failure) or error_of(failure, row.errors)
         if error is None and "unfinished" in flags:
             error = PlaybackError(f"action {entry['i']} was recorded as unfinished: it has no result")
         is_async = "async" in flags

@@ -28,7 +28,7 @@ from replaykit.model import (
     ReplaySession,
     Structured,
 )
-from replaykit.operations import Chain, Operation, frozen
+from replaykit.operations import Chain, Operation, StreamForm, frozen, live_facts
 from replaykit.playback.replaying import K_NAMES, Clean, Declined, NotComparable, Ran, may_run, ran
 
 __all__ = ["Functions", "Methods", "Signatures", "bound", "called"]
@@ -67,8 +67,9 @@ class Functions:
         """Whether there is a function of its name."""
         return action.name in self._functions
 
-    def checked(self, action: ReplayAction, arguments: Mapping[str, Any], clean: Clean) -> None:
+    def checked(self, action: ReplayAction, arguments: Mapping[str, Any], clean: Clean) -> list[Divergence] | None:
         """All that can be known of a function comes of calling it."""
+        return None
 
     def run(self, action: ReplayAction, arguments: Mapping[str, Any]) -> Ran:
         """Call the function of that name; a coroutine is awaited, a generator read to its end."""
@@ -125,11 +126,39 @@ class Methods(Functions):
         result = super().run(action, arguments)
         if result.error is not None:
             return result
-        result = attrs.evolve(result, value=frozen(self._rows[action.name], result.value))
-        stored = plain(unpack(pack(result.value)), notes=set())
-        given = plain(unpack(pack(dict(arguments))), notes=set())
-        facts = facts_of(self._rows[action.name].definition(), given, stored)
+        row = self._rows[action.name]
+        if "stream" in action.flags and row.stream is not None:
+            result = _listed_object(row.stream, result)
+        if result.error is not None:
+            return result
+        said = live_facts(row, arguments, result.value)
+        result = attrs.evolve(result, value=_frozen(row, result.value))
+        facts = facts_of(row.definition(), _stored(dict(arguments)), _stored(result.value), said and _stored(said))
         return attrs.evolve(result, frames=facts.ids)
+
+
+def _listed_object(form: StreamForm, result: Ran) -> Ran:
+    """
+    Return *result* with the items of the stream object that it is.
+
+    Raises:
+        NotComparable: It has to be entered, or awaited.
+    """
+    iterator = getattr(result.value, form.iterator, None)
+    if not inspect.isgenerator(iterator):
+        raise NotComparable("it gave a stream, which a replay cannot enter")
+    listed = ran(lambda: list(iterator))
+    return attrs.evolve(listed, duration_ns=result.duration_ns + listed.duration_ns)
+
+
+def _frozen(row: Operation, value: Any) -> Any:
+    is_stream = row.stream is not None and isinstance(value, list)
+    return [frozen(row, item) for item in value] if is_stream else frozen(row, value)
+
+
+def _stored(value: Any) -> Any:
+    """Return *value* as a recording has it."""
+    return plain(unpack(pack(value)), notes=set())
 
 
 def _whole_rows(chain: Chain) -> Mapping[str, Operation]:

@@ -286,7 +286,7 @@ class ActiveSession:
                 packed = b"" if result is None else pack(result)
             generation = NO_NUMBER if call.generation is None else call.generation()
             if ticket.is_translated and error is None:
-                found = live_facts(call.operation, call.arguments, result)
+                found = live_facts(call.operation, call.arguments, result, call.before)
                 facts = b"" if found is None else pack(found)
             self._keep(ticket, ended - ticket.started, generation, packed, facts)
         except Exception as problem:
