@@ -3,8 +3,9 @@ Whose call is it?  One ContextVar holds the chain of open sessions.
 
 A call belongs to the innermost session of its own recorder, else to the
 innermost of any.  A context without a session is adopted by the process's
-only open session if that one adopts.  A player, while there is one, takes
-every call of the process.
+only open session if that one adopts.  The ambient session of a whole process
+stands behind all others: it takes what they leave, and does not count as one.
+A player, while there is one, takes every call of the process.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from replaykit.errors import PlaybackError
 __all__ = [
     "CURRENT",
     "Scope",
+    "ambient_session",
     "closed",
     "forget",
     "handler_for",
@@ -73,8 +75,11 @@ _process = _Process()
 def opened(session: Any) -> None:
     """Note that *session* is open from now on."""
     with _process.lock:
+        surrounding = ambient_session()
         _process.open = (*_process.open, session)
         _choose_adopter()
+    if surrounding is not None and not session.is_ambient:
+        surrounding.note_session(session)
 
 
 def closed(session: Any) -> None:
@@ -85,8 +90,14 @@ def closed(session: Any) -> None:
 
 
 def _choose_adopter() -> None:
-    only = _process.open[0] if len(_process.open) == 1 else None
+    own = [session for session in _process.open if not session.is_ambient]
+    only = own[0] if len(own) == 1 and own[0].adopts else ambient_session()
     _process.adopter = only if only is not None and only.adopts else None
+
+
+def ambient_session() -> Any:
+    """Return the open session that stands for the whole process, None without one."""
+    return next((session for session in reversed(_process.open) if session.is_ambient), None)
 
 
 def open_sessions() -> tuple[Any, ...]:

@@ -1,0 +1,91 @@
+"""``replaykit run``: what is recorded, and that a program plays without its store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from running.programs import ROOT, USES_LIBRARY, Outcome, Program, script, write_library
+
+import replaykit
+from replaykit.cli.commands import program
+from replaykit.running.launching import status_of
+from replaykit.running.order import Order
+from replaykit.running.tracebacks import without_our_frames
+
+FORKS = (
+    USES_LIBRARY
+    + "import os\nif os.fork() == 0:\n    print(shelf.lookup('some'), flush=True)\n    sys.exit()\nos.wait()\n"
+)
+
+
+@pytest.fixture(autouse=True)
+def library(tmp_path: Path) -> None:
+    write_library(tmp_path / "site")
+
+
+def run(program: Program, tmp_path: Path, *options: str, **variables: str) -> Outcome:
+    return program.run(tmp_path / "work", "-m", "replaykit", "run", "-o", "../runs/", *options, **variables)
+
+
+def test_a_program_and_its_child_are_recorded_and_play_without_their_store(tmp_path: Path) -> None:
+    """Each process in its own session; played, both show the same and record nothing."""
+    agent = script(FORKS, "--key", "sk-proj-" + "a1B2" * 12)
+
+    recorded = run(agent, tmp_path)
+    with replaykit.load(tmp_path / "runs") as recording:
+        child, parent = map(recording.get_session, recording.list_sessions())
+    (tmp_path / "work" / "shelf.txt").unlink()
+    played = run(agent, tmp_path, "--play", "last", SHELF_IS_GONE="1")
+
+    assert recorded.status == 0
+    assert played == recorded
+    assert [(action.kind, action.name) for action in parent.actions] == [("put", "store"), ("find", "lookup")] + [
+        ("find", "lookup")
+    ]
+    assert (parent.name, parent.metadata["exit_status"], parent.metadata["python"][:2]) == ("agent.py", "0", "3.")
+    assert parent.metadata["argv"][:2] == ["agent.py", "--key"]
+    assert "sk-proj" not in json.dumps(parent.metadata)
+    assert (child.name, child.parent_session, len(child.actions)) == ("agent.py[1]", parent.session_id, 1)
+    assert not (tmp_path / "work" / "shelf.txt").exists()
+    assert len(replaykit.load(tmp_path / "runs").list_sessions()) == 2
+
+
+def test_a_script_that_is_not_there_is_wrong_usage() -> None:
+    missing = CliRunner().invoke(program, ["run", "nothing_here.py"])
+
+    assert (missing.exit_code, "replaykit run -m nothing_here.py" in missing.output) == (2, True)
+
+
+def test_a_store_that_cannot_be_used_is_said_before_the_program_runs(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("something else")
+    order = Order(store=str(tmp_path / "runs")).encode()
+
+    refused = script("print('it ran')").run(tmp_path / "work", str(ROOT / "replaykit/running/program.py"), order)
+
+    assert (refused.status, refused.out) == (3, "")
+    assert "runs" in refused.err
+    assert (tmp_path / "runs").read_text() == "something else"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (None, "0"),
+        (SystemExit(), "0"),
+        (SystemExit(True), "1"),
+        (SystemExit(-1), "255"),
+        (SystemExit(256), "0"),
+        (SystemExit("text"), "1"),
+        (ValueError(), "1"),
+        (KeyboardInterrupt(), "130"),
+    ],
+)
+def test_the_exit_status_is_what_a_shell_shows(error: BaseException | None, status: str) -> None:
+    assert status_of(error) == status
+
+
+def test_a_traceback_of_nothing_but_ours_is_none() -> None:
+    assert without_our_frames(None) is None
