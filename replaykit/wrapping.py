@@ -62,6 +62,15 @@ class Recorder(RewindingSurface):
         self._engine.background.drain()
         return self._engine.store
 
+    def open_store(self) -> None:
+        """
+        Open the store now rather than with the first session, so that a service which cannot record does not start.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
+        self._engine.store  # noqa: B018 - opening it is what is wanted
+
     @overload
     def wrap(self, target: None, operations: Operations | None = None, *, like: type[T]) -> T: ...
     @overload

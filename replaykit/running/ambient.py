@@ -187,8 +187,9 @@ class _Waiting:
         with self._opening:
             if not self._is_asked:
                 self._is_asked = True
-                scope.closed(self)
                 self._session = self._open_session()
+                # Not before: the calls of other threads wait here meanwhile.
+                scope.closed(self)
         return None if self._session is None else self._session.begin(call)
 
     def abandon(self) -> None:
