@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
-import platform
-import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
+from typing import Any, TypeVar, cast, overload
 
-from replaykit.adapters.libraries import instrument_libraries, uninstrument_libraries
 from replaykit.adapters.maps import Operations, derived_map_for, map_for
 from replaykit.errors import UsageError
-from replaykit.intercept import scope
 from replaykit.intercept.absent import absent_target
-from replaykit.intercept.instrumenting import instrument_object, recorder_behind, uninstrument_object
+from replaykit.intercept.instrumenting import instrument_object, recorder_behind
 from replaykit.intercept.proxy import RecordedFunction, RecordedObject, recorded_function, recorded_object
 from replaykit.memory.memory import Memory
 from replaykit.operations import Adapter, MethodMap, Operation, Place, operation_from
@@ -22,13 +18,10 @@ from replaykit.protocols import Restorable, Store
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.handle import SessionHandle
 from replaykit.rewinding.surface import RewindingSurface
-from replaykit.settings import Settings, default_store
+from replaykit.settings import Settings, absolute_store, default_store
 from replaykit.surface import SessionSurface
 
-if TYPE_CHECKING:
-    from replaykit.running.children import Work
-
-__all__ = ["Recorder", "configure", "instrument", "recorder_of", "records", "session", "uninstrument", "wrap"]
+__all__ = ["Recorder", "configure", "configured", "new_recorder", "recorder_of", "records", "session", "wrap"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -126,7 +119,7 @@ class Recorder(RewindingSurface):
         else:
             methods = map_for(inner, operations)
         if _holds(frames):
-            self._hold(inner, frames, _absolute(self._location))
+            self._hold(inner, frames, absolute_store(self._location))
         return recorded_object(inner, self, methods, self._rebuilding(operations, frames), operations)
 
     def instrument(self, target: T, operations: Operations | None = None) -> T:
@@ -150,7 +143,7 @@ class Recorder(RewindingSurface):
 
     def _rebuilding(self, operations: Operations | None, frames: Frames) -> tuple[Any, tuple[Any, ...]]:
         """Return how a pickled proxy is made again: a function and its arguments behind the target."""
-        return _rewrapped, (operations, _absolute(self._location), self._options, frames)
+        return _rewrapped, (operations, absolute_store(self._location), self._options, frames)
 
     @overload
     def records(self, kind: F, /) -> F: ...
@@ -201,11 +194,6 @@ def _rewrapped(
     return wrap(target, store=location, operations=operations, frames=frames, **options)
 
 
-def _absolute(location: str) -> str:
-    # A trailing slash asks for a directory and must survive.
-    return location if location == ":memory:" else os.path.abspath(location) + ("/" if location.endswith("/") else "")
-
-
 def _holds(frames: Frames) -> bool:
     # Not by its truth: a store that is empty may count as false.
     return frames is not None and frames is not False
@@ -221,36 +209,17 @@ class _Defaults:
         self.store: StorePath | None = None
         self.options: dict[str, Any] = {}
         self.recorders: dict[tuple[Any, ...], Recorder] = {}
-        self.ambient: Work | None = None
 
     def recorder(self, store: StorePath | None, options: Mapping[str, Any]) -> Recorder:
         """Return the recorder for this store and these options; the same one for the same request."""
         location = os.fspath(store if store is not None else self.store if self.store is not None else default_store())
         merged = {**self.options, **{name: value for name, value in options.items() if value is not None}}
-        absolute = _absolute(location)
+        absolute = absolute_store(location)
         key = (absolute, tuple(sorted((name, repr(value)) for name, value in merged.items())), os.getpid())
         found = self.recorders.get(key)
         if found is None or found._engine._is_closed:
             found = self.recorders[key] = Recorder(absolute, **merged)
         return found
-
-    def begin_ambient(self, location: str, options: Mapping[str, Any], libraries: tuple[str, ...]) -> None:
-        """Record this process, unless that is done already."""
-        if self.ambient is not None or scope.ambient_session() is not None:
-            return
-        # Here, since it brings the player along: a program that only records has no use for that.
-        from replaykit.running.ambient import Position
-        from replaykit.running.children import Task
-
-        position = Position(name=os.path.basename(sys.argv[0] if sys.argv else ""))
-        task = Task(location=location, options=options, position=position, libraries=libraries)
-        self.ambient = task.started({"python": platform.python_version()})
-
-    def end_ambient(self) -> None:
-        """End the session of this process, if `begin_ambient` began one."""
-        ambient, self.ambient = self.ambient, None
-        if ambient is not None:
-            ambient.end()
 
 
 _defaults = _Defaults()
@@ -266,6 +235,21 @@ def configure(*, store: StorePath | None = None, **options: Any) -> None:
     Settings.of(options)
     _defaults.store = store
     _defaults.options = options
+
+
+def configured(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *options* over those that `configure` has set."""
+    return {**_defaults.options, **options}
+
+
+def new_recorder(store: StorePath | None, options: Mapping[str, Any]) -> Recorder:
+    """
+    Return a new recorder of what was given and, for the rest, of what `configure` has set.
+
+    Raises:
+        UsageError: An option is unknown or wrong.
+    """
+    return Recorder(store if store is not None else _defaults.store, **configured(options))
 
 
 @overload
@@ -314,77 +298,8 @@ def wrap(
     asks_for_nothing = store is None and operations is None and not _holds(frames) and like is None and not options
     if isinstance(target, (RecordedObject, SessionSurface)) and asks_for_nothing:
         return target
-    location = store if store is not None else _defaults.store
-    wrapped_by: Any = Recorder(location, **{**_defaults.options, **options})
+    wrapped_by: Any = new_recorder(store, options)
     return wrapped_by.wrap(target, operations, frames=frames, like=like)
-
-
-@overload
-def instrument(*libraries: str, store: StorePath | None = None, **options: Any) -> None: ...
-@overload
-def instrument(
-    target: T, /, *, store: StorePath | None = None, operations: Operations | None = None, **options: Any
-) -> T: ...
-def instrument(
-    *targets: Any, store: StorePath | None = None, operations: Operations | None = None, **options: Any
-) -> Any:
-    """
-    Record whole libraries, or one object, without a proxy.
-
-    ``instrument()`` records every library that has an adapter,
-    ``instrument("chromadb")`` the ones that are named by their top-level
-    modules: all objects of the classes that the adapter knows, whether the
-    library is imported or will be.  The session of the calling context takes
-    the calls.  Given a *store* an ambient session there takes those of the
-    whole process that no other session takes, until `uninstrument()` or the
-    end; processes that it starts have theirs.
-
-    ``instrument(target)`` records the memory operations of *target* on the
-    object itself, into *store*, and returns it: for objects that go where a
-    proxy cannot, through C code or a library that looks at the very type.
-    Objects of pydantic models and with slots too.  The class gets wrappers
-    that pass the calls of all other objects on.  `recorder_of` has the
-    session surface.
-
-    What an object calls on itself inside is no action of its own; methods
-    that no map knows are not counted.  Instrumenting again is fine.
-
-    Raises:
-        UsageError: There is no such adapter or method, the class cannot be
-            changed, or an option is wrong.
-        StorageError: The store of the ambient session cannot be written.
-    """
-    if len(targets) == 1 and not isinstance(targets[0], str):
-        location = store if store is not None else _defaults.store
-        return Recorder(location, **{**_defaults.options, **options}).instrument(targets[0], operations)
-    if operations is not None or not all(isinstance(target, str) for target in targets):
-        raise UsageError("instrument() takes the names of libraries, or one object (with operations= if need be)")
-    if store is None and options:
-        raise UsageError(f"instrument(): {', '.join(options)} belong to an ambient session: give its store=")
-    instrument_libraries(targets)
-    if store is not None:
-        _defaults.begin_ambient(_absolute(os.fspath(store)), {**_defaults.options, **options}, targets)
-    return None
-
-
-def uninstrument(*targets: Any) -> None:
-    """
-    Undo `instrument`: stop recording on an object, or the named libraries, or without arguments on all libraries.
-
-    Classes are as they were, unless others of their objects are recorded.
-    Without arguments the ambient session is ended, too.  What is not
-    instrumented stays as it is; of an object that is an error.
-
-    Raises:
-        UsageError: The object was not recorded itself.
-    """
-    if len(targets) == 1 and not isinstance(targets[0], str):
-        if not uninstrument_object(targets[0]):
-            raise UsageError(f"this {type(targets[0]).__name__} was not instrumented")
-        return
-    uninstrument_libraries(targets)
-    if not targets:
-        _defaults.end_ambient()
 
 
 def session(

@@ -27,7 +27,7 @@ _LAYERS = [
     "memory adapters exporters",
     "rewinding running",
     "wrapping loading replaying importing",
-    "scanning",
+    "instrumenting scanning",
     "suites asgi",
     "cli viewer testing pytest_plugin",
     "__main__",

@@ -10,7 +10,7 @@ import click
 
 from replaykit.cli.words import ends
 from replaykit.running.order import Order
-from replaykit.settings import default_store
+from replaykit.settings import absolute_store, default_store
 
 __all__ = ["run"]
 
@@ -37,15 +37,10 @@ def run(store: str | None, play: str | None, module: bool, program: str, argumen
         raise click.UsageError(f"there is no script {program!r}. A module runs with -m: replaykit run -m {program}")
     if sys.flags.no_site:
         raise click.UsageError("run needs Python's site-packages: leave -S out")
-    order = Order(store=_whole(store or default_store()), play=play or "", is_module=module)
+    order = Order(store=absolute_store(store or default_store()), play=play or "", is_module=module)
     stub = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "running", "program.py")
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # what multiprocessing uses
     sys.stdout.flush()
     sys.stderr.flush()
     # In a fresh interpreter the program finds nothing of this one's: no module, no frame, no thread.
     os.execv(sys.executable, [sys.executable, *flags, stub, order.encode(), program, *arguments])  # noqa: S606
-
-
-def _whole(store: str) -> str:
-    """Return the store's path for a process that may change its folder; a trailing slash asks for a directory."""
-    return os.path.abspath(store) + ("/" if store.endswith("/") else "")

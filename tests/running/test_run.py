@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -11,9 +13,13 @@ from running.programs import ROOT, USES_LIBRARY, Outcome, Program, script, write
 
 import replaykit
 from replaykit.cli.commands import program
+from replaykit.intercept import scope
+from replaykit.running.ambient import AmbientRecording, Position
 from replaykit.running.launching import status_of
 from replaykit.running.order import Order
 from replaykit.running.tracebacks import without_our_frames
+
+LAUNCHER = str(ROOT / "replaykit/running/program.py")
 
 FORKS = (
     USES_LIBRARY
@@ -26,8 +32,10 @@ def library(tmp_path: Path) -> None:
     write_library(tmp_path / "site")
 
 
-def run(program: Program, tmp_path: Path, *options: str, **variables: str) -> Outcome:
-    return program.run(tmp_path / "work", "-m", "replaykit", "run", "-o", "../runs/", *options, **variables)
+def run(program: Program, tmp_path: Path, play: str = "", **variables: str) -> Outcome:
+    """Run a program as the command line does once it has read its words."""
+    order = Order(store=f"{tmp_path}/runs/", play=play)
+    return program.run(tmp_path / "work", LAUNCHER, order.encode(), **variables)
 
 
 def test_a_program_and_its_child_are_recorded_and_play_without_their_store(tmp_path: Path) -> None:
@@ -38,7 +46,7 @@ def test_a_program_and_its_child_are_recorded_and_play_without_their_store(tmp_p
     with replaykit.load(tmp_path / "runs") as recording:
         child, parent = map(recording.get_session, recording.list_sessions())
     (tmp_path / "work" / "shelf.txt").unlink()
-    played = run(agent, tmp_path, "--play", "last", SHELF_IS_GONE="1")
+    played = run(agent, tmp_path, "last", SHELF_IS_GONE="1")
 
     assert recorded.status == 0
     assert played == recorded
@@ -61,9 +69,8 @@ def test_a_script_that_is_not_there_is_wrong_usage() -> None:
 
 def test_a_store_that_cannot_be_used_is_said_before_the_program_runs(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("something else")
-    order = Order(store=str(tmp_path / "runs")).encode()
 
-    refused = script("print('it ran')").run(tmp_path / "work", str(ROOT / "replaykit/running/program.py"), order)
+    refused = run(script("print('it ran')"), tmp_path)
 
     assert (refused.status, refused.out) == (3, "")
     assert "runs" in refused.err
@@ -85,6 +92,43 @@ def test_a_store_that_cannot_be_used_is_said_before_the_program_runs(tmp_path: P
 )
 def test_the_exit_status_is_what_a_shell_shows(error: BaseException | None, status: str) -> None:
     assert status_of(error) == status
+
+
+def test_the_first_calls_of_a_child_wait_for_its_session() -> None:
+    """Other threads too, while it is being opened: they are not left unrecorded."""
+    seen = []
+
+    def redact(path: tuple[str | int, ...], value: Any) -> Any:
+        # Called for the metadata, while the session is being opened.
+        thread = Thread(target=lambda: seen.append(scope.handler_for(None)))
+        thread.start()
+        thread.join()
+        return value
+
+    position = Position(name="agent.py", child="1")
+    recording = AmbientRecording("runs/", {"redact": redact}, position, {"child": "1"})
+    recording.begin_later()
+    look("x")
+    recording.end()
+
+    assert seen
+    assert None not in seen
+    with replaykit.load("runs/") as stored:
+        assert [action.arguments for action in stored.get_session("agent.py[1]").actions] == [{"query": "x"}]
+
+
+@replaykit.records("find")
+def look(query: str) -> list[str]:
+    return [query]
+
+
+def test_a_process_whose_session_cannot_be_opened_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("something else")
+    recording = AmbientRecording("taken", {}, Position(name="agent.py", child="1"), {})
+    recording.begin_later()
+
+    assert [look("x"), look("y")] == [["x"], ["y"]]
+    recording.end()
 
 
 def test_a_traceback_of_nothing_but_ours_is_none() -> None:
