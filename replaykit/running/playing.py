@@ -6,16 +6,18 @@ They are told apart by the order in which they were started.
 
 from __future__ import annotations
 
+import sys
 import threading
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from typing import Any
+from uuid import UUID
 
-import attrs
-
+from replaykit.adapters.finding import supported_libraries
 from replaykit.errors import PlaybackError
 from replaykit.intercept import scope
 from replaykit.intercept.coverage import Method
 from replaykit.intercept.handler import Call
-from replaykit.model import ReplaySession
 from replaykit.playback.player import Player, play
 from replaykit.running.ambient import Position, number_children
 from replaykit.storage.catalogue import Catalogue
@@ -42,7 +44,7 @@ class AmbientPlay:
         if position.child:
             self._wait()
         else:
-            self._player = play(_program_session(location, which))
+            self._player = _player(location, _program_session(location, which))
             self._position = Position(name=position.name, program=self._player.session.session_id)
             self._player.__enter__()
         scope.on_fork(self._forked)
@@ -90,7 +92,7 @@ class _WaitingPlay:
         """
         with self._opening:
             if self._player is None:
-                self._player = play(_session_of(self._location, self._position))
+                self._player = _player(self._location, _session_of(self._location, self._position))
         return self._player.begin(call)
 
     def note_uncovered(self, method: Method) -> None:
@@ -100,33 +102,51 @@ class _WaitingPlay:
         """A player takes every call: there is nothing to count."""
 
 
-def _program_session(location: str, which: str) -> ReplaySession:
+def _program_session(location: str, which: str) -> UUID:
     """Return the session *which*; ``"last"`` is that of the last program, not of a process that it started."""
-    store = open_store(location, read_only=True)
-    try:
+    with closing(open_store(location, read_only=True)) as store:
         catalogue = Catalogue(store)
         programs = catalogue.list_sessions(where=lambda metadata: "child" not in metadata)
-        return _read(catalogue.get_session(programs[-1] if which == "last" and programs else which))
-    finally:
-        store.close()
+        return catalogue.get_session(programs[-1] if which == "last" and programs else which).session_id
 
 
-def _read(session: ReplaySession) -> ReplaySession:
-    """Return *session* so that it can be read once its store is closed."""
-    return attrs.evolve(session, actions=tuple(session.actions))
-
-
-def _session_of(location: str, position: Position) -> ReplaySession:
-    store = open_store(location, read_only=True)
-    try:
+def _session_of(location: str, position: Position) -> UUID:
+    """Return the session of the process that had this *position*."""
+    with closing(open_store(location, read_only=True)) as store:
         catalogue = Catalogue(store)
         for summary in catalogue.list_sessions(where={"child": position.child}):
-            session = catalogue.get_session(summary)
-            if session.parent_session == position.program:
-                return _read(session)
-    finally:
-        store.close()
+            if catalogue.get_session(summary).parent_session == position.program:
+                return summary.session_id
     raise PlaybackError(
         f"nothing was recorded of process {position.child} (so it was started) of run {position.program}: it made no "
         "recorded call then, or the program started its processes in another order"
     )
+
+
+def _player(location: str, session_id: UUID) -> Player:
+    return play(location, session_id, exceptions=_LoadedErrors(supported_libraries()))
+
+
+class _LoadedErrors(Mapping[str, type[BaseException]]):
+    """
+    The exception classes of *libraries* that are loaded, by qualified name: for the program to catch.
+
+    A recording cannot have anything imported, or a class of another library made.
+    """
+
+    def __init__(self, libraries: frozenset[str]) -> None:
+        self._libraries = libraries
+
+    def __getitem__(self, name: str) -> type[BaseException]:
+        module, _, own_name = name.rpartition(".")
+        if module.partition(".")[0] in self._libraries and module in sys.modules:
+            found = vars(sys.modules[module]).get(own_name)
+            if isinstance(found, type) and issubclass(found, BaseException):
+                return found
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0

@@ -18,6 +18,9 @@ ROOT = Path(replaykit.__file__).parent.parent
 LIBRARY = """
 import os
 
+class EmptyError(ValueError):
+    pass
+
 class Shelf:
     '''Remembers in a file, so that its processes share it.'''
 
@@ -26,7 +29,7 @@ class Shelf:
 
     def store(self, text):
         if text == "":
-            raise ValueError("nothing to store")
+            raise EmptyError("nothing to store")
         with open(self.path, "a") as file:
             file.write(text + "\\n")
         return len(text)
@@ -62,7 +65,7 @@ def write_library(site: Path) -> Path:
     package = site / "shelflib"
     metadata.mkdir(parents=True)
     package.mkdir()
-    (package / "__init__.py").write_text("from shelflib.shelves import LoudShelf, Shelf\n")
+    (package / "__init__.py").write_text("from shelflib.shelves import EmptyError, LoudShelf, Shelf\n")
     (package / "shelves.py").write_text(LIBRARY)
     (site / "shelf_adapter.py").write_text(ADAPTER)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: shelf-adapter\nVersion: 1\n")
