@@ -35,8 +35,6 @@ def run(store: str | None, play: str | None, module: bool, program: str, argumen
     """
     if not module and not os.path.exists(program):
         raise click.UsageError(f"there is no script {program!r}. A module runs with -m: replaykit run -m {program}")
-    if sys.flags.no_site:
-        raise click.UsageError("run needs Python's site-packages: leave -S out")
     order = Order(store=absolute_store(store or default_store()), play=play or "", is_module=module)
     stub = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "running", "program.py")
     flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # what multiprocessing uses

@@ -21,7 +21,7 @@ __all__ = ["Told", "forget_import", "when_imported"]
 log = get_logger("intercept")
 
 Told = Callable[[ModuleType], None]
-"""Called with a module once its code has run."""
+"""Called with a module once its code has run; with an empty one of its name for a namespace package."""
 
 
 def when_imported(name: str, told: Told) -> None:
@@ -73,7 +73,10 @@ class _Finder:
         if name not in self._waiting:
             return None
         spec = self._found_behind(name, path, target)
-        if spec is not None and hasattr(spec.loader, "exec_module"):
+        if spec is not None and spec.loader is None:
+            # A namespace: there is no code to wait for.
+            self._tell(ModuleType(name))
+        elif spec is not None and hasattr(spec.loader, "exec_module"):
             spec.loader = _TellingLoader(spec.loader, self._tell)  # type: ignore[assignment]  # all that is asked of one
         return spec
 

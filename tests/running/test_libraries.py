@@ -21,10 +21,13 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A library that is installed, has an adapter and is not imported yet."""
     finders = list(sys.meta_path)
     monkeypatch.syspath_prepend(str(write_library(tmp_path / "site")))
+    monkeypatch.setattr(sys, "path", [*sys.path])
     yield tmp_path / "site"
     replaykit.uninstrument()
     assert sys.meta_path == finders
-    for name in [name for name in sys.modules if name.startswith(("shelflib", "shelf_adapter", "otherlib"))]:
+    for name in [
+        name for name in sys.modules if name.startswith(("shelflib", "shelf_adapter", "otherlib", "other_adapter"))
+    ]:
         del sys.modules[name]
 
 
@@ -104,6 +107,25 @@ def test_an_import_that_fails_can_be_tried_again(site: Path) -> None:
     importlib.invalidate_caches()
 
     assert calls(shelflib()) == BOTH
+
+
+def test_a_library_in_a_namespace_is_recorded(site: Path) -> None:
+    """Its top-level module has no code of its own."""
+    (site / "otherlib").mkdir()
+    (site / "otherlib" / "inner.py").write_text("class Box:\n    def keep(self, x): return x\n")
+    (site / "other_adapter.py").write_text(
+        "from replaykit import Adapter, MethodMap\n"
+        "ADAPTER = Adapter(classes={'otherlib.inner.Box': MethodMap(operations={'keep': 'put'})})\n"
+    )
+    listed = site / "shelf_adapter-1.dist-info" / "entry_points.txt"
+    listed.write_text(listed.read_text() + "otherlib = other_adapter:ADAPTER\n")
+    sys.path.append(str(site / "more"))
+
+    replaykit.instrument("otherlib")
+    with replaykit.session(store=":memory:") as session:
+        importlib.import_module("otherlib.inner").Box().keep("x")
+
+    assert [action.name for action in session.result.actions] == ["keep"]  # type: ignore[union-attr]  # it is recorded
 
 
 def test_of_two_libraries_each_is_undone_alone(site: Path) -> None:
