@@ -14,6 +14,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from replaykit.intercept.tracebacks import leave_no_frame
 from replaykit.logs import get_logger
 
 __all__ = ["Told", "forget_import", "when_imported"]
@@ -97,7 +98,7 @@ class _Finder:
                 each(module)
             except Exception as error:
                 # The import is the program's: it succeeds without us.
-                log.error("import_not_followed", module=module.__name__, error=f"{type(error).__name__}: {error}")
+                log.error("import_not_followed", imported=module.__name__, error=f"{type(error).__name__}: {error}")
 
 
 _finder = _Finder()
@@ -120,7 +121,11 @@ class _TellingLoader:
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
-        self._loader.exec_module(module)
+        try:
+            self._loader.exec_module(module)
+        except BaseException as error:
+            leave_no_frame(error)
+            raise
         self._tell(module)
 
     def __getattr__(self, name: str) -> Any:

@@ -9,6 +9,7 @@ call that it is in and no action of its own.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import threading
 import weakref
@@ -23,6 +24,7 @@ from replaykit.intercept.binding import binder_of
 from replaykit.intercept.proxy import under_the_name_of
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.intercept.shapes import RUNNERS, Recorded, shape_of
+from replaykit.intercept.tracebacks import awaited_unseen, iterated_unseen, leave_no_frame
 from replaykit.operations import MethodMap, Operation, operation_from
 
 __all__ = ["instrument_class", "instrument_object", "recorder_behind", "uninstrument_class", "uninstrument_object"]
@@ -103,6 +105,9 @@ def _name_of(instance: Any, row: str | Operation) -> str:
     return name if isinstance(name, str) else ""
 
 
+_UNSEEN: dict[str, Callable[..., Any]] = {"coroutine": awaited_unseen, "generator": iterated_unseen}
+
+
 class InstrumentedMethod(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # generic for checkers only
     """A method that records for all objects of its class, for some of them, or for both."""
 
@@ -112,7 +117,9 @@ class InstrumentedMethod(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # ge
         self._self_is_own = is_own
         self._self_everyone: _Watch | None = None
         self._self_objects: dict[int, _Watch] = {}
-        self._self_shape = shape_of(function)
+        self._self_shape = shape = shape_of(function)
+        unseen = _UNSEEN.get(shape)
+        self._self_run = RUNNERS[shape] if unseen is None else functools.partial(unseen, RUNNERS[shape])
 
     def _self_watch_of(self, instance: Any) -> _Watch | None:
         watch = self._self_objects.get(id(instance))
@@ -122,14 +129,21 @@ class InstrumentedMethod(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # ge
         return self._self_everyone
 
     def _self_called(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        watch = None if instance is None else self._self_watch_of(instance)
-        if watch is None:
-            return wrapped(*args, **kwargs)
+        try:
+            watch = None if instance is None else self._self_watch_of(instance)
+            if watch is None:
+                return wrapped(*args, **kwargs)
+            return self._self_observed(watch, wrapped, instance, args, kwargs)
+        except BaseException as error:
+            leave_no_frame(error)
+            raise
+
+    def _self_observed(self, watch: _Watch, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         recorded = watch.recorded_for(self.__wrapped__, self._self_name, instance)
         if recorded is None:
             result = wrapped(*args, **kwargs)
         else:
-            result = RUNNERS[self._self_shape](_OnSubject(recorded, instance), wrapped, args, kwargs)
+            result = self._self_run(_OnSubject(recorded, instance), wrapped, args, kwargs)
             result = result if self._self_shape == "plain" else under_the_name_of(wrapped, result)
         if watch.hand_out is None:
             return result

@@ -17,7 +17,6 @@ from typing import Any
 import attrs
 
 from replaykit.adapters.libraries import instrument_libraries
-from replaykit.errors import ReplaykitError
 from replaykit.intercept.importing import forget_import, when_imported
 from replaykit.logs import get_logger
 from replaykit.running.ambient import AmbientRecording, Position
@@ -86,8 +85,9 @@ def begin(packed: bytes, process: str) -> None:
     try:
         task: Task = pickle.loads(packed)  # noqa: S301 - from our own parent process
         task.started({"child": task.position.child, "process": process})
-    except (ReplaykitError, OSError) as error:
-        log.error("process_not_recorded", process=process, error=str(error))
+    except Exception as error:
+        # It runs while multiprocessing unpickles: what comes out would end the program's process.
+        log.error("process_not_recorded", child=process, error=f"{type(error).__name__}: {error}")
 
 
 class Children:
@@ -129,7 +129,7 @@ class Children:
             return _Beginning(pickle.dumps(self._task_of_next()), name)
         except Exception as error:
             # An option that does not pickle, say: the process is the program's.
-            log.error("process_not_recorded", process=name, error=f"{type(error).__name__}: {error}")
+            log.error("process_not_recorded", child=name, error=f"{type(error).__name__}: {error}")
             return None
 
 

@@ -16,10 +16,10 @@ from typing import Any
 import attrs
 
 from replaykit.errors import ReplaykitError
+from replaykit.intercept.tracebacks import leave_no_frame
 from replaykit.running.ambient import Position
 from replaykit.running.children import Task, Work
 from replaykit.running.order import Order
-from replaykit.running.tracebacks import hide_our_frames
 from replaykit.settings import is_disabled
 
 __all__ = ["Program", "launched", "status_of"]
@@ -45,8 +45,8 @@ class Program:
 
     def ended(self, error: BaseException | None) -> None:
         """Note how the program ended; *error* is what it leaves uncaught, and is to be raised again."""
-        if error is not None and not isinstance(error, SystemExit):
-            hide_our_frames(error)
+        if error is not None:
+            leave_no_frame(error)
         if self.work is not None:
             self.work.annotate(exit_status=status_of(error))
 

@@ -168,6 +168,23 @@ PROGRAMS = {
         "--count", "x",
     ),
     "own hook": script("import sys\nsys.excepthook = lambda *a: print('hook', a[0], a[2].tb_lineno)\n1 / 0\n"),
+    "broken hook": script("import sys\nsys.excepthook = None\n1 / 0\n"),
+    "shown by the program": script(
+        "import asyncio, logging, threading, traceback\nfrom shelflib import LoudShelf, Shelf\n"
+        "def fail():\n    Shelf().store('')\n"
+        "for call in (fail, LoudShelf('nothing').lookup, lambda: asyncio.run(Shelf('nothing').alookup('x'))):\n"
+        "    try:\n        call() if call is fail else call('x') if call.__name__ == 'lookup' else call()\n"
+        "    except Exception:\n        traceback.print_exc()\n        logging.exception('logged')\n"
+        "thread = threading.Thread(target=fail, name='t')\nthread.start()\nthread.join()\n"
+    ),
+    "broken import": Program(
+        files={
+            "agent.py": "import traceback\ntry:\n    import shelflib\nexcept Exception:\n    traceback.print_exc()\n"
+            "import shelflib\n",
+            "shelflib/__init__.py": "def fail():\n    raise RuntimeError('broken')\nfail()\n",
+        },
+        words=("agent.py",),
+    ),
     "syntax": script("x = 1\ndef f(:\n"),
     "interrupt": script("import signal\nsignal.raise_signal(signal.SIGINT)\n"),
     "terminated": script(

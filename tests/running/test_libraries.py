@@ -96,6 +96,18 @@ def test_the_import_is_the_librarys_own() -> None:
     assert shelflib().__loader__ is spec.loader
 
 
+def test_an_import_succeeds_whatever_follows_it() -> None:
+    """What is told of it may fail; that is logged."""
+    from replaykit.intercept.importing import when_imported
+
+    def told(module: ModuleType) -> None:
+        raise RuntimeError(module.__name__)
+
+    when_imported("shelflib", told)
+
+    assert shelflib().Shelf is not None
+
+
 def test_an_import_that_fails_can_be_tried_again(site: Path) -> None:
     (site / "shelflib" / "__init__.py").write_text("raise RuntimeError('not yet')\n")
     importlib.invalidate_caches()

@@ -13,17 +13,21 @@ from running.programs import ROOT, USES_LIBRARY, Outcome, Program, script, write
 
 import replaykit
 from replaykit.cli.commands import program
+from replaykit.errors import PlaybackError
 from replaykit.intercept import scope
+from replaykit.intercept.tracebacks import leave_no_frame
+from replaykit.running import launching
 from replaykit.running.ambient import AmbientRecording, Position
+from replaykit.running.children import Children, Task, begin
 from replaykit.running.launching import status_of
 from replaykit.running.order import Order
-from replaykit.running.tracebacks import without_our_frames
 
 LAUNCHER = str(ROOT / "replaykit/running/program.py")
 
 FORKS = (
     USES_LIBRARY
     + "import shelflib\ntry:\n    shelf.store('')\nexcept shelflib.EmptyError as error:\n    print(repr(error))\n"
+    + "import atexit\natexit.register(lambda: shelf.lookup('atexit'))\n"
     + "import os\nif os.fork() == 0:\n    print(shelf.lookup('some'), flush=True)\n    sys.exit()\nos.wait()\n"
 )
 
@@ -51,11 +55,11 @@ def test_a_program_and_its_child_are_recorded_and_play_without_their_store(tmp_p
 
     assert recorded.status == 0
     assert played == recorded
-    assert [action.name for action in parent.actions] == ["store", "lookup", "lookup", "store"]
+    assert [action.name for action in parent.actions] == ["store", "lookup", "lookup", "store", "lookup"]
     assert (parent.name, parent.metadata["exit_status"], parent.metadata["python"][:2]) == ("agent.py", "0", "3.")
     assert parent.metadata["argv"][:2] == ["agent.py", "--key"]
     assert "sk-proj" not in json.dumps(parent.metadata)
-    assert (child.name, child.parent_session, len(child.actions)) == ("agent.py[1]", parent.session_id, 1)
+    assert (child.name, child.parent_session, len(child.actions)) == ("agent.py[1]", parent.session_id, 2)
     assert not (tmp_path / "work" / "shelf.txt").exists()
     assert len(replaykit.load(tmp_path / "runs").list_sessions()) == 2
 
@@ -130,5 +134,34 @@ def test_a_process_whose_session_cannot_be_opened_goes_on(tmp_path: Path) -> Non
     recording.end()
 
 
-def test_a_traceback_of_nothing_but_ours_is_none() -> None:
-    assert without_our_frames(None) is None
+def test_what_cannot_be_handed_to_a_new_process_costs_its_recording_only() -> None:
+    """Neither an option that does not pickle nor an order that makes no sense ends the program's process."""
+    from multiprocessing import spawn
+
+    original = spawn.get_preparation_data
+    task = Task(location="runs/", position=Position(name="agent.py"), options={"redact": lambda path, value: value})
+    children = Children(lambda: task)
+    children.follow()
+    try:
+        assert spawn.get_preparation_data("Process-1")["replaykit"] is None
+        assert "replaykit" not in spawn.get_preparation_data("ignore")
+    finally:
+        children.leave()
+
+    begin(b"no order", "Process-1")
+    assert spawn.get_preparation_data is original
+
+
+@pytest.mark.parametrize(("error", "is_shown"), [(PlaybackError("x"), False), (TypeError("x"), True)])
+def test_an_error_of_our_own_shows_where_it_is(error: Exception, is_shown: bool) -> None:
+    """Only what is meant for the user comes without our frames."""
+    with pytest.raises(type(error)) as caught:
+        exec(compile("raise error", launching.__file__, "exec"), {"error": error})
+    ours = caught.tb
+    while ours.tb_frame.f_code.co_filename != launching.__file__:
+        ours = ours.tb_next  # type: ignore[assignment]  # it is there
+    error.__traceback__ = ours
+
+    leave_no_frame(error)
+
+    assert (error.__traceback__ is not None) == is_shown
