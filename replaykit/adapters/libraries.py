@@ -81,7 +81,7 @@ class _Library:
             return
         for path, methods in adapter.classes.items():
             module, _, qualified = path.rpartition(".")
-            if methods.operations:
+            if methods.operations or methods.chains:
                 self._rows.setdefault(module, {})[qualified] = methods
         for module in self._rows:
             when_imported(module, self._loaded)

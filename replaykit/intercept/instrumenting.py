@@ -21,11 +21,12 @@ import wrapt
 
 from replaykit.errors import UsageError
 from replaykit.intercept.binding import binder_of
+from replaykit.intercept.chains import begun_by
 from replaykit.intercept.proxy import under_the_name_of
-from replaykit.intercept.scope import CURRENT, Scope
+from replaykit.intercept.scope import CURRENT, Scope, observer_for
 from replaykit.intercept.shapes import RUNNERS, Recorded, shape_of
 from replaykit.intercept.tracebacks import awaited_unseen, iterated_unseen, leave_no_frame
-from replaykit.operations import MethodMap, Operation, operation_from
+from replaykit.operations import Chain, MethodMap, Operation, operation_from
 
 __all__ = ["instrument_class", "instrument_object", "recorder_behind", "uninstrument_class", "uninstrument_object"]
 
@@ -43,15 +44,26 @@ class _OnSubject:
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the ticket of a call with these arguments, None if nothing observes it."""
-        link = CURRENT.get()
-        while link is not None:
-            if _subject_of(link) is self.subject:
-                return None
-            link = link.outer
+        if _is_inside(self.subject):
+            return None
         ticket = self.recorded.begin(args, kwargs)
         if ticket is not None and ticket.scope is not None:
             ticket.scope.subject = self.subject
         return ticket
+
+
+def _on_subject(subject: Any, recorded: Recorded) -> _OnSubject:
+    return _OnSubject(recorded, subject)
+
+
+def _is_inside(subject: Any) -> bool:
+    """Return whether a call of *subject* is running in this context: what it calls on itself is part of that."""
+    link = CURRENT.get()
+    while link is not None:
+        if _subject_of(link) is subject:
+            return True
+        link = link.outer
+    return False
 
 
 def _subject_of(link: Scope) -> Any:
@@ -74,18 +86,19 @@ class _Watch:
     How the calls of one method are recorded.
 
     *row* is None for a method that only hands something out; *hand_out* then
-    takes what it gives.
+    takes what it gives.  It is a chain for one that begins a call.
     """
 
-    row: str | Operation | None
+    row: str | Operation | Chain | None
     recorder: Any = None
     hand_out: Callable[[Any], Any] | None = None
     reference: Callable[[], Any] = lambda: None
     recorded: dict[tuple[type, str], Recorded] = attrs.field(factory=dict)
+    chains: dict[type, Chain] = attrs.field(factory=dict)
 
     def recorded_for(self, function: Any, name: str, instance: Any) -> Recorded | None:
         """Return what records *function*, the method *name* of *instance*."""
-        if self.row is None:
+        if self.row is None or isinstance(self.row, Chain):
             return None
         cls = type(instance)
         called = _name_of(instance, self.row) or name
@@ -95,6 +108,15 @@ class _Watch:
             returns = getattr(function, "__annotations__", {}).get("return")
             bind = binder_of(function, skip_first=True, omit=row.omits)
             found = self.recorded[cls, called] = Recorded(row, bind, self.recorder, None, (function, returns))
+        return found
+
+    def chain_for(self, chain: Chain, name: str, cls: type) -> Chain:
+        """Return *chain* with the names and the source that its calls have on objects of *cls*."""
+        found = self.chains.get(cls)
+        if found is None:
+            source = f"{cls.__module__}.{cls.__qualname__}"
+            ends = {end: operation_from(row, f"{name}.{end}", source) for end, row in chain.ends.items()}
+            found = self.chains[cls] = attrs.evolve(chain, ends=ends)
         return found
 
 
@@ -139,6 +161,8 @@ class InstrumentedMethod(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # ge
             raise
 
     def _self_observed(self, watch: _Watch, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        if isinstance(watch.row, Chain):
+            return self._self_begun(watch, watch.row, wrapped, instance, args, kwargs)
         recorded = watch.recorded_for(self.__wrapped__, self._self_name, instance)
         if recorded is None:
             result = wrapped(*args, **kwargs)
@@ -148,6 +172,14 @@ class InstrumentedMethod(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # ge
         if watch.hand_out is None:
             return result
         return _handed_out_later(watch.hand_out, result) if inspect.iscoroutine(result) else watch.hand_out(result)
+
+    def _self_begun(self, watch: _Watch, chain: Chain, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        # The library's own builder wherever nobody would record it.
+        if observer_for(watch.recorder) is None or _is_inside(instance):
+            return wrapped(*args, **kwargs)
+        known = watch.chain_for(chain, self._self_name, type(instance))
+        observed = functools.partial(_on_subject, instance)
+        return begun_by(wrapped, self._self_name, known, watch.recorder, args, kwargs, observed)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return str(self.__wrapped__.__qualname__)
@@ -238,6 +270,7 @@ def instrument_object(target: Any, methods: MethodMap, recorder: Any, map_for: M
         return value
 
     rows: dict[str, Any] = {name: row for name, row in methods.operations.items() if "." not in name}
+    rows |= methods.chains
     rows |= {name: None for name in methods.derives if "." not in name and name not in rows}
     with _patching:
         for name, row in rows.items():
@@ -318,14 +351,15 @@ def instrument_class(cls: type, methods: MethodMap, recorder: Any = None) -> Non
     Raises:
         UsageError: The class cannot be changed.
     """
-    rows = {name: row for name, row in methods.operations.items() if "." not in name}
+    rows: Rows = {name: row for name, row in methods.operations.items() if "." not in name}
+    rows |= methods.chains
     with _patching:
         _watch_class(cls, rows, recorder, is_first=True)
         hook = _patched_hook(cls)
         hook._self_rows = (rows, recorder)
 
 
-Rows = dict[str, str | Operation]
+Rows = dict[str, str | Operation | Chain]
 
 
 def _watch_class(cls: Any, rows: Rows, recorder: Any, *, is_first: bool) -> None:

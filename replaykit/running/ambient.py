@@ -201,5 +201,8 @@ class _Waiting:
     def note_uncovered(self, method: Method) -> None:
         """A process that makes no other call is not recorded for this one."""
 
+    def note_metadata(self, key: str, value: str) -> None:
+        """As for a call that no map knows."""
+
     def note_session(self, session: Any) -> None:
         """A process that makes no call of its own has no session that could say so."""

@@ -98,6 +98,9 @@ class _WaitingPlay:
     def note_uncovered(self, method: Method) -> None:
         """Nobody asks a child process for it."""
 
+    def note_metadata(self, key: str, value: str) -> None:
+        """Nothing is recorded."""
+
     def count_unscoped(self) -> None:
         """A player takes every call: there is nothing to count."""
 
