@@ -13,6 +13,8 @@ from replaykit._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from replaykit import errors as errors
+    from replaykit.instrumenting import instrument as instrument
+    from replaykit.instrumenting import uninstrument as uninstrument
     from replaykit.loading import Recording as Recording
     from replaykit.loading import load as load
     from replaykit.memory.memory import Memory as Memory
@@ -76,11 +78,9 @@ if TYPE_CHECKING:
     from replaykit.suites.variants import compare_variants as compare_variants
     from replaykit.wrapping import Recorder as Recorder
     from replaykit.wrapping import configure as configure
-    from replaykit.wrapping import instrument as instrument
     from replaykit.wrapping import recorder_of as recorder_of
     from replaykit.wrapping import records as records
     from replaykit.wrapping import session as session
-    from replaykit.wrapping import uninstrument as uninstrument
     from replaykit.wrapping import wrap as wrap
 
 _MODEL = (
@@ -91,6 +91,7 @@ _MODEL = (
     "Structured ToolCall Update Verification"
 )
 _HOMES = {
+    "replaykit.instrumenting": "instrument uninstrument",
     "replaykit.loading": "Recording load",
     "replaykit.memory.memory": "Memory",
     "replaykit.model": _MODEL,
@@ -101,7 +102,7 @@ _HOMES = {
     "replaykit.replaying": "replay",
     "replaykit.suites.replaying": "replay_all",
     "replaykit.suites.variants": "compare_models compare_variants",
-    "replaykit.wrapping": "Recorder configure instrument recorder_of records session uninstrument wrap",
+    "replaykit.wrapping": "Recorder configure recorder_of records session wrap",
 }
 _WHERE = {name: (module, name) for module, names in _HOMES.items() for name in names.split()}
 _WHERE["open"] = ("replaykit.memory.memory", "open_memory")

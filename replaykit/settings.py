@@ -27,6 +27,7 @@ __all__ = [
     "OnLoss",
     "Redact",
     "Settings",
+    "absolute_store",
     "default_store",
     "is_disabled",
     "policy_of",
@@ -238,3 +239,11 @@ def is_disabled() -> bool:
 def default_store() -> str:
     """Return the store of recorders that were given none: ``REPLAYKIT_STORE`` or ``./.replaykit/``."""
     return os.environ.get("REPLAYKIT_STORE") or DEFAULT_DIRECTORY
+
+
+def absolute_store(store: str | os.PathLike[str]) -> str:
+    """Return the store's path as it is in any folder; a trailing slash, which asks for a directory, stays."""
+    location = os.fspath(store)
+    if location == ":memory:":
+        return location
+    return os.path.abspath(location) + ("/" if location.endswith("/") else "")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast, overload
 from replaykit.adapters.maps import Operations, derived_map_for, map_for
 from replaykit.errors import UsageError
 from replaykit.intercept.absent import absent_target
-from replaykit.intercept.instrumenting import instrument_object, recorder_behind, uninstrument_object
+from replaykit.intercept.instrumenting import instrument_object, recorder_behind
 from replaykit.intercept.proxy import RecordedFunction, RecordedObject, recorded_function, recorded_object
 from replaykit.memory.memory import Memory
 from replaykit.operations import Adapter, MethodMap, Operation, Place, operation_from
@@ -18,10 +18,10 @@ from replaykit.protocols import Restorable, Store
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.handle import SessionHandle
 from replaykit.rewinding.surface import RewindingSurface
-from replaykit.settings import Settings, default_store
+from replaykit.settings import Settings, absolute_store, default_store
 from replaykit.surface import SessionSurface
 
-__all__ = ["Recorder", "configure", "instrument", "recorder_of", "records", "session", "uninstrument", "wrap"]
+__all__ = ["Recorder", "configure", "configured", "new_recorder", "recorder_of", "records", "session", "wrap"]
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -54,6 +54,15 @@ class Recorder(RewindingSurface):
         """The open store, with what a crash left behind recovered and ended sessions published."""
         self._engine.background.drain()
         return self._engine.store
+
+    def open_store(self) -> None:
+        """
+        Open the store now rather than with the first session, so that a service which cannot record does not start.
+
+        Raises:
+            StorageError: It cannot be written.
+        """
+        self._engine.store  # noqa: B018 - opening it is what is wanted
 
     @overload
     def wrap(self, target: None, operations: Operations | None = None, *, like: type[T]) -> T: ...
@@ -110,7 +119,7 @@ class Recorder(RewindingSurface):
         else:
             methods = map_for(inner, operations)
         if _holds(frames):
-            self._hold(inner, frames, _absolute(self._location))
+            self._hold(inner, frames, absolute_store(self._location))
         return recorded_object(inner, self, methods, self._rebuilding(operations, frames), operations)
 
     def instrument(self, target: T, operations: Operations | None = None) -> T:
@@ -134,7 +143,7 @@ class Recorder(RewindingSurface):
 
     def _rebuilding(self, operations: Operations | None, frames: Frames) -> tuple[Any, tuple[Any, ...]]:
         """Return how a pickled proxy is made again: a function and its arguments behind the target."""
-        return _rewrapped, (operations, _absolute(self._location), self._options, frames)
+        return _rewrapped, (operations, absolute_store(self._location), self._options, frames)
 
     @overload
     def records(self, kind: F, /) -> F: ...
@@ -185,11 +194,6 @@ def _rewrapped(
     return wrap(target, store=location, operations=operations, frames=frames, **options)
 
 
-def _absolute(location: str) -> str:
-    # A trailing slash asks for a directory and must survive.
-    return location if location == ":memory:" else os.path.abspath(location) + ("/" if location.endswith("/") else "")
-
-
 def _holds(frames: Frames) -> bool:
     # Not by its truth: a store that is empty may count as false.
     return frames is not None and frames is not False
@@ -210,7 +214,7 @@ class _Defaults:
         """Return the recorder for this store and these options; the same one for the same request."""
         location = os.fspath(store if store is not None else self.store if self.store is not None else default_store())
         merged = {**self.options, **{name: value for name, value in options.items() if value is not None}}
-        absolute = _absolute(location)
+        absolute = absolute_store(location)
         key = (absolute, tuple(sorted((name, repr(value)) for name, value in merged.items())), os.getpid())
         found = self.recorders.get(key)
         if found is None or found._engine._is_closed:
@@ -231,6 +235,21 @@ def configure(*, store: StorePath | None = None, **options: Any) -> None:
     Settings.of(options)
     _defaults.store = store
     _defaults.options = options
+
+
+def configured(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *options* over those that `configure` has set."""
+    return {**_defaults.options, **options}
+
+
+def new_recorder(store: StorePath | None, options: Mapping[str, Any]) -> Recorder:
+    """
+    Return a new recorder of what was given and, for the rest, of what `configure` has set.
+
+    Raises:
+        UsageError: An option is unknown or wrong.
+    """
+    return Recorder(store if store is not None else _defaults.store, **configured(options))
 
 
 @overload
@@ -279,37 +298,8 @@ def wrap(
     asks_for_nothing = store is None and operations is None and not _holds(frames) and like is None and not options
     if isinstance(target, (RecordedObject, SessionSurface)) and asks_for_nothing:
         return target
-    location = store if store is not None else _defaults.store
-    wrapped_by: Any = Recorder(location, **{**_defaults.options, **options})
+    wrapped_by: Any = new_recorder(store, options)
     return wrapped_by.wrap(target, operations, frames=frames, like=like)
-
-
-def instrument(target: T, *, store: StorePath | None = None, operations: Operations | None = None, **options: Any) -> T:
-    """
-    Record the memory operations of *target* on the object itself, into *store*, and return it.
-
-    For objects that go where a proxy cannot: through C code or a library that
-    looks at the very type.  Objects of pydantic models and with slots too.
-    The class gets wrappers that pass the calls of all other objects on; what
-    the object calls on itself inside is no action of its own.  Methods that
-    no map knows are not counted here.  `recorder_of` has the session surface.
-
-    Raises:
-        UsageError: The class cannot be changed, the target has no such method, or an option is wrong.
-    """
-    location = store if store is not None else _defaults.store
-    return Recorder(location, **{**_defaults.options, **options}).instrument(target, operations)
-
-
-def uninstrument(target: object) -> None:
-    """
-    Stop recording on *target*; its class is as it was, unless others of its objects are recorded.
-
-    Raises:
-        UsageError: It was not recorded itself.
-    """
-    if not uninstrument_object(target):
-        raise UsageError(f"this {type(target).__name__} was not instrumented")
 
 
 def session(

@@ -25,10 +25,10 @@ _LAYERS = [
     "playback",
     "surface",
     "memory adapters exporters",
-    "rewinding",
+    "rewinding running",
     "wrapping loading replaying importing",
-    "scanning",
-    "suites",
+    "instrumenting scanning",
+    "suites asgi",
     "cli viewer testing pytest_plugin",
     "__main__",
 ]

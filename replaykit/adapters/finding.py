@@ -17,7 +17,7 @@ from replaykit.logs import get_logger
 from replaykit.operations import Adapter, MethodMap
 from replaykit.protocols import Restorable
 
-__all__ = ["GROUP", "map_of", "module_map_of", "restorable_of"]
+__all__ = ["GROUP", "adapter_of", "map_of", "module_map_of", "restorable_of", "supported_libraries"]
 
 log = get_logger("adapters")
 
@@ -51,7 +51,17 @@ def _adapter_for(module: str) -> Adapter | None:
     top = module.partition(".")[0]
     if top in sys.stdlib_module_names or top == "__main__":
         return None
-    return _loaded(top, tuple(sys.path))
+    return adapter_of(top)
+
+
+def supported_libraries() -> frozenset[str]:
+    """Return the top-level modules of the libraries that have an adapter, installed or not."""
+    return frozenset(entry.name for entry in _entries(tuple(sys.path)))
+
+
+def adapter_of(library: str) -> Adapter | None:
+    """Return the adapter of the library with this top-level module, None where there is none that can be loaded."""
+    return _loaded(library, tuple(sys.path))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -15,6 +15,7 @@ from replaykit.cli.care import compact, delete, doctor, recover, verify
 from replaykit.cli.diff import diff
 from replaykit.cli.importing import import_command
 from replaykit.cli.replay import replay
+from replaykit.cli.run import run
 from replaykit.cli.scan import scan
 from replaykit.cli.tail import tail
 from replaykit.cli.words import action_of, as_json_option, ends, target_of, words_argument
@@ -43,7 +44,7 @@ def program() -> None:
     """
 
 
-for _verb in (verify, doctor, recover, compact, delete, tail, diff, replay, fork, bisect, scan, import_command):
+for _verb in (verify, doctor, recover, compact, delete, tail, diff, replay, run, fork, bisect, scan, import_command):
     program.add_command(_verb)
 
 

@@ -23,20 +23,25 @@ from replaykit.intercept.scope import handler_for, is_playing, observer_for
 from replaykit.intercept.shapes import Recorded, run, shape_of
 from replaykit.operations import Chain, Operation
 
-__all__ = ["Builder", "beginning_method", "run_again"]
+__all__ = ["Builder", "begun_by", "beginning_method", "run_again"]
 
 Step = tuple[str, tuple[Any, ...], dict[str, Any]]
 
 
 @attrs.frozen(eq=False)
 class _Begun:
-    """The first method of a call, with its arguments; *make* gives the library's builder, or a coroutine of it."""
+    """
+    The first method of a call, with its arguments; *make* gives the library's builder, or a coroutine of it.
+
+    *observed* turns what is recorded into what begins it.
+    """
 
     name: str
     chain: Chain
     recorder: Any
     arguments: Mapping[str, Any]
     make: Callable[[], Any]
+    observed: Callable[[Recorded], Any]
 
     def row(self, step: str = "") -> Operation:
         """Return the row of the first method, or of a step, for when it fails."""
@@ -113,7 +118,7 @@ def _ended(builder: Builder, name: str, /, *args: Any, **kwargs: Any) -> Any:
         return _arguments(begun.arguments, [*builder._self_steps, step] if args or kwargs else builder._self_steps)
 
     row: Any = begun.chain.ends[name]
-    recorded = Recorded(row, bind, begun.recorder)
+    recorded = begun.observed(Recorded(row, bind, begun.recorder))
     return run(recorded, functools.partial(_really_ended, builder, name), args, kwargs)
 
 
@@ -213,30 +218,51 @@ def _with_steps(built: Any, steps: Iterable[Step]) -> Any:
 # -- the method that begins ---------------------------------------------------------
 
 
+def _itself(recorded: Recorded) -> Any:
+    return recorded
+
+
+def begun_by(
+    method: Any,
+    name: str,
+    chain: Chain,
+    recorder: Any,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    observed: Callable[[Recorded], Any] = _itself,
+) -> Any:
+    """Return the builder of a call that *method*, a bound one, begins; a coroutine of it where that is one."""
+    make = functools.partial(method, *args, **kwargs)
+    call = _Begun(name, chain, recorder, binder_of(method)(*args, **kwargs), make, observed)
+    if shape_of(method) == "coroutine":
+        return _begun_later(call)
+    return Builder(call, (), _tried(call, "", (), call.make) if _runs_in_play(call) else None)
+
+
+async def _begun_later(call: _Begun) -> Builder:
+    if not _runs_in_play(call):
+        return Builder(call, (), None)
+    try:
+        return Builder(call, (), await call.make())
+    except Exception as error:
+        _keep(call, "", (), error)
+        raise
+
+
 def beginning_method(name: str, function: Any) -> Any:
     """Return the method of a proxy that begins a call, like *function*; None for one that is no such method."""
 
-    def begun(proxy: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Begun:
+    def begun(proxy: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         method = getattr(proxy.__wrapped__, name)
-        arguments = binder_of(method)(*args, **kwargs)
-        make = functools.partial(method, *args, **kwargs)
-        return _Begun(name, proxy._self_methods.chains[name], proxy._self_recorder, arguments, make)
+        return begun_by(method, name, proxy._self_methods.chains[name], proxy._self_recorder, args, kwargs)
 
     @functools.wraps(function)
     def beginning(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        call = begun(self, args, kwargs)
-        return Builder(call, (), _tried(call, "", (), call.make) if _runs_in_play(call) else None)
+        return begun(self, args, kwargs)
 
     @functools.wraps(function)
     async def beginning_later(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        call = begun(self, args, kwargs)
-        if not _runs_in_play(call):
-            return Builder(call, (), None)
-        try:
-            return Builder(call, (), await call.make())
-        except Exception as error:
-            _keep(call, "", (), error)
-            raise
+        return await begun(self, args, kwargs)
 
     return {"plain": beginning, "coroutine": beginning_later}.get(shape_of(function))
 

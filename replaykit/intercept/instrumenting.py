@@ -9,6 +9,7 @@ call that it is in and no action of its own.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import threading
 import weakref
@@ -20,10 +21,12 @@ import wrapt
 
 from replaykit.errors import UsageError
 from replaykit.intercept.binding import binder_of
+from replaykit.intercept.chains import begun_by
 from replaykit.intercept.proxy import under_the_name_of
-from replaykit.intercept.scope import CURRENT, Scope
+from replaykit.intercept.scope import CURRENT, Scope, observer_for
 from replaykit.intercept.shapes import RUNNERS, Asking, Recorded, recorded_class, shape_of
-from replaykit.operations import MethodMap, Operation, operation_from
+from replaykit.intercept.tracebacks import awaited_unseen, iterated_unseen, leave_no_frame
+from replaykit.operations import Chain, MethodMap, Operation, operation_from
 
 __all__ = ["instrument_class", "instrument_object", "recorder_behind", "uninstrument_class", "uninstrument_object"]
 
@@ -41,11 +44,8 @@ class _OnSubject:
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the ticket of a call with these arguments, None if nothing observes it."""
-        link = CURRENT.get()
-        while link is not None:
-            if _subject_of(link) is self.subject:
-                return None
-            link = link.outer
+        if _is_inside(self.subject):
+            return None
         recorded = self.recorded
         if isinstance(recorded, Asking):
             ticket = recorded.begin_on(self.subject, args, kwargs)
@@ -54,6 +54,20 @@ class _OnSubject:
         if ticket is not None and ticket.scope is not None:
             ticket.scope.subject = self.subject
         return ticket
+
+
+def _on_subject(subject: Any, recorded: Recorded) -> _OnSubject:
+    return _OnSubject(recorded, subject)
+
+
+def _is_inside(subject: Any) -> bool:
+    """Return whether a call of *subject* is running in this context: what it calls on itself is part of that."""
+    link = CURRENT.get()
+    while link is not None:
+        if _subject_of(link) is subject:
+            return True
+        link = link.outer
+    return False
 
 
 def _subject_of(link: Scope) -> Any:
@@ -76,18 +90,19 @@ class _Watch:
     How the calls of one method are recorded.
 
     *row* is None for a method that only hands something out; *hand_out* then
-    takes what it gives.
+    takes what it gives.  It is a chain for one that begins a call.
     """
 
-    row: str | Operation | None
+    row: str | Operation | Chain | None
     recorder: Any = None
     hand_out: Callable[[Any], Any] | None = None
     reference: Callable[[], Any] = lambda: None
     recorded: dict[tuple[type, str], Recorded] = attrs.field(factory=dict)
+    chains: dict[type, Chain] = attrs.field(factory=dict)
 
     def recorded_for(self, function: Any, name: str, instance: Any) -> Recorded | None:
         """Return what records *function*, the method *name* of *instance*."""
-        if self.row is None:
+        if self.row is None or isinstance(self.row, Chain):
             return None
         cls = type(instance)
         called = _name_of(instance, self.row) or name
@@ -100,12 +115,24 @@ class _Watch:
             found = self.recorded[cls, called] = kind(row, bind, self.recorder, None, (function, returns))
         return found
 
+    def chain_for(self, chain: Chain, name: str, cls: type) -> Chain:
+        """Return *chain* with the names and the source that its calls have on objects of *cls*."""
+        found = self.chains.get(cls)
+        if found is None:
+            source = f"{cls.__module__}.{cls.__qualname__}"
+            ends = {end: operation_from(row, f"{name}.{end}", source) for end, row in chain.ends.items()}
+            found = self.chains[cls] = attrs.evolve(chain, ends=ends)
+        return found
+
 
 def _name_of(instance: Any, row: str | Operation) -> str:
     if isinstance(row, str) or not row.named_by:
         return ""
     name = getattr(instance, row.named_by, None)
     return name if isinstance(name, str) else ""
+
+
+_UNSEEN: dict[str, Callable[..., Any]] = {"coroutine": awaited_unseen, "generator": iterated_unseen}
 
 
 class InstrumentedMethod(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # generic for checkers only
@@ -117,7 +144,9 @@ class InstrumentedMethod(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # ge
         self._self_is_own = is_own
         self._self_everyone: _Watch | None = None
         self._self_objects: dict[int, _Watch] = {}
-        self._self_shape = shape_of(function)
+        self._self_shape = shape = shape_of(function)
+        unseen = _UNSEEN.get(shape)
+        self._self_run = RUNNERS[shape] if unseen is None else functools.partial(unseen, RUNNERS[shape])
 
     def _self_watch_of(self, instance: Any) -> _Watch | None:
         watch = self._self_objects.get(id(instance))
@@ -127,18 +156,35 @@ class InstrumentedMethod(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # ge
         return self._self_everyone
 
     def _self_called(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        watch = None if instance is None else self._self_watch_of(instance)
-        if watch is None:
-            return wrapped(*args, **kwargs)
+        try:
+            watch = None if instance is None else self._self_watch_of(instance)
+            if watch is None:
+                return wrapped(*args, **kwargs)
+            return self._self_observed(watch, wrapped, instance, args, kwargs)
+        except BaseException as error:
+            leave_no_frame(error)
+            raise
+
+    def _self_observed(self, watch: _Watch, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        if isinstance(watch.row, Chain):
+            return self._self_begun(watch, watch.row, wrapped, instance, args, kwargs)
         recorded = watch.recorded_for(self.__wrapped__, self._self_name, instance)
         if recorded is None:
             result = wrapped(*args, **kwargs)
         else:
-            result = RUNNERS[self._self_shape](_OnSubject(recorded, instance), wrapped, args, kwargs)
+            result = self._self_run(_OnSubject(recorded, instance), wrapped, args, kwargs)
             result = result if self._self_shape == "plain" else under_the_name_of(wrapped, result)
         if watch.hand_out is None:
             return result
         return _handed_out_later(watch.hand_out, result) if inspect.iscoroutine(result) else watch.hand_out(result)
+
+    def _self_begun(self, watch: _Watch, chain: Chain, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        # The library's own builder wherever nobody would record it.
+        if observer_for(watch.recorder) is None or _is_inside(instance):
+            return wrapped(*args, **kwargs)
+        known = watch.chain_for(chain, self._self_name, type(instance))
+        observed = functools.partial(_on_subject, instance)
+        return begun_by(wrapped, self._self_name, known, watch.recorder, args, kwargs, observed)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return str(self.__wrapped__.__qualname__)
@@ -231,6 +277,7 @@ def instrument_object(target: Any, methods: MethodMap, recorder: Any, map_for: M
     rows: dict[str, Any] = {
         name: row for name, row in methods.operations.items() if "." not in name and name not in methods.takes_over
     }
+    rows |= methods.chains
     rows |= {name: None for name in methods.derives if "." not in name and name not in rows}
     with _patching:
         for name, row in rows.items():
@@ -311,14 +358,17 @@ def instrument_class(cls: type, methods: MethodMap, recorder: Any = None) -> Non
     Raises:
         UsageError: The class cannot be changed.
     """
-    rows = {name: row for name, row in methods.operations.items() if "." not in name and name not in methods.takes_over}
+    rows: Rows = {
+        name: row for name, row in methods.operations.items() if "." not in name and name not in methods.takes_over
+    }
+    rows |= methods.chains
     with _patching:
         _watch_class(cls, rows, recorder, is_first=True)
         hook = _patched_hook(cls)
         hook._self_rows = (rows, recorder)
 
 
-Rows = dict[str, str | Operation]
+Rows = dict[str, str | Operation | Chain]
 
 
 def _watch_class(cls: Any, rows: Rows, recorder: Any, *, is_first: bool) -> None:

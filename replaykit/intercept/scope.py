@@ -3,8 +3,9 @@ Whose call is it?  One ContextVar holds the chain of open sessions.
 
 A call belongs to the innermost session of its own recorder, else to the
 innermost of any.  A context without a session is adopted by the process's
-only open session if that one adopts.  A player, while there is one, takes
-every call of the process.
+only open session if that one adopts.  The ambient session of a whole process
+stands behind all others: it takes what they leave, and does not count as one.
+A player, while there is one, takes every call of the process.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from replaykit.errors import PlaybackError
 __all__ = [
     "CURRENT",
     "Scope",
+    "ambient_session",
     "closed",
     "forget",
     "handler_for",
@@ -62,6 +64,7 @@ class _Process:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.open: tuple[Any, ...] = ()
+        self.ambient: tuple[Any, ...] = ()
         self.adopter: Any = None
         self.players: tuple[Any, ...] = ()
         self.forked: list[weakref.WeakMethod[Callable[[], None]]] = []
@@ -73,25 +76,38 @@ _process = _Process()
 def opened(session: Any) -> None:
     """Note that *session* is open from now on."""
     with _process.lock:
-        _process.open = (*_process.open, session)
+        if session.is_ambient:
+            _process.ambient = (*_process.ambient, session)
+        else:
+            _process.open = (*_process.open, session)
         _choose_adopter()
+    surrounding = None if session.is_ambient else ambient_session()
+    if surrounding is not None:
+        surrounding.note_session(session)
 
 
 def closed(session: Any) -> None:
     """Note that *session* is open no more."""
     with _process.lock:
         _process.open = tuple(item for item in _process.open if item is not session)
+        _process.ambient = tuple(item for item in _process.ambient if item is not session)
         _choose_adopter()
 
 
 def _choose_adopter() -> None:
     only = _process.open[0] if len(_process.open) == 1 else None
-    _process.adopter = only if only is not None and only.adopts else None
+    adopter = only if only is not None and only.adopts else ambient_session()
+    _process.adopter = adopter if adopter is not None and adopter.adopts else None
+
+
+def ambient_session() -> Any:
+    """Return the open session that stands for the whole process, None without one."""
+    return _process.ambient[-1] if _process.ambient else None
 
 
 def open_sessions() -> tuple[Any, ...]:
-    """Return the sessions that are open in this process, oldest first."""
-    return _process.open
+    """Return the sessions that are open in this process: those that stand for all of it, then the others by age."""
+    return (*_process.ambient, *_process.open)
 
 
 def play_begins(player: Any) -> None:
@@ -210,9 +226,9 @@ def on_fork(method: Callable[[], None]) -> None:
 def _after_fork_in_child() -> None:
     # A lock that another thread of the parent held stays locked for ever here.
     _process.lock = threading.RLock()
-    for session in _process.open:
+    for session in open_sessions():
         session.abandon()
-    _process.open = ()
+    _process.open = _process.ambient = ()
     # The adopter stays until the child opens a session: it counts the calls
     # that it would have taken.
     for reference in _process.forked:

@@ -232,6 +232,11 @@ class ReplaySession:
         return int(self._counted("dropped", int))
 
     @property
+    def own_sessions(self) -> int:
+        """Sessions that a program opened itself while this one stood for the whole of it: their calls are not here."""
+        return int(self._counted("own_sessions", int))
+
+    @property
     def kept_because(self) -> str:
         """Why a session was kept on failure: exception, error, slow, wanted, signal or call; else empty."""
         return str(self._counted("kept", str))

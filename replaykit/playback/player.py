@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import weakref
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -39,6 +40,8 @@ __all__ = ["Player", "play"]
 
 _MOST_COMPARED = 1_000_000
 """How many recorded calls the misses of a play are compared with before each is compared with few."""
+
+ErrorsByName = Mapping[str, type[BaseException]]
 
 _MATCHABLE = frozenset({"kind", "name", "arguments"})
 
@@ -79,7 +82,7 @@ class _Row:
     name: str
     is_live: bool
     ignored: Names
-    errors: Mapping[str, type[BaseException]]
+    errors: ErrorsByName
 
 
 class Player:
@@ -106,7 +109,7 @@ class Player:
         ignore: Iterable[str] = (),
         on_repeat: OnRepeat = "error",
         live: Iterable[str] = (),
-        exceptions: Iterable[type[BaseException]] = (),
+        exceptions: Iterable[type[BaseException]] | ErrorsByName = (),
         record_missing: SessionHandle | ActiveSession | None = None,
         redact: Iterable[Custom] = (),
     ) -> None:
@@ -122,7 +125,7 @@ class Player:
             raise UsageError(f"match_on={sorted(self._match_on)}: give some of {', '.join(sorted(_MATCHABLE))}")
         self._ignore = _names(ignore)
         self._live = _names(live)
-        self._errors = declared_errors(exceptions)
+        self._errors = exceptions if isinstance(exceptions, Mapping) else declared_errors(exceptions)
         self._missing = _filled(record_missing, session)
         own = tuple(redact)
         self._redactor = redactor_for(session.redaction, own)
@@ -154,7 +157,7 @@ class Player:
                 name=said["name"],
                 is_live=self._is_live(operation.kind, operation.name),
                 ignored=self._ignore.union(operation.ignore),
-                errors={**self._errors, **declared_errors(operation.raises)},
+                errors=ChainMap(declared_errors(operation.raises), cast(Any, self._errors)),
             )
         return row
 
@@ -351,7 +354,7 @@ def play(
     ignore: Iterable[str] = (),
     on_repeat: OnRepeat = "error",
     live: Iterable[str] = (),
-    exceptions: Iterable[type[BaseException]] = (),
+    exceptions: Iterable[type[BaseException]] | ErrorsByName = (),
     record_missing: SessionHandle | ActiveSession | None = None,
     redact: Iterable[Custom] = (),
 ) -> Player:
@@ -363,8 +366,8 @@ def play(
     arguments, first in first out; *ignore* names arguments that do not count;
     *on_repeat* says what a call does once its recordings are used up; *live*
     names functions (or kinds) that run for real.  Recorded exceptions come
-    back as themselves where they are built in, ours, or named in *exceptions*
-    (or in ``raises=`` of the function); else as `RecordedError`.  With
+    back as themselves where they are built in, ours, or in *exceptions*
+    (classes, or a map of them by qualified name) or in ``raises=`` of the function; else as `RecordedError`.  With
     *record_missing*, an open session, a call that no recording answers runs
     and is recorded there; without it such a call is an error.  *redact* are
     the callables that the session was recorded with, which a recording names

@@ -149,7 +149,6 @@ class Background:
         self._sync_from = 0.0
         self._slice_began = 0.0
         self._hurried_by: set[object] = set()
-        atexit.register(_at_exit, weakref.ref(self))
 
     # -- what recorders tell ------------------------------------------------
 
@@ -454,6 +453,9 @@ def background_of(store: Store) -> Background:
         found = _of_stores.get(store)
         if found is None:
             found = _of_stores[store] = Background(store)
+            # Once: a forked child has it from its parent, ahead of the
+            # handlers of the program, which run before it.
+            atexit.register(_at_exit, weakref.ref(found))
         return found
 
 

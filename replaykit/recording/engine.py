@@ -194,9 +194,13 @@ class RecordingEngine:
         adopts: bool = False,
         is_ambient: bool = False,
         may_skip: bool = False,
+        parent_session: UUID | None = None,
     ) -> ActiveSession | Unrecorded:
         """
         Open a session; the caller puts it into a context.
+
+        An ambient one stands for the whole process: it is in no context, and
+        every other session is its child.
 
         With *may_skip* an `Unrecorded` comes back where recording is disabled,
         and where a store that worked before takes no more (a full disk): a
@@ -223,6 +227,7 @@ class RecordingEngine:
         chosen = may_skip or self.settings.keep == "on_failure"
         redactor = self.redactor.with_own_counts()
         known = metadata_of_user({**self.settings.metadata, **(metadata or {})}, redactor)
+        surrounding = outer or (None if is_ambient else scope.ambient_session())
         opening = Opening(
             session_id=session_id,
             name=clean_name(name, redactor),
@@ -230,7 +235,7 @@ class RecordingEngine:
             metadata=known if share in (0.0, 1.0) or not chosen else {**known, ACCOUNT: {"sample_rate": share}},
             redaction=self.redactor.version,
             capture=self.settings.capture,
-            parent_session=None if outer is None else outer.session_id,
+            parent_session=parent_session if surrounding is None else surrounding.session_id,
             start_generation=self._generation(),
             memory_id=self._memory_id(),
         )

@@ -96,6 +96,7 @@ def with_account(metadata: Mapping[str, Any], session: ActiveSession) -> dict[st
         "dropped": session.dropped,
         "excluded": session.excluded,
         "redacted": dict(session.redactor.fired),
+        "own_sessions": session.own_sessions,
     }
     account = {**metadata.get(ACCOUNT, {}), **{name: value for name, value in counts.items() if value}}
     return {**metadata, ACCOUNT: account} if account else dict(metadata)

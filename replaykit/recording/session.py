@@ -87,6 +87,8 @@ class ActiveSession:
     Attributes:
         pending: Calls that run.
         uncovered: Calls of wrapped objects that no map knows.
+        own_sessions: How many sessions the program has opened itself, while
+            this ambient one stands for the whole process.
         finishing: Calls and checkpoints that are being logged right now; the
             log is complete once the session has ended and both are empty.
         lost: Actions that could not be kept as they were.
@@ -130,6 +132,7 @@ class ActiveSession:
         self.metadata = dict(opening.metadata)
         self.uncovered = Uncovered()
         self._noted: dict[str, list[str]] = {}
+        self.own_sessions = 0
         self.pending: set[ActiveTicket] = set()
         self.finishing: set[object] = set()
         self.next_sequence = itertools.count(first_sequence).__next__
@@ -462,6 +465,10 @@ class ActiveSession:
         except Exception as error:
             # The call that it was read from must not suffer for it.
             log.warning("metadata_not_noted", key=key, error=type(error).__name__)
+
+    def note_session(self, session: ActiveSession) -> None:
+        """Count a session that the program opens itself: the calls in it are not this one's."""
+        self.own_sessions += 1
 
     def silence(self) -> None:
         """Keep nothing: a player answers the calls, or recording is switched off."""

@@ -10,6 +10,7 @@ import pytest
 
 import replaykit
 from replaykit.errors import NoMatchError
+from replaykit.intercept.instrumenting import instrument_class, uninstrument_class
 from replaykit.operations import Chain, MethodMap, Operation
 
 
@@ -239,3 +240,52 @@ def test_what_a_play_does_not_have_runs_and_is_recorded(table: Any) -> None:
             assert ids(table.search("a").limit(2).to_list()) == [0, 1]
 
     assert [each.arguments["limit"] for each in more.result.actions] == [2]
+
+
+@pytest.mark.parametrize("is_whole_class", [False, True])
+def test_a_call_is_one_action_on_the_object_itself(is_whole_class: bool) -> None:
+    """Or on all objects of its class; what it calls on itself, or outside of a session, is its library's own."""
+
+    class Counting(Table):
+        def count(self, query: str) -> int:
+            return len(self.search(query).to_list())
+
+        async def count_later(self, query: str) -> int:
+            return len((await self.search_later(query)).to_list())
+
+    methods = MethodMap(operations={"count": "find"}, chains=MAP.chains)
+    table: Any = Counting("a b c", "a b")
+    if is_whole_class:
+        instrument_class(Counting, methods)
+    else:
+        replaykit.instrument(table, store=":memory:", operations=methods)
+    recorder = replaykit.Recorder(":memory:") if is_whole_class else replaykit.recorder_of(table)
+
+    def program() -> Any:
+        found = table.search("a").limit(1).to_list(), table.count("b"), asyncio.run(later())
+        with pytest.raises(ValueError, match="nothing to look for"):
+            table.search("")
+        return found
+
+    async def later() -> Any:
+        return (await table.search_later("b")).to_list()
+
+    assert type(table.search("a")) is Search
+    with recorder.session(adopt=True) as session:
+        result = program()
+    asked = table.asked
+    with replaykit.play(session.result) as player:
+        assert program() == result
+
+    assert [(action.name, action.parent) for action in session.result.actions] == [
+        ("search.to_list", None),
+        ("count", None),
+        ("search_later.to_list", None),
+        ("search", None),
+    ]
+    assert (player.all_played, table.asked) == (True, asked)
+    if is_whole_class:
+        uninstrument_class(Counting)
+    else:
+        replaykit.uninstrument(table)
+    assert "search" not in vars(Counting)

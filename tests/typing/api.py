@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from datetime import datetime
-from typing import assert_type
+from typing import Any, assert_type
 from uuid import UUID
 
 import replaykit
@@ -25,6 +25,7 @@ from replaykit import (
     SessionSummary,
     StoredFrame,
 )
+from replaykit.asgi import Application, RecordingMiddleware
 from replaykit.protocols import Rewindable
 
 
@@ -134,7 +135,7 @@ def checkpoints_restore(recorder: Recorder, client: Client, keeper: Keeper, chec
     assert_type(recorder.wrap(client, frames=keeper), Client)
     assert_type(recorder.at(checkpoint), Memory)
     assert_type(recorder.restore(checkpoint, into=keeper), Restoration)
-    recorder.wrap(client, frames=client)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    recorder.wrap(client, frames=client)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 
 
 def sessions_are_typed(recorder: Recorder, carried: Callable[[int], str]) -> None:
@@ -209,3 +210,23 @@ def recordings_are_typed() -> None:
         assert_type(player.play_count, int)
         assert_type(player.all_played, bool)
     replaykit.play("runs.rpk", on_repeat="again")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+class Shelf: ...
+
+
+def libraries_and_objects_are_instrumented(shelf: Shelf) -> None:
+    assert_type(replaykit.instrument(shelf, store="runs/"), Shelf)
+    replaykit.instrument()
+    replaykit.instrument("chromadb", "langchain_core", store="runs/", durability="os")
+    replaykit.uninstrument("chromadb")
+    replaykit.uninstrument(shelf)
+    replaykit.uninstrument()
+    replaykit.instrument("chromadb", shelf)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+async def an_asgi_application_is_one_with_the_middleware(connection: dict[str, Any], receive: Any, send: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None: ...
+
+    recording: Application = RecordingMiddleware(app, store="runs/", name=lambda scope: str(scope["path"]))
+    await recording(connection, receive, send)

@@ -1,0 +1,1 @@
+"""Whole programs: recorded or played without a change to them, with the processes that they start."""
