@@ -230,9 +230,15 @@ def begun_by(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     observed: Callable[[Recorded], Any] = _itself,
+    within: Callable[..., Any] | None = None,
 ) -> Any:
-    """Return the builder of a call that *method*, a bound one, begins; a coroutine of it where that is one."""
-    make = functools.partial(method, *args, **kwargs)
+    """
+    Return the builder of a call that *method*, a bound one, begins; a coroutine of it where that is one.
+
+    *within* calls the method in the library's stead, as it would.
+    """
+    begins = method if within is None else functools.partial(within, method)
+    make = functools.partial(begins, *args, **kwargs)
     call = _Begun(name, chain, recorder, binder_of(method)(*args, **kwargs), make, observed)
     if shape_of(method) == "coroutine":
         return _begun_later(call)

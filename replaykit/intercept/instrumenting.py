@@ -23,7 +23,7 @@ from replaykit.errors import UsageError
 from replaykit.intercept.binding import binder_of
 from replaykit.intercept.chains import begun_by
 from replaykit.intercept.proxy import under_the_name_of
-from replaykit.intercept.scope import CURRENT, Scope, observer_for
+from replaykit.intercept.scope import CURRENT, Scope, leave, observer_for
 from replaykit.intercept.shapes import RUNNERS, Asking, Recorded, recorded_class, shape_of
 from replaykit.intercept.tracebacks import awaited_unseen, iterated_unseen, leave_no_frame
 from replaykit.operations import Chain, MethodMap, Operation, operation_from
@@ -58,6 +58,32 @@ class _OnSubject:
 
 def _on_subject(subject: Any, recorded: Recorded) -> _OnSubject:
     return _OnSubject(recorded, subject)
+
+
+class _Nobody:
+    """Stands in the chain for a session that takes no call."""
+
+    recorder = None
+    is_open = False
+
+    def begin(self, call: Any) -> None:
+        """Let the call run unobserved."""
+
+    def note_uncovered(self, method: Any) -> None:
+        """Nothing to count."""
+
+    def note_metadata(self, key: str, value: str) -> None:
+        """Nothing to note."""
+
+
+def _unobserved(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call *function*; what is called in it is the library's own affair."""
+    inner = Scope(_Nobody(), None, CURRENT.get())
+    CURRENT.set(inner)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        leave(inner)
 
 
 def _is_inside(subject: Any) -> bool:
@@ -184,7 +210,7 @@ class InstrumentedMethod(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # ge
             return wrapped(*args, **kwargs)
         known = watch.chain_for(chain, self._self_name, type(instance))
         observed = functools.partial(_on_subject, instance)
-        return begun_by(wrapped, self._self_name, known, watch.recorder, args, kwargs, observed)
+        return begun_by(wrapped, self._self_name, known, watch.recorder, args, kwargs, observed, _unobserved)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return str(self.__wrapped__.__qualname__)

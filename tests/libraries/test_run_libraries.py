@@ -50,6 +50,41 @@ print(chain.invoke("Rome"), asyncio.run(chain.ainvoke("Paris")), chain.batch(["R
 print(word_count.invoke({"text": "two words"}), store.similarity_search("Rome", k=1))
 """
 
+LANCEDB = """
+import lancedb
+
+table = lancedb.connect("store").create_table("notes", [{"id": 1, "text": "Paris", "vector": [1.0, 0.0]}])
+table.add([{"id": 2, "text": "Rome", "vector": [0.0, 1.0]}])
+print(table.search([1.0, 0.1]).limit(1).to_list(), table.count_rows())
+table.delete("id = 1")
+print([row["text"] for row in lancedb.connect("store").open_table("notes").search([1.0, 0.1]).to_list()])
+"""
+
+QDRANT = """
+from qdrant_client import QdrantClient, models
+
+client = QdrantClient(path="store")
+client.create_collection("notes", models.VectorParams(size=2, distance=models.Distance.DOT))
+client.upsert("notes", [models.PointStruct(id=1, vector=[1.0, 0.0], payload={"text": "Paris"})])
+client.upsert("notes", [models.PointStruct(id=2, vector=[0.0, 1.0], payload={"text": "Rome"})])
+print(client.query_points("notes", [1.0, 0.1], limit=1).points, client.count("notes").count)
+client.delete("notes", [1])
+print([point.payload for point in client.retrieve("notes", [1, 2])], client.scroll("notes")[0])
+client.close()
+"""
+
+LANGGRAPH = """
+import asyncio
+from langgraph.store.memory import InMemoryStore
+
+store = InMemoryStore()
+store.put(("users", "1"), "likes", {"text": "Rome"})
+print(store.get(("users", "1"), "likes").value, [item.key for item in store.search(("users",))])
+print(asyncio.run(store.aget(("users", "1"), "nothing")))
+store.delete(("users", "1"), "likes")
+print(store.search(("users",)))
+"""
+
 
 def run(program: Program, tmp_path: Path, *before: str) -> Outcome:
     """Run a program in a folder that holds no store."""
@@ -66,9 +101,26 @@ def run(program: Program, tmp_path: Path, *before: str) -> Outcome:
             {"add": 1, "upsert": 1, "query": 1, "get": 1, "count": 2, "peek": 1, "delete": 1}
             | {"get_or_create_collection": 1, "get_collection": 2, "list_collections": 1},
         ),
+        (
+            LANCEDB,
+            {"create_table": 1, "open_table": 1, "add": 1, "delete": 1, "count_rows": 1, "search.to_list": 2},
+        ),
+        (
+            QDRANT,
+            {
+                "create_collection": 1,
+                "upsert": 2,
+                "query_points": 1,
+                "count": 1,
+                "delete": 1,
+                "retrieve": 1,
+                "scroll": 1,
+            },
+        ),
+        (LANGGRAPH, {"put": 1, "get": 1, "aget": 1, "search": 2, "delete": 1}),
         (LANGCHAIN, {"add_texts": 1, "invoke": 3, "ainvoke": 1, "word_count": 1, "similarity_search": 1}),
     ],
-    ids=["chroma", "langchain"],
+    ids=["chroma", "lancedb", "qdrant", "langgraph", "langchain"],
 )
 def test_a_program_is_recorded_and_plays_with_its_store_gone(text: str, calls: dict[str, int], tmp_path: Path) -> None:
     """It shows the same in all three runs, its uncaught exception included."""
