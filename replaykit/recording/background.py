@@ -263,7 +263,7 @@ class Background:
         session = watched.session
         self._failed.append(watched)
         self._retry_from = time.monotonic() + _RETRY_SECONDS
-        session.engine.report_unpublished(session, error)
+        session.engine.troubles.report_unpublished(session, error)
         if session.engine.settings.durability != "os":
             with suppress(ReplaykitError, OSError):
                 session.live.sync()
@@ -296,7 +296,7 @@ class Background:
                 # store was closed has no place any more.
                 self._amended.pop(id(watched.session), None)
             except (ReplaykitError, OSError) as error:
-                watched.session.engine.report_unpublished(watched.session, error)
+                watched.session.engine.troubles.report_unpublished(watched.session, error)
 
     def _publish_parts(self) -> None:
         """Publish parts of open sessions that have grown past a part's size."""
@@ -311,7 +311,7 @@ class Background:
                     watched.publisher.publish(final=False)
                 except (ReplaykitError, OSError) as error:
                     watched.retry_from = time.monotonic() + _RETRY_SECONDS
-                    session.engine.report_unpublished(session, error)
+                    session.engine.troubles.report_unpublished(session, error)
 
     def _keep_up(self) -> None:
         """Do what cannot wait until a part is published."""

@@ -48,7 +48,7 @@ class Checkpoints:
         try:
             is_due = self.policy.before(PendingCall(kind=operation.kind, name=operation.name))
         except Exception as error:
-            self._session.engine.report_loss(self._session, error)
+            self._session.engine.troubles.report_loss(self._session, error)
             return
         if is_due:
             self._make_quietly()
@@ -79,7 +79,7 @@ class Checkpoints:
             )
             is_due = self.policy.after(progress)
         except Exception as error:
-            self._session.engine.report_loss(self._session, error)
+            self._session.engine.troubles.report_loss(self._session, error)
             return
         if is_due:
             self._make_quietly()

@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 import uuid
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -24,8 +23,6 @@ from replaykit.errors import (
     ClosedError,
     NoActiveSessionError,
     ReadOnlyError,
-    RecordingError,
-    ReplaykitWarning,
     SessionActiveError,
     StorageError,
     StoreFullError,
@@ -34,7 +31,6 @@ from replaykit.errors import (
 from replaykit.format.entries import Card, Opening
 from replaykit.intercept import scope
 from replaykit.intercept.scope import CURRENT, Scope
-from replaykit.logs import get_logger
 from replaykit.model import ACCOUNT, MEMVID, FrameId, ReplayConfig, ReplaySession
 from replaykit.policies import any_of
 from replaykit.protocols import Clock, Log, StateSource, Store
@@ -44,6 +40,7 @@ from replaykit.recording.keeping import Held
 from replaykit.recording.metadata import clean_name, metadata_of_user
 from replaykit.recording.ring import Ring
 from replaykit.recording.session import ActiveSession, Unrecorded
+from replaykit.recording.troubles import Troubles
 from replaykit.redactors import make_redactor
 from replaykit.settings import Settings, is_disabled, policy_of
 from replaykit.storage.catalogue import Catalogue, Which
@@ -55,7 +52,6 @@ from replaykit.storage.secret_key import keyed_hasher
 
 __all__ = ["RecordingEngine"]
 
-log = get_logger("recording")
 
 _HANDING_OVER_SECONDS = 1.0
 _NAP_SECONDS = 0.001
@@ -93,17 +89,12 @@ class RecordingEngine:
             # Now rather than in the first call, which may stand on an event loop.
             self.redactor.prepare()
         self.identity: Any = self
-        self.unscoped = 0
-        self.forked_calls = 0
-        self.lost = 0
-        self.skipped = 0
         self.unsampled = 0
         self.unkept = 0
-        self.bare_checkpoints = 0
+        self.troubles = Troubles(settings.on_loss)
         self._frames_at = frames_at
         self._store: Store | None = None
         self._is_closed = False
-        self._warned: set[str] = set()
         self._opening = threading.RLock()
         self._open: dict[UUID, ActiveSession] = {}
         self._started: ActiveSession | None = None
@@ -251,13 +242,8 @@ class RecordingEngine:
             expected = worked_before or isinstance(error, StoreFullError)
             if not (may_skip and expected) or self.settings.on_loss == "raise":
                 raise
-            self._report_skipped(error)
+            self.troubles.report_skipped(error)
             return Unrecorded(self.identity)
-
-    def _report_skipped(self, error: StorageError) -> None:
-        self.skipped += 1
-        log.error("session_skipped", error=str(error))
-        self._warn_once("skipped", f"a session could not be opened and its calls run unrecorded: {error}")
 
     def _enclosing(self) -> ActiveSession | None:
         link = CURRENT.get()
@@ -428,7 +414,7 @@ class RecordingEngine:
         except BaseException:
             self._end_here(session, "call")
             raise
-        self.settle_losses(session)
+        self.troubles.settle_losses(session)
         return self.result(session)
 
     def end(self, session: ActiveSession, *, by: str) -> None:
@@ -449,8 +435,8 @@ class RecordingEngine:
             return
         session.seal(by=by)
         if self._open.pop(session.session_id, None) is not None:
-            self.lost += session.lost
-            _report_uncovered(session)
+            self.troubles.lost += session.lost
+            self.troubles.report_uncovered(session)
         if self._started is session:
             self._started = None
         if session.keeping is not None and session.keeping.give_up():
@@ -482,90 +468,12 @@ class RecordingEngine:
         finally:
             store.close()
 
-    # -- what goes wrong ----------------------------------------------------------
-
-    def settle_losses(self, session: ActiveSession, *, raising: bool = True) -> None:
-        """
-        Say what *session* lost, as ``on_loss`` asks.
-
-        Raises:
-            RecordingError: ``on_loss="raise"``, something was lost and *raising*.
-        """
-        if not session.lost or self.settings.on_loss == "ignore":
-            return
-        if self.settings.on_loss == "raise":
-            if raising:
-                raise RecordingError(session.lost, session.loss_reason)
-            return
-        warnings.warn(
-            f"{session.lost} action(s) of session {session.session_id} could not be kept: {session.loss_reason}",
-            ReplaykitWarning,
-            stacklevel=4,
-        )
-
-    def report_loss(self, session: ActiveSession, error: BaseException) -> None:
-        """Log that an action could not be kept; the count is the session's."""
-        log.error("action_lost", session=str(session.session_id), error=f"{type(error).__name__}: {error}")
-
-    def report_unpublished(self, session: ActiveSession, error: BaseException) -> None:
-        """Log and warn that a session stays in its live log for now."""
-        log.error("session_not_published", session=str(session.session_id), error=str(error))
-        self._warn_once(
-            "unpublished",
-            f"session {session.session_id} could not be published ({error}); its live log {session.live.path} is kept "
-            "and read in its place",
-        )
-
-    def report_bare_checkpoint(self, error: Exception) -> None:
-        """Count, log and say once that a checkpoint was made of a store that could not be read."""
-        self.bare_checkpoints += 1
-        said = f"{type(error).__name__}: {error}"
-        log.error("checkpoint_made_without_content", error=said)
-        self._warn_once("bare_checkpoint", f"a checkpoint was made without the store's content, which failed: {said}")
-
-    def report_failed_predicate(self, error: Exception) -> None:
-        """Log and say once that ``keep_if=`` raised; the call counts as not wanted."""
-        log.error("predicate_failed", error=type(error).__name__)
-        self._warn_once("predicate", f"keep_if= raised {type(error).__name__}; that call kept no session")
-
-    def report_deaf(self, problem: str) -> None:
-        """Say once that a signal which was asked for cannot be watched."""
-        self._warn_once("signal", problem)
+    # -- what else comes -----------------------------------------------------------
 
     def amend(self, session: ActiveSession) -> None:
         """A call came after the end of *session*."""
         if self._store is not None:
             background_of(self._store).amend(session)
-
-    def count_unscoped(self) -> None:
-        """Count a call that no session takes, and say once how to carry one."""
-        self.unscoped += 1
-        self._warn_once(
-            "unscoped",
-            "a recorded call ran in a thread or task that has no session, while a session is open elsewhere; it was "
-            "not recorded. Hand the session on: pool.submit(session.carry(function), ...)",
-        )
-
-    def count_forked(self) -> None:
-        """Count a call in a forked child, whose session is the parent's."""
-        self.forked_calls += 1
-        self._warn_once(
-            "forked",
-            "a forked child has no session: its calls run and are not recorded. Start a session in the child, on a "
-            "directory store (store='runs/')",
-        )
-
-    def _warn_once(self, topic: str, message: str) -> None:
-        if topic in self._warned:
-            return
-        self._warned.add(topic)
-        log.warning(f"calls_{topic}")
-        try:
-            warnings.warn(message, ReplaykitWarning, stacklevel=5)
-        except Warning:
-            # Warnings as errors are for the user's own code, not for a call
-            # that happens to be recorded; the line in the log stands.
-            return
 
     def _forked(self) -> None:
         self._open = {}
@@ -588,13 +496,13 @@ class RecordingEngine:
         """
         return {
             "open_sessions": len(self.open_sessions()),
-            "lost": self.lost + sum(session.lost for session in self.open_sessions()),
-            "unscoped": self.unscoped,
-            "forked": self.forked_calls,
-            "skipped": self.skipped,
+            "lost": self.troubles.lost + sum(session.lost for session in self.open_sessions()),
+            "unscoped": self.troubles.unscoped,
+            "forked": self.troubles.forked_calls,
+            "skipped": self.troubles.skipped,
             "unsampled": self.unsampled,
             "unkept": self.unkept,
-            "bare_checkpoints": self.bare_checkpoints,
+            "bare_checkpoints": self.troubles.bare_checkpoints,
             "unpublished": 0 if self._store is None else background_of(self._store).failures,
         }
 
@@ -625,13 +533,6 @@ def _options_of(settings: Settings) -> StoreOptions:
         rotate_seconds=settings.rotate_seconds,
         max_bytes=settings.max_store_bytes,
     )
-
-
-def _report_uncovered(session: ActiveSession) -> None:
-    counts = session.uncovered.counts()
-    if counts:
-        calls = ", ".join(f"{name} {count}" for name, count in counts.items())
-        log.warning("calls_uncovered", session=str(session.session_id), calls=calls)
 
 
 def adopts_by_default() -> bool:

@@ -84,7 +84,7 @@ class SessionHandle:
             self._leave("exception")
             raise
         if self._active is not None:
-            self._engine.settle_losses(self._active, raising=error is None)
+            self._engine.troubles.settle_losses(self._active, raising=error is None)
 
     def _leave(self, ended_by: str) -> None:
         if self._scope is not None:

@@ -87,7 +87,7 @@ class Keeping:
         try:
             return bool(self._wanted(finished)) if self._wanted is not None else False
         except Exception as error:
-            self._session.engine.report_failed_predicate(error)
+            self._session.engine.troubles.report_failed_predicate(error)
             return False
 
     def keep(self, reason: str) -> bool:
@@ -166,7 +166,7 @@ class Held:
         try:
             self._unwatch = _watching(self, number)
         except (ValueError, OSError) as error:
-            self._engine.report_deaf(f"keep_signal={number} cannot be watched here: {error}")
+            self._engine.troubles.report_deaf(f"keep_signal={number} cannot be watched here: {error}")
 
     def close(self) -> None:
         """Give the signal back to who had it before."""

@@ -432,20 +432,20 @@ class ActiveSession:
         self.lost += 1
         if not self.loss_reason:
             self.loss_reason = f"{type(error).__name__}: {error}"
-            self.engine.report_loss(self, error)
+            self.engine.troubles.report_loss(self, error)
         if not self.is_open:
             self.engine.amend(self)
 
     def _refuse(self) -> None:
         if self.is_forked:
-            self.engine.count_forked()
+            self.engine.troubles.count_forked()
         else:
             self.late += 1
             self.engine.amend(self)
 
     def count_unscoped(self) -> None:
         """Count a call whose context has no session while this one is open and does not adopt it."""
-        self.engine.count_unscoped()
+        self.engine.troubles.count_unscoped()
 
     def note_uncovered(self, method: Method) -> None:
         """Count a call of a method that the map of a wrapped object says nothing about."""
@@ -571,7 +571,7 @@ class ActiveSession:
             self.write(records.NOTE, {UNCOVERED: counts})
         except StorageError as error:
             # No action is lost with it.
-            self.engine.report_loss(self, error)
+            self.engine.troubles.report_loss(self, error)
 
     def _keep_unfinished(self, ticket: ActiveTicket) -> None:
         try:

@@ -50,7 +50,7 @@ class RewindingSurface(SessionSurface):
             Shadow(shadow_path(location, _name_for(store, target))),
             clock=engine.clock,
             clean=engine.redactor.clean_text,
-            report=engine.report_bare_checkpoint,
+            report=engine.troubles.report_bare_checkpoint,
         )
 
     @property
