@@ -33,7 +33,8 @@ class _Begun:
     """
     The first method of a call, with its arguments; *make* gives the library's builder, or a coroutine of it.
 
-    *observed* turns what is recorded into what begins it.
+    *observed* turns what is recorded into what begins it; *is_async* is
+    whether the builder has to be awaited.
     """
 
     name: str
@@ -42,6 +43,7 @@ class _Begun:
     arguments: Mapping[str, Any]
     make: Callable[[], Any]
     observed: Callable[[Recorded], Any]
+    is_async: bool
 
     def row(self, step: str = "") -> Operation:
         """Return the row of the first method, or of a step, for when it fails."""
@@ -191,7 +193,7 @@ def _runs_in_play(begun: _Begun, step: str = "", steps: Iterable[Step] = ()) -> 
 
 
 def _really_ended(builder: Builder, name: str, /, *args: Any, **kwargs: Any) -> Any:
-    if builder._self_built is None and inspect.iscoroutinefunction(builder._self_begun.make):
+    if builder._self_built is None and builder._self_begun.is_async:
         return _ended_later(builder, name, args, kwargs)
     return getattr(_made(builder), name)(*args, **kwargs)
 
@@ -239,8 +241,9 @@ def begun_by(
     """
     begins = method if within is None else functools.partial(within, method)
     make = functools.partial(begins, *args, **kwargs)
-    call = _Begun(name, chain, recorder, binder_of(method)(*args, **kwargs), make, observed)
-    if shape_of(method) == "coroutine":
+    is_async = shape_of(method) == "coroutine"
+    call = _Begun(name, chain, recorder, binder_of(method)(*args, **kwargs), make, observed, is_async)
+    if is_async:
         return _begun_later(call)
     return Builder(call, (), _tried(call, "", (), call.make) if _runs_in_play(call) else None)
 

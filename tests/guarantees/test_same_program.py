@@ -20,7 +20,7 @@ STATUS = {"state": "0", "failing": "1", "exit code": "3", "raised exit": "44", "
 """What the sessions of some of them say."""
 
 
-@pytest.mark.parametrize("name", list(PROGRAMS)[: 2 * effort(100) - 1])
+@pytest.mark.parametrize("name", list(PROGRAMS)[: 3 * effort(100) - 2])
 def test_a_program_shows_the_same(name: str, tmp_path: Path) -> None:
     """Output, errors with their tracebacks, and the exit code or signal."""
     write_library(tmp_path / "site")
