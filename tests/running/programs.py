@@ -108,6 +108,8 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # Where the tests run in the background, Ctrl-C is ignored, and its children inherit that.
+            preexec_fn=_heed_interrupts,
         )
         begun = ""
         if self.signal:
@@ -115,6 +117,10 @@ class Program:
             process.send_signal(self.signal)
         out, err = process.communicate(self.stdin, timeout=120)
         return Outcome(process.returncode, begun + out, err)
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 RECORDED = ("-m", "replaykit", "run", "-o", "../runs/")
