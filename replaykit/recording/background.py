@@ -7,7 +7,6 @@ and the interpreter's exit need no thread at all.
 
 from __future__ import annotations
 
-import atexit
 import queue
 import threading
 import time
@@ -24,6 +23,7 @@ from replaykit.format.entries import Card
 from replaykit.intercept import scope
 from replaykit.logs import get_logger
 from replaykit.protocols import Store
+from replaykit.recording.exits import at_exit, at_exit_of_child
 from replaykit.recording.leftovers import Leftovers
 from replaykit.storage.publish import MAX_PART_ACTIONS, MAX_PART_BYTES, Publisher
 
@@ -144,6 +144,7 @@ class Background:
         self._thread: threading.Thread | None = None
         self._is_draining = False
         self._is_exiting = False
+        self._ends_with_child = False
         self._retry_from = 0.0
         self._check_from = 0.0
         self._sync_from = 0.0
@@ -155,6 +156,8 @@ class Background:
     def watch(self, session: ActiveSession, card: Card | None = None) -> None:
         """Take care of a session that just opened; *card* is what is published of it already."""
         self._open[id(session)] = _Watched(session, self._store, card, self._pause)
+        if not self._ends_with_child:
+            self._ends_with_child = at_exit_of_child(_end_all_of(self))
         self._start()
 
     def ended(self, session: ActiveSession) -> None:
@@ -455,11 +458,17 @@ def background_of(store: Store) -> Background:
             found = _of_stores[store] = Background(store)
             # Once: a forked child has it from its parent, ahead of the
             # handlers of the program, which run before it.
-            atexit.register(_at_exit, weakref.ref(found))
+            at_exit(_end_all_of(found))
         return found
 
 
-def _at_exit(reference: weakref.ref[Background]) -> None:
-    background = reference()
-    if background is not None:
-        background.end_all()
+def _end_all_of(background: Background) -> Callable[[], None]:
+    """Return what seals and publishes everything of *background*, if its store is still in use."""
+    reference = weakref.ref(background)
+
+    def end_all() -> None:
+        found = reference()
+        if found is not None:
+            found.end_all()
+
+    return end_all

@@ -9,7 +9,6 @@ leaves nothing.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -142,10 +141,6 @@ class AmbientRecording:
         except (ReplaykitError, OSError) as error:
             log.error("process_not_recorded", child=self._position.child, error=str(error))
             return None
-        # A process of multiprocessing may end without the interpreter's exit handlers.
-        util = sys.modules.get("multiprocessing.util")
-        if util is not None:
-            util.Finalize(None, self.end, exitpriority=_LAST)
         return self._session
 
     def _forked(self) -> None:
@@ -161,10 +156,6 @@ class AmbientRecording:
         if former is not None:
             # Calls that run in the child have the parent's session around them.
             former.begin = waiting.begin  # type: ignore[method-assign]
-
-
-_LAST = -100
-"""The exit priority that comes after all that the program has registered."""
 
 
 class _Waiting:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import sys
 import traceback
 import warnings
 from collections.abc import Callable
@@ -187,6 +188,45 @@ def _child_of_multiprocessing() -> None:
     assert look("child") == ["CHILD"]
     with replaykit.session("own", store="runs/"):
         look("own")
+
+
+def test_a_child_of_multiprocessing_seals_what_it_leaves_open() -> None:
+    """Of the interpreter's handlers a forked one runs none; its sessions end behind its threads all the same."""
+    child = multiprocessing.get_context("fork").Process(target=_leaves_sessions_open)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child.start()
+    child.join()
+    assert child.exitcode == 3
+    with replaykit.load("runs/") as runs, replaykit.load("other.rpk") as other:
+        sessions = [runs.get_session("left open"), other.get_session("elsewhere")]
+    assert [(session.state, session.ended_by) for session in sessions] == [("sealed", "exit")] * 2
+    assert [queries(session) for session in sessions] == [["main", "at exit", "behind main"], ["other"]]
+    assert [(session.lost, session.late) for session in sessions] == [(0, 0)] * 2
+
+
+def _leaves_sessions_open() -> None:
+    import threading
+    from multiprocessing import util
+
+    def thread() -> None:
+        threading.main_thread().join()
+        look("behind main")
+
+    util.Finalize(None, look, args=("at exit",), exitpriority=0)
+    elsewhere = replaykit.Recorder("other.rpk").session("elsewhere")
+    elsewhere.__enter__()
+    look("other")
+    left_open = replaykit.Recorder("runs/").session("left open")
+    left_open.__enter__()
+    look("main")
+    threading.Thread(target=left_open.carry(thread)).start()
+    KEPT.extend([elsewhere, left_open])
+    sys.exit(3)
+
+
+KEPT: list[Any] = []
+"""What is not to be collected before its process ends."""
 
 
 def test_a_fork_while_threads_record_hurts_neither_side() -> None:
