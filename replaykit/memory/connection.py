@@ -38,6 +38,11 @@ __all__ = ["Connection", "translated"]
 # million frames this halves what a find takes.  It is used up only as pages are read.
 _CACHE_KIB = 32_000
 
+_INSIDE = (
+    "This thread is in the middle of another call of this memory (a put_many that takes its items, or what a signal "
+    "handler or a finaliser has interrupted)"
+)
+
 
 @attrs.define
 class _Handle:
@@ -126,14 +131,14 @@ class Connection:
 
         Raises:
             ReadOnlyError: It was opened for reading only.
-            UsageError: This thread is inside another write.
+            UsageError: This thread is inside a write or a read.
             LockedError: Another process does not stop writing.
         """
         if self._read_only:
             raise ReadOnlyError(self._refusal or f"{self._path} was opened for reading only")
         with self._turn() as connection:
             if connection.in_transaction:
-                raise UsageError("A put_many is running in this thread: write before or after it, not inside")
+                raise UsageError(f"{_INSIDE}: write before or after it")
             with _transaction(connection, "BEGIN IMMEDIATE"):
                 yield connection
 
@@ -162,11 +167,11 @@ class Connection:
         Yield the connection outside of any transaction, for what cannot be done inside of one.
 
         Raises:
-            UsageError: This thread is inside a write.
+            UsageError: This thread is inside a write or a read.
         """
         with self._turn() as connection:
             if connection.in_transaction:
-                raise UsageError("A put_many is running in this thread: go back before or after it, not inside")
+                raise UsageError(f"{_INSIDE}: go back before or after it")
             yield connection
 
     def close(self) -> None:

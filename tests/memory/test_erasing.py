@@ -263,7 +263,7 @@ def test_reading_only_erases_nothing(path: str, engine: Engine) -> None:
 
 def test_inside_a_put_many_it_is_refused(engine: Engine) -> None:
     engine.put("a")
-    with pytest.raises(UsageError, match="put_many is running"):
+    with pytest.raises(UsageError, match="in the middle of another call"):
         engine.put_many(["b"] * 256, progress=lambda done: engine.erase(1))
     assert len(engine) == 1
 

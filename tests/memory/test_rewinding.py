@@ -222,9 +222,9 @@ def test_going_back_inside_a_put_many_is_refused_and_changes_nothing(memory):
     memory.put("one")
 
     def items():
-        with pytest.raises(UsageError, match="put_many is running"):
+        with pytest.raises(UsageError, match="in the middle of another call"):
             memory.at(generation=1)
-        with pytest.raises(UsageError, match="put_many is running"):
+        with pytest.raises(UsageError, match="in the middle of another call"):
             memory.fork("branch.mv")
         yield "two"
 

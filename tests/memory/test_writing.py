@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import blake3
@@ -130,6 +131,42 @@ def test_a_progress_that_raises_stores_nothing(memory):
         memory.put_many(["word"] * 1000, progress=progress)
 
     assert (len(memory), memory.generation, len(memory.find("word"))) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("interrupted", ["put", "put_many", "find"])
+def test_a_write_in_the_middle_of_another_call_is_refused_and_recorded(memory, interrupted):
+    """A signal handler comes inside of any call, not only of a put_many: the message holds for each."""
+    calls = {
+        "put": lambda: memory.put("b"),
+        "put_many": lambda: memory.put_many(["b"]),
+        "find": lambda: memory.find("a"),
+    }
+    refused = []
+
+    def handler(*_):
+        with pytest.raises(UsageError, match="in the middle of another call of this memory") as caught:
+            memory.put("from the handler")
+        refused.append(caught.value)
+
+    def traced(cursor, statement, bindings):
+        if not refused and cursor.connection.in_transaction:
+            signal.raise_signal(signal.SIGUSR1)
+        return True
+
+    memory.put("a")
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with memory.session("interrupted") as session:
+            with memory._frames._connection.lending() as database:
+                database.exec_trace = traced
+            calls[interrupted]()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    assert len(refused) == 1
+    assert len(memory) == (1 if interrupted == "find" else 2)
+    outer, inner = session.result.actions
+    assert (outer.error, inner.error.message, inner.parent) == (None, str(refused[0]), outer.sequence)
 
 
 def test_progress_counts_up_to_all(memory):
