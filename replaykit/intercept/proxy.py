@@ -92,12 +92,12 @@ def recorded_function(function: Any, operation: Operation, recorder: Any = None)
     # A bound method's signature has no self any more.
     bound = free if getattr(inner, "__self__", None) is not None else recorded(True)
 
-    takes_class = _takes_class(inner)
+    first = _first_of_method(inner)
 
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if instance is None and takes_class and args and isinstance(args[0], type):
-            # Since Python 3.13 a classmethod above us does not bind: it hands
-            # over its class as the first argument.
+        if instance is None and first and args and (first == "self" or isinstance(args[0], type)):
+            # A property above us does not bind, nor does a classmethod since
+            # Python 3.13: they hand over the object or class as an argument.
             return runner(bound, functools.partial(wrapped, args[0]), args[1:], kwargs)
         return runner(free if instance is None else bound, wrapped, args, kwargs)
 
@@ -109,11 +109,12 @@ def recorded_function(function: Any, operation: Operation, recorder: Any = None)
     return made
 
 
-def _takes_class(function: Any) -> bool:
-    """Return whether *function* is written in a class body with ``cls`` as its first parameter."""
+def _first_of_method(function: Any) -> str:
+    """Return ``"self"`` or ``"cls"`` if *function* is written in a class body and takes that first, else nothing."""
     code = getattr(function, "__code__", None)
     name = getattr(function, "__qualname__", "").rpartition("<locals>.")[2]
-    return code is not None and "." in name and code.co_varnames[:1] == ("cls",)
+    first = code.co_varnames[:1] if code is not None and "." in name else ()
+    return str(first[0]) if first in (("self",), ("cls",)) else ""
 
 
 def under_the_name_of(function: Any, stream: Any) -> Any:

@@ -124,6 +124,16 @@ class Agent:
     def add_below(a: int, b: int = 2) -> int:
         return a + b
 
+    @property
+    @replaykit.records("tool")
+    def shown(self) -> str:
+        return f"<{self.label}>"
+
+    @functools.cached_property
+    @replaykit.records("tool")
+    def length(self) -> int:
+        return len(self.label)
+
     @replaykit.records("ask")
     async def ask(self, question: str) -> str:
         return question
@@ -225,6 +235,8 @@ def test_arguments_go_by_name_with_defaults() -> None:
         (lambda: Agent.add_above(1), {"a": 1, "b": 2}, 3),
         (lambda: Agent().add_below(1), {"a": 1, "b": 2}, 3),
         (lambda: Agent.add_below(1), {"a": 1, "b": 2}, 3),
+        (lambda: Agent("d").shown, {}, "<d>"),
+        (lambda: Agent("d").length, {}, 1),
         (lambda: asyncio.run(Agent().ask("q")), {"question": "q"}, "q"),
         (lambda: list(Agent().tokens("a b")), {"question": "a b"}, ["a", "b"]),
     ],
@@ -340,6 +352,39 @@ def test_a_context_manager_stays_one() -> None:
         assert got == "x"
     with opened("y") as got:
         assert got == "y"
+
+
+class Transaction:
+    """Its calls are recorded; a commit fails."""
+
+    @replaykit.records("tool")
+    def __enter__(self) -> Transaction:
+        return self
+
+    @replaykit.records("tool")
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:
+        if error is None:
+            raise ConnectionError("commit")
+        return isinstance(error, KeyError)
+
+
+def test_an_exit_that_raises_or_swallows_does_so() -> None:
+    """What the block raises and what its end raises reach the user as without us."""
+
+    def work() -> None:
+        with pytest.raises(ConnectionError, match="commit"), Transaction():
+            pass
+        with Transaction():
+            raise KeyError("swallowed")
+        with pytest.raises(ZeroDivisionError), Transaction():
+            raise ZeroDivisionError
+
+    actions = recorded(work)
+    ends = [action for action in actions if action.name == "Transaction.__exit__"]
+    assert [action.parent for action in actions] == [None] * 6
+    assert [(action.output, action.error and action.error.message) for action in ends] == [
+        (None, "commit"), (True, None), (False, None),
+    ]  # fmt: skip
 
 
 def test_a_plain_function_made_of_a_coroutine_stays_plain() -> None:
