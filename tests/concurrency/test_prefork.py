@@ -9,6 +9,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 
+import pytest
 from concurrency.calls import demand_pairs, outer
 
 import replaykit
@@ -63,8 +64,9 @@ def test_forked_workers_record_side_by_side() -> None:
     demand_pairs(store.get_session("parent"), 1)
 
 
-def test_a_worker_that_is_told_to_stop_keeps_what_it_recorded() -> None:
-    """SIGTERM without a handler, in the middle of a session: interrupted, with every call that had returned."""
+@pytest.mark.parametrize("how", ["SIGTERM", "os._exit"])
+def test_a_worker_that_ends_without_a_word_keeps_what_it_recorded(how: str) -> None:
+    """No exit handler runs, in the middle of a session: interrupted, with every call that had returned."""
     reader, writer = os.pipe()
     with replaykit.Recorder("runs/") as recorder:
 
@@ -73,12 +75,16 @@ def test_a_worker_that_is_told_to_stop_keeps_what_it_recorded() -> None:
                 for call in range(CALLS):
                     outer(str(call))
                 os.write(writer, b"x")
+                if how == "os._exit":
+                    os._exit(7)
                 signal.pause()
 
         child = forked(serve)
         assert os.read(reader, 1) == b"x"
-        os.kill(child, signal.SIGTERM)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+        if how == "SIGTERM":
+            os.kill(child, signal.SIGTERM)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert status == (7 if how == "os._exit" else -signal.SIGTERM)
     with replaykit.Recorder("runs/") as recorder:
         session = recorder.get_session("stopped")
         assert session.state == "interrupted"
