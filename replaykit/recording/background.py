@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-import attrs
-
 from replaykit.errors import ClosedError, ReplaykitError
 from replaykit.format.entries import Card
 from replaykit.intercept import scope
@@ -25,7 +23,7 @@ from replaykit.logs import get_logger
 from replaykit.protocols import Store
 from replaykit.recording.exits import at_exit, at_exit_of_child
 from replaykit.recording.leftovers import Leftovers
-from replaykit.storage.publish import MAX_PART_ACTIONS, MAX_PART_BYTES, Publisher
+from replaykit.recording.watched import Watched
 
 if TYPE_CHECKING:
     from replaykit.recording.session import ActiveSession
@@ -40,7 +38,6 @@ GROUP_SECONDS = 0.02
 _IDLE_SECONDS = 5.0
 """A thread with nothing to do for this long ends; the next session starts another."""
 
-_SETTLE_SECONDS = 1.0
 _NAP_SECONDS = 0.001
 _SLICE_SECONDS = 0.00025
 _REST = 3
@@ -72,69 +69,15 @@ class _Making:
 _making = _Making()
 
 
-class _Watched:
-    """An open session and how much of it is published."""
-
-    def __init__(self, session: ActiveSession, store: Store, card: Card | None, pause: Callable[[], None]) -> None:
-        self.session = session
-        self.publisher = Publisher(store, session.live, card=card, pause=pause)
-        self.synced = 0
-        self.retry_from = 0.0
-        self.is_published = False
-        self.counts = (0, 0)
-        """What is published of the calls that were lost and late."""
-
-    @property
-    def has_grown(self) -> bool:
-        """Whether what is logged and not published makes a part."""
-        waiting = self.session.live.size - self.publisher.offset
-        calls = self.session.calls_begun - self.session.lost - self.publisher.action_count
-        return waiting >= MAX_PART_BYTES or (waiting > 0 and calls > MAX_PART_ACTIONS)
-
-    def publish_end(self) -> bool:
-        """
-        Publish all of an ended session and drop its log; False while a call is still being logged.
-
-        Raises:
-            StorageError, OSError: The store refuses; the log stays.
-        """
-        session = self.session
-        if not _settled(session):
-            return False
-        # Once only: a log that cannot be removed is no reason to seal again.
-        if not self.is_published:
-            self.publisher.publish(final=True, fallback=session.sealing)
-            self.is_published = True
-        sealing = session.sealing
-        self.counts = (sealing.lost, sealing.late) if sealing is not None else (0, 0)
-        session.live.remove()
-        return True
-
-    def publish_counts(self) -> None:
-        """
-        Publish what was lost or came late since the end.
-
-        Raises:
-            StorageError, OSError: The store refuses.
-        """
-        session = self.session
-        counts = (session.lost, session.late)
-        if counts == self.counts or session.sealing is None:
-            return
-        sealing = attrs.evolve(session.sealing, lost=session.lost, late=session.late)
-        self.publisher.publish_sealing(session.opening, sealing)
-        self.counts = counts
-
-
 class Background:
     """What happens to a store's sessions after the calls have returned."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._open: dict[int, _Watched] = {}
-        self._ended: deque[_Watched] = deque()
-        self._failed: list[_Watched] = []
-        self._amended: dict[int, _Watched] = {}
+        self._open: dict[int, Watched] = {}
+        self._ended: deque[Watched] = deque()
+        self._failed: list[Watched] = []
+        self._amended: dict[int, Watched] = {}
         self._left = Leftovers(store)
         # Putting into it is safe in signal handlers and finalisers, unlike
         # setting a threading.Event.
@@ -155,7 +98,7 @@ class Background:
 
     def watch(self, session: ActiveSession, card: Card | None = None) -> None:
         """Take care of a session that just opened; *card* is what is published of it already."""
-        self._open[id(session)] = _Watched(session, self._store, card, self._pause)
+        self._open[id(session)] = Watched(session, self._store, card, self._pause)
         if not self._ends_with_child:
             self._ends_with_child = at_exit_of_child(_end_all_of(self))
         self._start()
@@ -261,7 +204,7 @@ class Background:
                 self._amended.pop(next(iter(self._amended)))
         self._ended.extend(waiting)
 
-    def _keep_for_later(self, watched: _Watched, error: Exception) -> None:
+    def _keep_for_later(self, watched: Watched, error: Exception) -> None:
         """The live log stays and is read in the session's place, until a later attempt or process publishes it."""
         session = watched.session
         self._failed.append(watched)
@@ -438,16 +381,6 @@ class Background:
             thread.join(timeout=30)
         self.publish_all()
         self._is_exiting = False
-
-
-def _settled(session: ActiveSession) -> bool:
-    """Wait a moment for calls that were being logged when *session* ended; return whether its log is complete."""
-    deadline = time.monotonic() + _SETTLE_SECONDS
-    while session.pending or session.finishing:
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(_NAP_SECONDS)
-    return True
 
 
 def background_of(store: Store) -> Background:
