@@ -1,4 +1,4 @@
-"""The end of a process: by the exit handlers of the interpreter, or by those of multiprocessing where they never run."""
+"""The end of a process: by the exit handlers of the interpreter, or by those of multiprocessing where no others run."""
 
 from __future__ import annotations
 
@@ -15,26 +15,31 @@ _LAST = -100
 
 
 def at_exit(end: Callable[[], None]) -> None:
-    """Call *end* when the interpreter exits, in this process and in those that are forked from it."""
-    atexit.register(end)
+    """Call *end* when the interpreter exits, in this process and in those that fork from it; see `at_exit_of_child`."""
+    # There multiprocessing's own handlers come last, and on most releases of
+    # Python no others come at all.
+    if not _is_forked_by_multiprocessing():
+        atexit.register(end)
 
 
 def at_exit_of_child(end: Callable[[], None]) -> bool:
     """
-    Call *end* when this process ends, if it is a child of multiprocessing that the interpreter's exit leaves out.
+    Call *end* when this process ends, if multiprocessing has forked it; return whether it will be.
 
-    It is called behind all threads that the process waits for.  Returns whether it will be.
+    It is called behind all threads that the process waits for.
     """
-    util: Any = sys.modules.get("multiprocessing.util")
-    if util is None or not _leaves_exit_handlers_out():
+    if not _is_forked_by_multiprocessing():
         return False
+    util: Any = sys.modules["multiprocessing.util"]
     util.Finalize(None, _end_behind_threads, args=(end,), exitpriority=_LAST)
     return True
 
 
-def _leaves_exit_handlers_out() -> bool:
-    multiprocessing: Any = sys.modules["multiprocessing"]
-    if multiprocessing.parent_process() is None:
+def _is_forked_by_multiprocessing() -> bool:
+    multiprocessing: Any = sys.modules.get("multiprocessing")
+    # It may be half imported by another thread; then it has forked nothing.
+    parent_process = getattr(multiprocessing, "parent_process", None)
+    if parent_process is None or parent_process() is None:
         return False
     # A spawned child is an interpreter of its own, with handlers of its own.
     return bool(multiprocessing.get_start_method(allow_none=True) != "spawn")

@@ -201,7 +201,8 @@ def test_a_child_of_multiprocessing_seals_what_it_leaves_open() -> None:
     with replaykit.load("runs/") as runs, replaykit.load("other.rpk") as other:
         sessions = [runs.get_session("left open"), other.get_session("elsewhere")]
     assert [(session.state, session.ended_by) for session in sessions] == [("sealed", "exit")] * 2
-    assert [queries(session) for session in sessions] == [["main", "at exit", "behind main"], ["other"]]
+    # Before Python 3.13 its own handlers run before the threads are through.
+    assert [sorted(queries(session)) for session in sessions] == [["at exit", "behind main", "main"], ["other"]]
     assert [(session.lost, session.late) for session in sessions] == [(0, 0)] * 2
 
 
