@@ -72,3 +72,59 @@ def test_a_call_in_the_last_moments_of_the_interpreter_just_runs(tmp_path: Path)
     assert (done.returncode, done.stdout.strip()) == (0, "done"), done.stderr
     assert "Traceback" not in done.stderr
     assert len(replaykit.load(tmp_path / "runs.rpk").get_session("s").actions) == 1
+
+
+def test_who_records_while_the_interpreter_goes_down_loses_nothing(tmp_path: Path) -> None:
+    """
+    A SIGTERM handler that records and exits, while daemon threads record on.
+
+    Handlers registered after the session's begin are part of it; in earlier
+    ones its calls are late, and a session of their own is recovered later.
+    """
+    done = run_script(
+        """
+        import atexit, signal
+        sys.setswitchinterval(0.0001)
+        returned = []
+
+        def earlier():
+            look("earlier")
+            recorder.start_session("too late")
+            look("in a session of its own")
+
+        def later():
+            look("later")
+            print(len(returned), flush=True)
+
+        def terminate(*_):
+            look("terminate")
+            sys.exit(7)
+
+        def work():
+            begun.release()
+            while True:
+                look("daemon")
+                returned.append(1)
+
+        atexit.register(earlier)
+        recorder.start_session("s")
+        atexit.register(later)
+        signal.signal(signal.SIGTERM, terminate)
+        begun = threading.Semaphore(0)
+        for _ in range(3):
+            threading.Thread(target=work, daemon=True).start()
+            begun.acquire()
+        signal.raise_signal(signal.SIGTERM)
+        """,
+        tmp_path,
+    )
+    assert (done.returncode, done.stderr) == (7, "")
+    with replaykit.Recorder(tmp_path / "runs.rpk") as recorder:
+        session, recovered = recorder.get_session("s"), recorder.get_session("too late")
+    texts = [action.arguments["query"] for action in session.actions]
+    assert (session.state, session.ended_by, session.lost) == ("sealed", "exit", 0)
+    assert [action.sequence for action in session.actions] == list(range(len(texts)))
+    assert texts.count("daemon") >= int(done.stdout)
+    assert (texts.count("terminate"), texts.count("later"), texts.count("earlier")) == (1, 1, 0)
+    assert recovered.state == "interrupted"
+    assert "in a session of its own" in [action.arguments["query"] for action in recovered.actions]
