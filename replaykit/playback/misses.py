@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import heapq
 from collections.abc import Mapping, Set
 from typing import Any
@@ -13,7 +14,9 @@ from replaykit.errors import NoMatchError
 from replaykit.format.asked import Asked
 from replaykit.format.matching import match_key
 from replaykit.format.thaw import thaw
+from replaykit.format.values import pack
 from replaykit.playback.calls import RecordedCalls
+from replaykit.playback.differences import differences
 
 __all__ = ["FEW", "Miss"]
 
@@ -22,6 +25,11 @@ FEW = 2_000
 
 _MOST_SHOWN = 3
 _MOST_EXACTLY = 24
+_WIDTH = 60
+_MOST_READ = 200
+
+_MOST_LOOKED_INTO_BYTES = 16 * 1024
+"""Of larger values is said that they differ, not where: to find that takes longer than many a play."""
 
 
 @attrs.frozen
@@ -63,12 +71,13 @@ class Miss:
         nearest = [_shown(each.asked.name, each.asked.arguments) for each in ranked]
         return NoMatchError("\n".join(lines), call=asked, nearest=nearest)
 
-    def _roughly(self, recorded: tuple[int, Asked]) -> tuple[bool, int, int]:
+    def _roughly(self, recorded: tuple[int, Asked]) -> tuple[bool, int, int, int]:
         """Order recorded calls about as their ranks do, at little cost."""
         position, asked = recorded
         theirs, wanted = _named(asked.arguments), _named(self.arguments)
-        differing = sum(1 for name, value in wanted.items() if name not in self.ignored and theirs.get(name) != value)
-        return asked.name != self.name or asked.kind != self.kind, differing, position
+        differing = [name for name, value in wanted.items() if name not in self.ignored and theirs.get(name) != value]
+        shared = sum(_shared_words(theirs.get(name), wanted[name]) for name in differing)
+        return asked.name != self.name or asked.kind != self.kind, len(differing), -shared, position
 
 
 @attrs.frozen
@@ -80,6 +89,7 @@ class _Nearest:
     wanted: Mapping[str, Any]
     differing: tuple[str, ...]
     agreement: float
+    likeness: float
     is_other: bool
 
     @classmethod
@@ -88,22 +98,24 @@ class _Nearest:
         names = [name for name in {**recorded, **wanted} if name not in miss.ignored]
         differing = tuple(name for name in names if not _same(recorded.get(name, _ABSENT), wanted.get(name, _ABSENT)))
         agreement = 1 - len(differing) / len(names) if names else 1.0
-        return cls(position, asked, wanted, differing, agreement, asked.name != miss.name or asked.kind != miss.kind)
+        likeness = sum(_likeness(recorded.get(name, _ABSENT), wanted.get(name, _ABSENT)) for name in differing)
+        is_other = asked.name != miss.name or asked.kind != miss.kind
+        return cls(position, asked, wanted, differing, agreement, likeness, is_other)
 
     @property
-    def rank(self) -> tuple[bool, float, int]:
-        """Orders by how much agrees."""
-        return self.is_other, -self.agreement, self.position
+    def rank(self) -> tuple[bool, float, float, int]:
+        """Orders by how much agrees, then by how alike is what differs."""
+        return self.is_other, -self.agreement, -self.likeness, self.position
 
     def __str__(self) -> str:
         recorded = _named(self.asked.arguments)
         shown = _shown(self.asked.name, self.asked.arguments)
         old, new = self._renamed(recorded)
         told = [f"{old} is called {new} now"] if new else []
+        others = [name for name in self.differing if not new or name not in (old, new)]
         told += [
-            f"{name} was {_brief(recorded.get(name, _ABSENT))}, asked {_brief(self.wanted.get(name, _ABSENT))}"
-            for name in self.differing
-            if not new or name not in (old, new)
+            _differing(name, recorded.get(name, _ABSENT), self.wanted.get(name, _ABSENT))
+            for name in others[:_MOST_SHOWN]
         ]
         return f"{shown}: {'; '.join(told[:_MOST_SHOWN])}" if told else shown
 
@@ -139,13 +151,56 @@ def _same(recorded: Any, asked: Any) -> bool:
     return match_key("", "", recorded) == match_key("", "", asked)
 
 
+def _shared_words(recorded: Any, asked: Any) -> int:
+    if not (isinstance(recorded, str) and isinstance(asked, str)):
+        return 0
+    return len(set(recorded[:_MOST_READ].split()).intersection(asked[:_MOST_READ].split()))
+
+
+def _likeness(recorded: Any, asked: Any) -> float:
+    """Return how alike two values are that differ: -1 to 1, 0 for other values of one type."""
+    if isinstance(recorded, str) and isinstance(asked, str):
+        return difflib.SequenceMatcher(None, recorded[:_MOST_READ], asked[:_MOST_READ], autojunk=False).ratio()
+    return 0.0 if type(recorded) is type(asked) else -1.0
+
+
 def _brief(value: Any) -> str:
     if value is _ABSENT:
         return "not given"
     value = thaw(value)
     is_plain = value is None or isinstance(value, (str, int, float))
     shown = repr(value) if is_plain else f"<{type(value).__name__}>"
-    return shown if len(shown) <= 60 else shown[:57] + "..."
+    return shown if len(shown) <= _WIDTH else shown[: _WIDTH - 3] + "..."
+
+
+def _differing(name: str, recorded: Any, asked: Any) -> str:
+    """Return in what an argument differs: of a long text where, of a structure the first place."""
+    if isinstance(recorded, str) and isinstance(asked, str):
+        at = _first_difference(recorded, asked)
+        if max(at, len(recorded), len(asked)) > _WIDTH - 2:
+            shown = f"{name} was {_brief(recorded[at:])}, asked {_brief(asked[at:])}"
+            return f"{shown} (from character {at})" if at else shown
+    elif isinstance(recorded, (dict, list)) and isinstance(asked, (dict, list)):
+        place = _first_place(recorded, asked)
+        if place:
+            return f"{name}{place}"
+    return f"{name} was {_brief(recorded)}, asked {_brief(asked)}"
+
+
+def _first_difference(recorded: str, asked: str) -> int:
+    shorter = min(len(recorded), len(asked))
+    return next((at for at in range(shorter) if recorded[at] != asked[at]), shorter)
+
+
+def _first_place(recorded: Any, asked: Any) -> str:
+    """Return the first place in which two structures differ and what stands there; empty where it is not looked for."""
+    if len(pack(recorded)) + len(pack(asked)) > _MOST_LOOKED_INTO_BYTES:
+        return ""
+    place = differences(thaw(recorded), thaw(asked))[0]
+    if not place.where:
+        return ""
+    dot = "" if place.where.startswith("[") else "."
+    return f"{dot}{place.where} was {place.recorded}, asked {place.seen}"
 
 
 def _shown(name: str, arguments: Any) -> str:

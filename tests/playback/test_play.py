@@ -497,6 +497,35 @@ def test_a_miss_shows_the_nearest_calls_and_the_field_that_differs() -> None:
     assert caught.value.nearest[0] == "search(query='nearer', k=3)"
 
 
+def test_a_miss_says_where_in_an_argument_the_difference_lies() -> None:
+    @replaykit.records("ask")
+    def chat(messages: Any) -> str:
+        World.touch()
+        return "yes"
+
+    long = "a word " * 100
+    record(lambda: [chat([{"role": "user", "content": "hello"}]), chat({"model": {"top_p": 1}}), chat(f"{long}then")])
+
+    def miss(asked: Any) -> str:
+        with playing(), pytest.raises(NoMatchError) as caught:
+            chat(asked)
+        return str(caught.value).splitlines()[1]
+
+    assert "action 0" in (first := miss([{"role": "user", "content": "goodbye"}]))
+    assert "messages[0].content was 'hello', asked 'goodbye'" in first
+    assert "messages.model.top_p was 1, asked 1.0" in miss({"model": {"top_p": 1.0}})
+    assert "messages was 'then', asked 'now' (from character 700)" in miss(f"{long}now")
+
+
+def test_the_nearest_calls_are_those_whose_texts_are_alike() -> None:
+    record(lambda: [search(f"question {number}") for number in range(40)] + [search("the capital of France")])
+
+    with playing(), pytest.raises(NoMatchError) as caught:
+        search("the captial of France")
+
+    assert caught.value.nearest[0] == "search(query='the capital of France', k=5)"
+
+
 def test_a_miss_of_an_unknown_function_says_that_there_is_none() -> None:
     record(lambda: search("a", 1))
 
