@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import attrs
-
 from replaykit.errors import UsageError
 from replaykit.intercept.proxy import RecordedObject
 from replaykit.model import ReplayOptions, ReplayResult, ReplaySession
+from replaykit.model.options import chosen_options
 from replaykit.operations import Operation, operation_from
 from replaykit.playback.replaying import Target, Watch, replay_session
 from replaykit.playback.targets import Functions, Methods
@@ -44,7 +43,7 @@ def replay(
     """
     if not isinstance(session, ReplaySession):
         raise UsageError(f"replay() takes a session, not {type(session).__name__}: get_session() gives one")
-    chosen = attrs.evolve(ReplayOptions() if options is None else options, **more)
+    chosen = chosen_options(options, more)
     return replay_session(session, _target(target, operations, chosen), chosen, progress=progress, watch=watch)
 
 

@@ -13,6 +13,7 @@ import attrs
 from replaykit.errors import NoActiveSessionError, UsageError
 from replaykit.intercept.proxy import RecordedObject
 from replaykit.model import Checkpoint, ReplayConfig, ReplayOptions, ReplayResult, ReplaySession, SessionSummary
+from replaykit.model.options import chosen_options
 from replaykit.playback.replaying import Target, replay_session
 from replaykit.playback.targets import Methods
 from replaykit.recording.engine import RecordingEngine
@@ -195,7 +196,7 @@ class SessionSurface(SessionReader):
             UsageError: This has no memory to replay on, or an option is wrong.
         """
         start = from_checkpoint.id if isinstance(from_checkpoint, Checkpoint) else from_checkpoint
-        chosen = attrs.evolve(options or ReplayOptions(), **more)
+        chosen = chosen_options(options, more)
         if start is not None:
             chosen = attrs.evolve(chosen, from_checkpoint=start)
         runs_on = self.replay_target(chosen, target)

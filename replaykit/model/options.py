@@ -10,11 +10,14 @@ import attrs
 
 from replaykit.errors import UsageError
 
-__all__ = ["ReplayOptions", "Tolerances"]
+__all__ = ["ReplayOptions", "Tolerances", "chosen_options"]
 
 
 def _names(given: str | Iterable[str]) -> frozenset[str]:
-    return frozenset((given,)) if isinstance(given, str) else frozenset(given)
+    try:
+        return frozenset((given,)) if isinstance(given, str) else frozenset(given)
+    except TypeError as error:
+        raise UsageError(f"allow={given!r}: give names or kinds of calls") from error
 
 
 def _one_of(*choices: str) -> Callable[[Any, Any, Any], None]:
@@ -42,6 +45,8 @@ def _between(low: float, high: float) -> Callable[[Any, Any, Any], None]:
 
 
 def _comparers(_options: Any, _attribute: Any, value: Mapping[str, Any]) -> None:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"compare={value!r}: give a dict by kind or name, as in {{'ask': 'frames'}}")
     for name, comparer in value.items():
         if comparer not in ("exact", "frames") and not callable(comparer):
             raise UsageError(f"compare[{name!r}]={comparer!r}: give exact, frames or a callable")
@@ -117,7 +122,7 @@ class ReplayOptions(Tolerances):
     top_k: int | None = attrs.field(default=None, validator=_optional(_whole_from(1)))
     search_mode: str | None = None
     adaptive: bool = False
-    min_relevancy: float = 0.5
+    min_relevancy: float = attrs.field(default=0.5, validator=_between(-math.inf, math.inf))
     model: Any = None
     provider: str | None = None
     temperature: float | None = attrs.field(default=None, validator=_optional(_between(0, 10)))
@@ -125,3 +130,15 @@ class ReplayOptions(Tolerances):
     generate_diff: bool = False
     allow: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
     confirm: int = attrs.field(default=1, validator=_whole_from(1))
+
+
+def chosen_options(options: ReplayOptions | None, more: Mapping[str, Any]) -> ReplayOptions:
+    """
+    Return *options*, or the defaults, with what *more* says otherwise.
+
+    Raises:
+        UsageError: They are no options, or one of them is wrong.
+    """
+    if options is not None and not isinstance(options, ReplayOptions):
+        raise UsageError(f"options= takes ReplayOptions, not {type(options).__name__}")
+    return attrs.evolve(ReplayOptions() if options is None else options, **more)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from replaykit.errors import CheckpointNotFoundError, EmbedderError, ProviderError, StorageError
+from replaykit.errors import CheckpointNotFoundError, EmbedderError, ProviderError, StorageError, UsageError
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.model import (
     MEMVID,
@@ -78,7 +78,7 @@ class Ran:
     """What a call returned, or raised, the frames that it returned or touched, and how long it took."""
 
     value: Any = None
-    error: Exception | None = None
+    error: BaseException | None = None
     frames: tuple[FrameId, ...] = ()
     duration_ns: int = 0
 
@@ -93,8 +93,8 @@ def ran(call: Callable[[], Any]) -> Ran:
     began = time.perf_counter_ns()
     try:
         return Ran(value=call(), duration_ns=time.perf_counter_ns() - began)
-    except Exception as error:
-        # Whatever the call raises is its outcome.
+    except (Exception, SystemExit) as error:
+        # Whatever the call raises is its outcome; only Ctrl-C is not.
         return Ran(error=error, duration_ns=time.perf_counter_ns() - began)
 
 
@@ -181,12 +181,19 @@ def replay_session(
 
     Raises:
         CheckpointNotFoundError: The session has no checkpoint ``from_checkpoint``.
+        UsageError: A ``provider`` is given, and no ``model``.
     """
+    if options.provider is not None and options.model is None:
+        raise UsageError(f"provider={options.provider!r} says nothing without model=: give both")
     if options.stop_at is None:
         # All of them are looked at, by the target too: they are read once.
         session = attrs.evolve(session, actions=tuple(session.actions))
-    results = [_Run(session, target, options, progress, watch).result() for _ in range(options.confirm)]
-    return results[0] if options.confirm == 1 else confirmed(results)
+    if options.confirm == 1:
+        return _Run(session, target, options, progress, watch).result()
+    # Where to stop is known only when all runs are there.
+    whole_runs = attrs.evolve(options, stop_on_mismatch=False)
+    results = [_Run(session, target, whole_runs, progress, watch).result() for _ in range(options.confirm)]
+    return confirmed(results, options)
 
 
 class _Run:

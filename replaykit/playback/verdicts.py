@@ -55,8 +55,12 @@ def _missing(session: ReplaySession) -> Iterator[str]:
         yield f"the session kept no arguments and results (capture={session.capture!r})"
 
 
-def confirmed(results: Sequence[ReplayResult]) -> ReplayResult:
-    """Return the first of several results with only those divergences that all of them show."""
+def confirmed(results: Sequence[ReplayResult], options: ReplayOptions) -> ReplayResult:
+    """
+    Return the first of several results with only those divergences that all of them show.
+
+    Where *options* say ``stop_on_mismatch`` it ends with the first such action.
+    """
     everywhere = set.intersection(*({_mark(item) for item in result.divergences} for result in results))
     first = results[0]
     kept = []
@@ -64,11 +68,17 @@ def confirmed(results: Sequence[ReplayResult]) -> ReplayResult:
         told = tuple(item for item in result.divergences if _mark(item) in everywhere)
         is_gone = result.status == "mismatched" and not told
         kept.append(attrs.evolve(result, divergences=told, status="matched" if is_gone else result.status))
+        if options.stop_on_mismatch and kept[-1].status == "mismatched":
+            break
     counts = {status: sum(1 for item in kept if item.status == status) for status in _STATUSES}
     return attrs.evolve(
         first,
         matched_actions=counts["matched"],
         mismatched_actions=counts["mismatched"],
+        skipped_actions=counts["skipped"],
+        errored_actions=counts["errored"],
+        incomparable_actions=counts["not_comparable"],
+        options=options,
         divergences=tuple(item for result in kept for item in result.divergences),
         action_results=tuple(kept),
         duration_ns=sum(result.duration_ns for result in results),

@@ -12,11 +12,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import attrs
-
 from replaykit.errors import UsageError
 from replaykit.memory.memory import Memory
 from replaykit.model import KnownDivergence, ReplayOptions, ReplayReport, ReplayResult, SessionSummary
+from replaykit.model.options import chosen_options
 from replaykit.operations import Operation
 from replaykit.playback import baselines
 from replaykit.playback.resuming import Finished
@@ -73,7 +72,7 @@ def replay_all(
         UsageError: An argument is wrong, or a file is none of ours.
         StorageError: The recording or the memory cannot be opened.
     """
-    chosen = attrs.evolve(ReplayOptions() if options is None else options, **more)
+    chosen = chosen_options(options, more)
     known = _known(baseline, chosen, writes=write_baseline)
     began = time.perf_counter_ns()
     job = Job(_sessions_or_path(recording), target, operations, chosen)

@@ -18,6 +18,7 @@ from replaykit.model import (
     ReplayOptions,
     ReplaySession,
 )
+from replaykit.model.options import chosen_options
 from replaykit.playback.hits import hits_of
 from replaykit.playback.outcomes import Outcome, fingerprint
 from replaykit.replaying import demand_target, replay
@@ -44,6 +45,8 @@ def compare_models(
     Raises:
         UsageError: There are no models, or two of one name.
     """
+    if isinstance(models, str):
+        raise UsageError(f"models={models!r}: give a list of them")
     names = [model if isinstance(model, str) else getattr(model, "__name__", repr(model)) for model in models]
     if len(set(names)) != len(names):
         raise UsageError(f"two models have one name: {', '.join(names)}. Give compare_variants a name for each")
@@ -78,8 +81,10 @@ def compare_variants(
     Raises:
         UsageError: There are no variants, or one of them changes something else.
     """
+    if not isinstance(session, ReplaySession):
+        raise UsageError(f"a session is compared, not a {type(session).__name__}: get_session() gives one")
     _demand_variants(variants, workers)
-    base = attrs.evolve(ReplayOptions() if options is None else options, audit_mode=frozen, **more)
+    base = chosen_options(options, {"audit_mode": frozen, **more})
     runs = [_Variant(name, dict(changes), session, target, base) for name, changes in variants.items()]
     with ThreadPoolExecutor(min(workers, len(runs)), thread_name_prefix="replaykit-variant") as threads:
         results = list(threads.map(_Variant.run, runs))
@@ -96,6 +101,8 @@ def _demand_variants(variants: Mapping[str, Mapping[str, Any]], workers: int) ->
         raise UsageError("there is nothing to compare: give at least one variant")
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise UsageError(f"workers={workers!r}: give a whole number of at least 1")
+    if not isinstance(variants, Mapping) or not all(isinstance(changes, Mapping) for changes in variants.values()):
+        raise UsageError("variants= takes a dict of dicts, as in {'k=3': {'top_k': 3}}")
     for name, changes in variants.items():
         unknown = sorted(set(changes) - _VARIED)
         if unknown:

@@ -319,10 +319,59 @@ def test_methods_of_an_object_are_reached_by_the_map(recorded, tmp_path):
     assert against(object()).verdict == "incomplete"
 
 
+def test_a_stop_at_a_mismatch_that_is_not_confirmed_hides_no_later_one(recorded):
+    session = recorded(lambda: (search("fox"), search("dog")))
+    turns = iter([["x"], ["y"], ["a", "b"], ["y"]])
+
+    def flaky(query, k):
+        return [{"id": each, "text": query} for each in next(turns)]
+
+    options = ReplayOptions(confirm=2, stop_on_mismatch=True)
+    result = replay_session(session, Functions({"search": flaky}, options), options)
+    assert (result.verdict, [item.status for item in result.action_results]) == ("failed", ["matched", "mismatched"])
+
+
+def test_a_call_that_ends_the_program_does_not_end_the_replay(recorded):
+    @replaykit.records("find")
+    def leave(code):
+        raise SystemExit(code)
+
+    def run_it():
+        with pytest.raises(SystemExit):
+            leave(3)
+
+    session = recorded(run_it)
+
+    assert replayed(session, leave)
+    assert replayed(session, search).verdict == "nothing compared"
+    gone = replaykit.replay(session, {"leave": lambda code: code})
+    assert gone.first_divergence.divergence_type is Kind.ERROR_VS_SUCCESS
+
+
 @pytest.mark.parametrize(
     "options",
-    [{"base": "then?"}, {"top_k": 0}, {"top_k": True}, {"confirm": 0}, {"from_checkpoint": -1}, {"order": "any"}],
+    [
+        {"base": "then?"},
+        {"top_k": 0},
+        {"top_k": True},
+        {"confirm": 0},
+        {"from_checkpoint": -1},
+        {"order": "any"},
+        {"min_relevancy": float("nan")},
+        {"compare": "frames"},
+        {"compare": None},
+        {"allow": 5},
+    ],
 )
 def test_options_are_checked(options):
     with pytest.raises(UsageError, match=next(iter(options))):
         ReplayOptions(**options)
+
+
+def test_wishes_that_mean_nothing_are_refused(recorded):
+    session = recorded(lambda: search("fox"))
+
+    with pytest.raises(UsageError, match=r"provider='openai' says nothing without model="):
+        replaykit.replay(session, search, provider="openai")
+    with pytest.raises(UsageError, match="options= takes ReplayOptions, not dict"):
+        replaykit.replay(session, search, options={"top_k": 3})

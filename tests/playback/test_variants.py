@@ -112,3 +112,22 @@ def test_wrong_variants_are_refused(mv, session, variants, says):
 def test_two_models_of_one_name_are_refused(mv, session):
     with pytest.raises(UsageError, match="one name"):
         replaykit.compare_models(session, mv, [first, first])
+
+
+@pytest.mark.parametrize("variants", [["extractive"], {"a": 5}, None])
+def test_variants_are_a_dict_of_dicts(variants):
+    with replaykit.open(":memory:") as mv:
+        with mv.session("run"):
+            mv.find("fox")
+        with pytest.raises(UsageError, match="variants= takes a dict of dicts|nothing to compare"):
+            replaykit.compare_variants(mv.get_session("run"), mv, variants)
+
+
+def test_what_is_compared_is_a_session_under_a_list_of_models():
+    with replaykit.open(":memory:") as mv:
+        with mv.session("run"):
+            mv.ask("fox?")
+        with pytest.raises(UsageError, match="get_session"):
+            replaykit.compare_models("run", mv, ["extractive"])
+        with pytest.raises(UsageError, match="give a list"):
+            replaykit.compare_models(mv.get_session("run"), mv, "extractive")
