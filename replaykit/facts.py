@@ -83,7 +83,9 @@ class Facts:
 
 _QUERY_NAMES = ("query", "question", "q", "text", "prompt", "query_text", "query_texts", "input")
 _CONTENT_NAMES = ("content", "text", "document", "data", "documents", "texts", "items", "value")
-_K_NAMES = ("k", "top_k", "limit", "n", "n_results", "num_results", "similarity_top_k")
+K_NAMES = ("k", "top_k", "limit", "n", "n_results", "num_results", "similarity_top_k")
+"""What parameters that say how many hits are wanted are called."""
+
 _MODE_NAMES = ("mode", "search_type")
 ID_NAMES = ("frame_id", "frame_ids", "ids", "id", "doc_id", "document_id", "memory_id", "key")
 """What parameters that take the ids of frames are called."""
@@ -148,7 +150,7 @@ def _find_facts(
     count = _integer(found.get("count"))
     return Facts(
         query=_text(found["query"]) if "query" in found else _guess_text(arguments, _QUERY_NAMES),
-        k=_integer(found["k"]) if "k" in found else _integer(_first(arguments, _K_NAMES)),
+        k=_integer(found["k"]) if "k" in found else _integer(_first(arguments, K_NAMES)),
         mode=_text(found["mode"])
         if "mode" in found
         else _text(_first(arguments, _MODE_NAMES) or _member(output, "mode")),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from replaykit.errors import UsageError
-from replaykit.intercept.proxy import RecordedObject
+from replaykit.intercept.proxy import RecordedFunction, RecordedObject
 from replaykit.model import ReplayOptions, ReplayResult, ReplaySession
 from replaykit.model.options import chosen_options
 from replaykit.operations import Operation, operation_from
@@ -78,4 +78,15 @@ def _by_name(target: Any) -> Mapping[str, Callable[..., Any]]:
                 f"replay() runs calls on a memory, an object with operations={{...}}, or functions, "
                 f"not on a {type(function).__name__}"
             )
-    return {function.__name__: function for function in functions}
+    return {name: function for function in functions for name in _names_of(function)}
+
+
+def _names_of(function: Any) -> Iterator[str]:
+    """Yield what the calls of *function* may be called in a recording."""
+    # Of a method the function behind it knows what it is recorded as.
+    decorated = getattr(function, "_self_parent", function)
+    if isinstance(decorated, RecordedFunction):
+        yield decorated._self_rebuild[0].name
+        return
+    yield function.__name__
+    yield getattr(function, "__qualname__", function.__name__).rsplit("<locals>.", 1)[-1]

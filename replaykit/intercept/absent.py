@@ -113,7 +113,8 @@ def _absent_class(like: type | None, names: tuple[str, ...]) -> type[Absent]:
     members: dict[str, Any] = {}
     for name in dir(like) if like is not None else names:
         attribute = None if like is None else inspect.getattr_static(like, name, None)
-        if not name.startswith("_") and (like is None or inspect.isroutine(attribute)):
+        is_wanted = name in names or not name.startswith("_")
+        if is_wanted and (like is None or inspect.isroutine(attribute)):
             members[name] = _method(name, attribute)
     if like is not None:
         members["__class__"] = property(lambda _: like)

@@ -65,7 +65,10 @@ class Live:
     @contextmanager
     def opened(self, session: ReplaySession, checkpoint: Checkpoint | None) -> Iterator[None]:
         """The memory stays as it is."""
-        self.notes = ("reads ran on the memory as it is now, writes were not run",)
+        writes = "only writes that allow= names were run" if self._options.allow else "writes were not run"
+        self.notes = (f"reads ran on the memory as it is now, {writes}",)
+        if checkpoint is not None:
+            self.notes += ("the memory was not restored to the checkpoint",)
         yield
 
     def takes(self, action: ReplayAction) -> bool:
@@ -90,8 +93,17 @@ class Live:
         return self._engine.frame_like(frame)
 
     def cause(self, divergence: Divergence, action: ReplayAction) -> str:
-        """What changed since the action was recorded."""
-        return cause_of(self._engine, divergence, action.generation or 0, what="this action")
+        """What the options changed, or what changed since the action was recorded."""
+        return self._left_out(divergence, action) or cause_of(
+            self._engine, divergence, action.generation or 0, what="this action"
+        )
+
+    def _left_out(self, divergence: Divergence, action: ReplayAction) -> str:
+        """Return that `adaptive` left hits out; empty where it did not."""
+        is_lost = divergence.divergence_type is DivergenceType.HITS_LOST
+        if not (self._options.adaptive and action.name == "find" and is_lost):
+            return ""
+        return f"hits with a score below min_relevancy={self._options.min_relevancy:g} were left out"
 
     def _called(self, engine: Engine, action: ReplayAction, arguments: Mapping[str, Any]) -> Ran:
         if action.kind == "ask":
@@ -165,8 +177,8 @@ class Now(Live):
             return None
 
     def cause(self, divergence: Divergence, action: ReplayAction) -> str:
-        """What changed after the session."""
-        return cause_of(self._engine, divergence, self._end, what="the session")
+        """What the options changed, or what changed after the session."""
+        return self._left_out(divergence, action) or cause_of(self._engine, divergence, self._end, what="the session")
 
     def _engine_at(self, action: ReplayAction) -> Engine:
         if action.generation is None:
@@ -208,8 +220,13 @@ class Then(Live):
         return self._branch.snapshot(with_ids=False)[1]
 
     def cause(self, divergence: Divergence, action: ReplayAction) -> str:
-        """The same calls on the same frames: what is left is the code."""
-        return "the code, the index, the embedder or the model behaves otherwise than it did"
+        """What the options changed; else these are the same calls on the same frames: what is left is the code."""
+        if self._options.skip_puts:
+            return "the session's writes were passed over (skip_puts)"
+        return (
+            self._left_out(divergence, action)
+            or "the code, the index, the embedder or the model behaves otherwise than it did"
+        )
 
 
 def _generations(session: ReplaySession) -> Iterator[int]:

@@ -20,6 +20,7 @@ __all__ = [
     "fingerprint",
     "has_stored_form",
     "outcome_of",
+    "texts_of",
     "whole",
     "without_times",
 ]
@@ -52,6 +53,12 @@ def whole(value: Any) -> Any:
     """Return the answer that a stream of its pieces ended with; any other value as it is."""
     is_streamed = isinstance(value, list) and bool(value) and isinstance(value[-1], Answer)
     return value[-1] if is_streamed else value
+
+
+def texts_of(recorded: Outcome, seen: Outcome) -> tuple[str, str] | None:
+    """Return the texts, or the texts of the answers, that both are; None where they are something else."""
+    was, is_now = (item.value.text if isinstance(item.value, Answer) else item.value for item in (recorded, seen))
+    return (was, is_now) if isinstance(was, str) and isinstance(is_now, str) else None
 
 
 def without_times(kind: str, value: Any) -> Any:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import attrs
 
 from replaykit.errors import CheckpointNotFoundError, EmbedderError, ProviderError, StorageError, UsageError
+from replaykit.facts import K_NAMES
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.model import (
     MEMVID,
@@ -33,7 +34,7 @@ from replaykit.model import (
 from replaykit.playback.differences import word_diff
 from replaykit.playback.imported import find_differences, find_query, why_not
 from replaykit.playback.judging import judge, ranking
-from replaykit.playback.outcomes import Outcome, as_recorded, has_stored_form, whole
+from replaykit.playback.outcomes import Outcome, as_recorded, has_stored_form, outcome_of, texts_of, whole
 from replaykit.playback.recognition import IdMap
 from replaykit.playback.redacted import Redacted
 from replaykit.playback.retrieval import RetrievalDiff
@@ -42,20 +43,17 @@ from replaykit.recording.session import Unrecorded
 from replaykit.redactors import redactor_for
 
 __all__ = [
-    "K_NAMES",
     "Clean",
     "Declined",
     "NotComparable",
     "Ran",
     "Target",
     "Watch",
+    "is_count",
     "may_run",
     "ran",
     "replay_session",
 ]
-
-K_NAMES = ("k", "top_k", "limit", "n", "n_results")
-"""What parameters that say how many hits are wanted are called."""
 
 _WRITES = frozenset({"put", "put_many", "update", "delete"})
 _INFRASTRUCTURE = (ConnectionError, TimeoutError, StorageError, ProviderError, EmbedderError)
@@ -81,6 +79,11 @@ class Ran:
     error: BaseException | None = None
     frames: tuple[FrameId, ...] = ()
     duration_ns: int = 0
+
+
+def is_count(value: Any) -> bool:
+    """Return whether *value* can say how many hits are wanted: a parameter that is called k may be a key."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def may_run(action: ReplayAction, options: ReplayOptions) -> bool:
@@ -147,11 +150,12 @@ class Target(Protocol):
 
 @attrs.frozen(kw_only=True)
 class _Compared:
-    """In what an action differs; how long the call took; how far two rankings agree."""
+    """In what an action differs; how long the call took; how far two rankings agree; both texts if it gave texts."""
 
     divergences: Sequence[Divergence] = ()
     duration_ns: int = 0
     ranking: RetrievalDiff | None = None
+    texts: tuple[str, str] | None = None
 
 
 @contextmanager
@@ -285,7 +289,11 @@ class _Run:
             attrs.evolve(item, cause=self._cause(attrs.evolve(item, frames=(*item.frames, *frames)), action))
             for item in found.divergences
         )
-        more: dict[str, Any] = {"divergences": told, "duration_ns": found.duration_ns, "diff": self._diff(told)}
+        more: dict[str, Any] = {
+            "divergences": told,
+            "duration_ns": found.duration_ns,
+            "diff": self._diff(told, found.texts),
+        }
         if found.ranking is not None:
             more |= {name: getattr(found.ranking, name) for name in ("overlap", "rbo", "tau")}
         return self._said(action, "mismatched" if told else "matched", "", **more)
@@ -328,6 +336,7 @@ class _Run:
             divergences=self._counted(action, judge(action, seen, self._options)),
             duration_ns=result.duration_ns,
             ranking=ranking(action, seen, self._options),
+            texts=texts_of(outcome_of(action), seen) if self._options.generate_diff else None,
         )
 
     def _compared_import(self, action: ReplayAction) -> _Compared:
@@ -418,23 +427,30 @@ class _Run:
         options = self._options
         if self._session.capture == MEMVID:
             return ""
-        k = next((action.arguments[name] for name in K_NAMES if name in action.arguments), None)
+        k = next((action.arguments[name] for name in K_NAMES if is_count(action.arguments.get(name))), None)
         if action.kind in ("find", "ask") and k is not None and options.top_k not in (None, k):
             return f"k changed: {options.top_k} was asked for, {k} then"
         if action.kind == "find" and options.search_mode not in (None, action.arguments.get("mode")):
             return f"mode changed: {options.search_mode} was asked for, {action.arguments.get('mode', 'none')} then"
-        is_answer = divergence.where.partition(".")[0] in ("answer", "error")
+        is_answer = divergence.where.partition(".")[0] in ("answer", "error", "result")
         if action.kind == "ask" and is_answer and options.model is not None:
             return f"model changed: {_named(options)} was asked"
+        if action.kind == "ask" and is_answer and options.temperature is not None:
+            return f"temperature changed: {options.temperature:g} was asked for"
         if options.ids == "content":
             # What the target says of an id is about another frame.
             return ""
         return self._target.cause(divergence, action)
 
-    def _diff(self, divergences: Sequence[Divergence]) -> str:
+    def _diff(self, divergences: Sequence[Divergence], texts: tuple[str, str] | None) -> str:
         if not self._options.generate_diff:
             return ""
-        return "\n".join(word_diff(item.original_preview, item.replay_preview) for item in divergences)
+        # Previews of long texts may be cut before the first difference.
+        pairs = [
+            texts if texts is not None and item.where in ("answer.text", "result") else _previews(item)
+            for item in divergences
+        ]
+        return "\n".join(word_diff(*pair) for pair in pairs)
 
     def _not_comparable(self, action: ReplayAction, reason: str) -> ActionResult:
         divergence = Divergence(
@@ -459,3 +475,7 @@ class _Run:
 def _named(options: ReplayOptions) -> str:
     name = getattr(options.model, "__name__", None) or str(options.model)
     return name if options.provider is None else f"{options.provider}:{name}"
+
+
+def _previews(divergence: Divergence) -> tuple[str, str]:
+    return divergence.original_preview, divergence.replay_preview

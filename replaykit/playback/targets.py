@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from replaykit.errors import UsageError
-from replaykit.facts import facts_of
+from replaykit.facts import K_NAMES, facts_of
 from replaykit.format.values import pack, plain, unpack
 from replaykit.intercept.chains import run_again
 from replaykit.model import (
@@ -29,7 +29,7 @@ from replaykit.model import (
     Structured,
 )
 from replaykit.operations import Chain, Operation, StreamForm, frozen, live_facts
-from replaykit.playback.replaying import K_NAMES, Clean, Declined, NotComparable, Ran, may_run, ran
+from replaykit.playback.replaying import Clean, Declined, NotComparable, Ran, is_count, may_run, ran
 
 __all__ = ["Functions", "Methods", "Signatures", "bound", "called"]
 
@@ -47,8 +47,6 @@ class Functions:
         UsageError: One of them cannot be called.
     """
 
-    notes: Sequence[str] = ()
-
     def __init__(self, functions: Mapping[str, Callable[..., Any]], options: ReplayOptions) -> None:
         for name, function in functions.items():
             if not callable(function):
@@ -56,11 +54,27 @@ class Functions:
         self._functions = {name: _undecorated(function) for name, function in functions.items()}
         self._signatures = Signatures()
         self._options = options
+        self._is_from_checkpoint = False
+        self._without_effect: set[tuple[str, str]] = set()
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What could not be done as the options say."""
+        return tuple(self._notes())
+
+    def _notes(self) -> Iterator[str]:
+        if self._options.base == "then":
+            yield "base='then' needs a memory with a past: the calls ran on the target as it is"
+        if self._is_from_checkpoint:
+            yield "the functions' memory was not restored to the checkpoint"
+        for wish in sorted({wish for wish, _ in self._without_effect}):
+            calls = ", ".join(sorted(name for other, name in self._without_effect if other == wish))
+            yield f"{wish} had no effect on {calls}"
 
     @contextmanager
     def opened(self, session: ReplaySession, checkpoint: Checkpoint | None) -> Iterator[None]:
         """Nothing has to be made ready; a state cannot be gone back to."""
-        self.notes = () if checkpoint is None else ("the functions' memory was not restored to the checkpoint",)
+        self._is_from_checkpoint = checkpoint is not None
         yield
 
     def takes(self, action: ReplayAction) -> bool:
@@ -75,6 +89,7 @@ class Functions:
         """Call the function of that name; a coroutine is awaited, a generator read to its end."""
         demand_leave(action, self._options)
         function = self._functions[action.name]
+        self._without_effect.update((wish, action.name) for wish in _without_effect(self._options, action, arguments))
         call = bound(function, changed_by(self._options, action, arguments), self._signatures.of(action.name, function))
         return ran(lambda: called(call))
 
@@ -179,16 +194,42 @@ def demand_leave(action: ReplayAction, options: ReplayOptions) -> None:
 
 def changed_by(options: ReplayOptions, action: ReplayAction, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return *arguments* with what *options* ask for otherwise, as far as the call has such parameters."""
-    changes: dict[str, Any] = {}
+    changed = dict(arguments)
+    for names, value in _wishes(options, action).values():
+        changed |= dict.fromkeys(_taking(names, arguments), value)
+    return changed
+
+
+def _wishes(options: ReplayOptions, action: ReplayAction) -> dict[str, tuple[Sequence[str], Any]]:
+    """Return by option what the parameters are called that it changes in such a call, and to what."""
+    wishes: dict[str, tuple[Sequence[str], Any]] = {}
     if action.kind in _READS and options.top_k is not None:
-        changes |= dict.fromkeys(K_NAMES, options.top_k)
+        wishes["top_k"] = K_NAMES, options.top_k
     if action.kind == "find" and options.search_mode is not None:
-        changes |= dict.fromkeys(("mode", "search_type"), options.search_mode)
+        wishes["search_mode"] = ("mode", "search_type"), options.search_mode
     if action.kind == "ask" and options.model is not None:
-        changes["model"] = options.model if options.provider is None else f"{options.provider}:{options.model}"
+        model = options.model if options.provider is None else f"{options.provider}:{options.model}"
+        wishes["model"] = ("model",), model
     if action.kind == "ask" and options.temperature is not None:
-        changes["temperature"] = options.temperature
-    return dict(arguments) | {name: value for name, value in changes.items() if name in arguments}
+        wishes["temperature"] = ("temperature",), options.temperature
+    return wishes
+
+
+def _taking(names: Sequence[str], arguments: Mapping[str, Any]) -> list[str]:
+    """Return which of *names* the call has; a k that was no number is something else, a key for example."""
+    found = [name for name in names if name in arguments]
+    return [name for name in found if names is not K_NAMES or arguments[name] is None or is_count(arguments[name])]
+
+
+def _without_effect(options: ReplayOptions, action: ReplayAction, arguments: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the options that are meant for such a call and that it cannot follow."""
+    for wish, (names, _) in _wishes(options, action).items():
+        if not _taking(names, arguments):
+            yield wish
+    if action.kind == "find" and options.adaptive:
+        yield "adaptive"
+    if action.kind == "ask" and options.audit_mode:
+        yield "audit_mode"
 
 
 class Signatures:

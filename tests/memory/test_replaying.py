@@ -375,3 +375,31 @@ def test_a_callable_model_is_handed_over_and_context_can_be_frozen(mv):
     assert mv.replay("run", model=first_text).mismatched_actions == 2
     frozen = mv.replay("run", model=first_text, audit_mode=True, skip_puts=True)
     assert frozen, frozen.to_records()
+
+
+def test_what_the_options_changed_is_the_likely_cause(mv):
+    with mv.session("run") as session:
+        mv.put("a fox that came in the session")
+        session.checkpoint()
+        mv.find("fox", k=9)
+
+    below = mv.replay("run", adaptive=True, min_relevancy=99).first_divergence
+    passed_over = mv.replay("run", base="then", skip_puts=True).first_divergence
+
+    assert below.cause == "hits with a score below min_relevancy=99 were left out"
+    assert passed_over.cause == "the session's writes were passed over (skip_puts)"
+
+
+def test_a_live_replay_says_what_it_ran(mv):
+    with mv.session("run") as session:
+        session.checkpoint()
+        mv.find("fox")
+
+    plain = mv.replay("run", base="live", from_checkpoint=0)
+    allowed = mv.replay("run", base="live", allow="put")
+
+    assert list(plain.notes) == [
+        "reads ran on the memory as it is now, writes were not run",
+        "the memory was not restored to the checkpoint",
+    ]
+    assert list(allowed.notes) == ["reads ran on the memory as it is now, only writes that allow= names were run"]

@@ -193,3 +193,23 @@ def test_what_cannot_be_wrapped_is_a_usage_error(target: Any, options: dict[str,
 
     with pytest.raises(UsageError, match=message):
         wrap(target, store="runs.rpk", **options)
+
+
+class Shelf:
+    """A memory that is read in brackets."""
+
+    def __getitem__(self, name: str) -> str:
+        return f"{name} is here"
+
+
+@pytest.mark.parametrize("given", [{}, {"like": Shelf}])
+def test_an_operator_that_is_recorded_is_answered(given: dict[str, Any]) -> None:
+    rows = {"__getitem__": "find"}
+    shelf = replaykit.wrap(Shelf(), store="runs.rpk", operations=rows)
+    with replaykit.recorder_of(shelf).session():
+        assert shelf["a"] == "a is here"
+
+    absent = replaykit.wrap(None, store="runs.rpk", operations=rows, **given)
+    with replaykit.play("runs.rpk") as player:
+        assert absent["a"] == "a is here"
+    assert player.all_played

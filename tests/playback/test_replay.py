@@ -235,6 +235,66 @@ def test_a_checkpoint_that_cannot_be_restored_is_said(recorded):
         replayed(session.result, search, from_checkpoint=7)
 
 
+def test_what_an_option_could_not_change_is_said(recorded):
+    @replaykit.records("find")
+    def read(k):
+        return {"b": "text"}[k]
+
+    session = recorded(lambda: (read("b"), search("fox")))
+    result = replayed(session, read, search, top_k=5, search_mode="lex", adaptive=True)
+
+    assert result
+    assert list(result.notes) == [
+        "adaptive had no effect on read, search",
+        "search_mode had no effect on read, search",
+        "top_k had no effect on read",
+    ]
+    assert "needs a memory with a past" in replaykit.replay(session, search, base="then").notes[0]
+
+
+def test_a_decorated_function_runs_what_was_recorded_under_its_name(recorded):
+    class Shop:
+        @replaykit.records("find")
+        def look(self, query):
+            return [f"{query} here"]
+
+        @replaykit.records("find", name="browse")
+        @classmethod
+        def look_at_all(cls, query):
+            return [f"{query} there"]
+
+    shop = Shop()
+    session = recorded(lambda: (shop.look("fox"), Shop.look_at_all("fox")))
+
+    assert replaykit.replay(session, [shop.look, Shop.look_at_all]).matched_actions == 2
+    assert replaykit.replay(session, shop.look).matched_actions == 1
+
+
+def test_a_word_diff_reaches_the_first_difference_of_long_texts(recorded):
+    long = "word " * 200
+
+    @replaykit.records("ask", name="tell")
+    def tell(question):
+        return f"{long} then"
+
+    session = recorded(lambda: tell("q"))
+    result = replaykit.replay(session, {"tell": lambda question: f"{long} now"}, generate_diff=True)
+
+    assert "[-then-]{+now+}" in result.action_results[0].diff
+
+
+def test_another_model_or_temperature_is_the_likely_cause_of_another_text(recorded):
+    @replaykit.records("ask", name="tell")
+    def tell(question, model="a", temperature=0.0):
+        return {"answer": f"{model} {temperature}"}
+
+    session = recorded(lambda: tell("q"))
+
+    assert replayed(session, tell, model="b").first_divergence.cause == "model changed: b was asked"
+    cause = replayed(session, tell, temperature=0.5).first_divergence.cause
+    assert cause == "temperature changed: 0.5 was asked for"
+
+
 def test_another_k_is_the_likely_cause(recorded):
     session = recorded(lambda: search("fox"))
     result = replayed(session, search, top_k=1)
