@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from replaykit.errors import UsageError
-from replaykit.intercept.proxy import RecordedFunction, RecordedObject
+from replaykit.intercept.proxy import RecordedObject
 from replaykit.model import ReplayOptions, ReplayResult, ReplaySession
 from replaykit.model.options import chosen_options
 from replaykit.operations import Operation, operation_from
 from replaykit.playback.replaying import Target, Watch, replay_session
-from replaykit.playback.targets import Functions, Methods
+from replaykit.playback.targets import Functions, Methods, row_of
 from replaykit.surface import SessionSurface
 
 __all__ = ["demand_target", "replay"]
@@ -83,10 +83,9 @@ def _by_name(target: Any) -> Mapping[str, Callable[..., Any]]:
 
 def _names_of(function: Any) -> Iterator[str]:
     """Yield what the calls of *function* may be called in a recording."""
-    # Of a method the function behind it knows what it is recorded as.
-    decorated = getattr(function, "_self_parent", function)
-    if isinstance(decorated, RecordedFunction):
-        yield decorated._self_rebuild[0].name
+    row = row_of(function)
+    if row is not None:
+        yield row.name
         return
     yield function.__name__
     yield getattr(function, "__qualname__", function.__name__).rsplit("<locals>.", 1)[-1]

@@ -31,7 +31,7 @@ from replaykit.model import (
 from replaykit.operations import Chain, Operation, StreamForm, frozen, live_facts
 from replaykit.playback.replaying import Clean, Declined, NotComparable, Ran, is_count, may_run, ran
 
-__all__ = ["Functions", "Methods", "Signatures", "bound", "called"]
+__all__ = ["Functions", "Methods", "Signatures", "bound", "called", "row_of"]
 
 _READS = frozenset({"find", "ask"})
 
@@ -52,6 +52,7 @@ class Functions:
             if not callable(function):
                 raise UsageError(f"{name!r} is to be replayed, but a {type(function).__name__} cannot be called")
         self._functions = {name: _undecorated(function) for name, function in functions.items()}
+        self._rows = {name: row for name, function in functions.items() if (row := row_of(function)) is not None}
         self._signatures = Signatures()
         self._options = options
         self._is_from_checkpoint = False
@@ -91,7 +92,15 @@ class Functions:
         function = self._functions[action.name]
         self._without_effect.update((wish, action.name) for wish in _without_effect(self._options, action, arguments))
         call = bound(function, changed_by(self._options, action, arguments), self._signatures.of(action.name, function))
-        return ran(lambda: called(call))
+        result = ran(lambda: called(call))
+        return result if result.error is not None else self._with_frames(action, arguments, result)
+
+    def _with_frames(self, action: ReplayAction, arguments: Mapping[str, Any], result: Ran) -> Ran:
+        """Return *result* with the frames that a read gave, found as a recorder finds them."""
+        if action.kind not in _READS:
+            return result
+        row = self._rows.get(action.name) or Operation(kind=action.kind, name=action.name)
+        return attrs.evolve(result, frames=_frames(row, arguments, result.value, result.value))
 
     def state_hash(self, checkpoint: Checkpoint) -> bytes | None:
         """Functions have no state that could be compared."""
@@ -146,10 +155,19 @@ class Methods(Functions):
             result = _listed_object(row.stream, result)
         if result.error is not None:
             return result
-        said = live_facts(row, arguments, result.value)
-        result = attrs.evolve(result, value=_frozen(row, result.value))
-        facts = facts_of(row.definition(), _stored(dict(arguments)), _stored(result.value), said and _stored(said))
-        return attrs.evolve(result, frames=facts.ids)
+        value = _frozen(row, result.value)
+        return attrs.evolve(result, value=value, frames=_frames(row, arguments, result.value, value))
+
+    def _with_frames(self, action: ReplayAction, arguments: Mapping[str, Any], result: Ran) -> Ran:
+        # They are looked for in what the row makes of the result.
+        return result
+
+
+def _frames(row: Operation, arguments: Mapping[str, Any], result: Any, frozen_result: Any) -> tuple[FrameId, ...]:
+    """Return the frames of a call that returned *result*, which is recorded as *frozen_result*."""
+    said = live_facts(row, arguments, result)
+    facts = facts_of(row.definition(), _stored(dict(arguments)), _stored(frozen_result), said and _stored(said))
+    return facts.ids
 
 
 def _listed_object(form: StreamForm, result: Ran) -> Ran:
@@ -262,13 +280,14 @@ def bound(
     if foreign is not None:
         raise NotComparable(f"the argument {foreign!r} was an object, which cannot be made again")
     if signature is None:
-        return lambda: function(**arguments)
+        return _unnamed_call(function, arguments)
     rest = dict(arguments)
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     is_by_place = True
     for name, parameter in signature.parameters.items():
         if parameter.kind is parameter.VAR_KEYWORD:
+            kwargs |= _kept_apart(rest, name, signature)
             continue
         # Behind a parameter that the recorded call did not have, places would
         # be off by one.
@@ -285,6 +304,23 @@ def bound(
     except TypeError as error:
         raise NotComparable(f"its signature changed: {error}") from error
     return lambda: function(*args, **kwargs)
+
+
+def _unnamed_call(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Callable[[], Any]:
+    """Return the call of a function without a signature: what it got by place is recorded as ``args``."""
+    rest = dict(arguments)
+    args = rest.pop("args") if isinstance(rest.get("args"), tuple) else ()
+    given = rest.get("kwargs")
+    kwargs = given if isinstance(given, Mapping) and "args" in given else rest
+    return lambda: function(*args, **kwargs)
+
+
+def _kept_apart(rest: dict[str, Any], name: str, signature: inspect.Signature) -> dict[str, Any]:
+    """Take from *rest* the keywords of a call that were recorded together: one has the name of a parameter."""
+    given = rest.get(name)
+    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
+    hidden = {each.name for each in signature.parameters.values() if each.kind in by_place}
+    return rest.pop(name) if isinstance(given, dict) and not hidden.isdisjoint(given) else {}
 
 
 def called(call: Callable[[], Any]) -> Any:
@@ -340,6 +376,14 @@ def _undecorated(function: Any) -> Any:
     while isinstance(function, (RecordedFunction, RecordedMethod)):
         function = function.__wrapped__
     return function
+
+
+def row_of(function: Any) -> Operation | None:
+    """Return the row that a decorated function, or a method of its class, is recorded with; None for any other."""
+    from replaykit.intercept.proxy import RecordedFunction, RecordedMethod
+
+    decorated = function._self_parent if isinstance(function, RecordedMethod) else function
+    return decorated._self_rebuild[0] if isinstance(decorated, RecordedFunction) else None
 
 
 def _reached(target: Any, path: str) -> Any:

@@ -263,10 +263,14 @@ def test_a_decorated_function_runs_what_was_recorded_under_its_name(recorded):
         def look_at_all(cls, query):
             return [f"{query} there"]
 
-    shop = Shop()
-    session = recorded(lambda: (shop.look("fox"), Shop.look_at_all("fox")))
+    @replaykit.records("find", name="look up")
+    def peek(query):
+        return []
 
-    assert replaykit.replay(session, [shop.look, Shop.look_at_all]).matched_actions == 2
+    shop = Shop()
+    session = recorded(lambda: (shop.look("fox"), Shop.look_at_all("fox"), peek("fox")))
+
+    assert replaykit.replay(session, [shop.look, Shop.look_at_all, peek]).matched_actions == 3
     assert replaykit.replay(session, shop.look).matched_actions == 1
 
 
@@ -293,6 +297,42 @@ def test_another_model_or_temperature_is_the_likely_cause_of_another_text(record
     assert replayed(session, tell, model="b").first_divergence.cause == "model changed: b was asked"
     cause = replayed(session, tell, temperature=0.5).first_divergence.cause
     assert cause == "temperature changed: 0.5 was asked for"
+
+
+def test_calls_run_again_as_they_were_given_whatever_the_signature(recorded, tmp_path):
+    @replaykit.records("find")
+    def look(query, /, *args, **kwargs):
+        return [query, args, sorted(kwargs.items())]
+
+    session = recorded(
+        lambda: (look("fox", query="x"), look("fox", 1, 2, args=3, kwargs=4), look("fox", kwargs={"n": 1}))
+    )
+    assert replayed(session, look).matched_actions == 3
+
+    # Methods written in C: pop and [] have no signature.
+    shelf = replaykit.wrap({"a": 1}, store=tmp_path / "d.rpk", operations={"__getitem__": "find", "pop": "delete"})
+    with replaykit.recorder_of(shelf).session() as session:
+        assert shelf["a"] == 1
+        assert shelf.pop("b", None) is None
+    assert replaykit.replay(session.result, shelf, allow="pop").matched_actions == 2
+
+
+def test_frames_that_stand_where_the_decorator_says_are_no_difference(recorded, monkeypatch):
+    rows = [{"key": "a", "text": "x"}, {"key": "b", "text": "y"}]
+
+    @replaykit.records("find", ids="result.rows.*.key")
+    def look(needle):
+        return {"rows": list(rows)}
+
+    session = recorded(lambda: look("fox"))
+    assert session.actions[0].affected_frames == ("a", "b")
+    assert replaykit.replay(session, look)
+    assert replaykit.replay(session, {"look": lambda needle: {"rows": list(rows)}})
+    assert replaykit.replay(session, look, compare={"find": "frames"})
+
+    rows[1] = {"key": "c", "text": "y"}
+    first = replaykit.replay(session, look).first_divergence
+    assert (first.divergence_type, first.frames) == (Kind.HITS_LOST, ("b",))
 
 
 def test_another_k_is_the_likely_cause(recorded):
