@@ -119,6 +119,8 @@ class Live:
 
     def _asked(self, engine: Engine, action: ReplayAction, arguments: Mapping[str, Any]) -> Ran:
         """Ask again, in one piece, whichever form the recorded ask had."""
+        if "abandoned" in action.flags:
+            raise NotComparable("its stream was left early: the answer was not recorded whole")
         recorded = whole(action.output)
         options = self._options
         if isinstance(recorded, Answer) and recorded.provider == "callable" and options.model is None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import inspect
+import itertools
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Never
 
 import attrs
 
@@ -92,7 +94,7 @@ class Functions:
         function = self._functions[action.name]
         self._without_effect.update((wish, action.name) for wish in _without_effect(self._options, action, arguments))
         call = bound(function, changed_by(self._options, action, arguments), self._signatures.of(action.name, function))
-        result = ran(lambda: called(call))
+        result = ran(lambda: called(call, _most_items(action)))
         return result if result.error is not None else self._with_frames(action, arguments, result)
 
     def _with_frames(self, action: ReplayAction, arguments: Mapping[str, Any], result: Ran) -> Ran:
@@ -152,7 +154,7 @@ class Methods(Functions):
             return result
         row = self._rows[action.name]
         if "stream" in action.flags and row.stream is not None:
-            result = _listed_object(row.stream, result)
+            result = _listed_object(row.stream, result, _most_items(action))
         if result.error is not None:
             return result
         value = _frozen(row, result.value)
@@ -170,7 +172,7 @@ def _frames(row: Operation, arguments: Mapping[str, Any], result: Any, frozen_re
     return facts.ids
 
 
-def _listed_object(form: StreamForm, result: Ran) -> Ran:
+def _listed_object(form: StreamForm, result: Ran, most: int | None) -> Ran:
     """
     Return *result* with the items of the stream object that it is.
 
@@ -180,7 +182,7 @@ def _listed_object(form: StreamForm, result: Ran) -> Ran:
     iterator = getattr(result.value, form.iterator, None)
     if not inspect.isgenerator(iterator):
         raise NotComparable("it gave a stream, which a replay cannot enter")
-    listed = ran(lambda: list(iterator))
+    listed = ran(lambda: list(itertools.islice(iterator, most)))
     return attrs.evolve(listed, duration_ns=result.duration_ns + listed.duration_ns)
 
 
@@ -323,25 +325,42 @@ def _kept_apart(rest: dict[str, Any], name: str, signature: inspect.Signature) -
     return rest.pop(name) if isinstance(given, dict) and not hidden.isdisjoint(given) else {}
 
 
-def called(call: Callable[[], Any]) -> Any:
-    """Return what *call* gives, as recordings have it: coroutines awaited, streams as lists of their items."""
+def _most_items(action: ReplayAction) -> int | None:
+    """Return how many items were read of a stream that its consumer left; None where it was read to its end."""
+    return len(action.output) if "abandoned" in action.flags and isinstance(action.output, list) else None
+
+
+def called(call: Callable[[], Any], most: int | None = None) -> Any:
+    """
+    Return what *call* gives, as recordings have it: coroutines awaited, streams as lists of their items.
+
+    Of a stream up to *most* items are read: it may have no end.
+    """
     result = call()
     if inspect.isawaitable(result):
-        return _waited_for(_awaited(result))
+        return _waited_for(_awaited(result, most))
     if inspect.isgenerator(result):
-        return list(result)
+        with contextlib.closing(result):
+            return list(itertools.islice(result, most))
     if inspect.isasyncgen(result):
-        return _waited_for(_listed(result))
+        return _waited_for(_listed(result, most))
     return result
 
 
-async def _awaited(result: Awaitable[Any]) -> Any:
+async def _awaited(result: Awaitable[Any], most: int | None) -> Any:
     found = await result
-    return await _listed(found) if inspect.isasyncgen(found) else found
+    return await _listed(found, most) if inspect.isasyncgen(found) else found
 
 
-async def _listed(stream: AsyncIterator[Any]) -> list[Any]:
-    return [item async for item in stream]
+async def _listed(stream: AsyncGenerator[Any, Never], most: int | None) -> list[Any]:
+    items: list[Any] = []
+    async with contextlib.aclosing(stream):
+        while most is None or len(items) < most:
+            try:
+                items.append(await anext(stream))
+            except StopAsyncIteration:
+                break
+    return items
 
 
 def _waited_for(work: Any) -> Any:

@@ -403,3 +403,16 @@ def test_a_live_replay_says_what_it_ran(mv):
         "the memory was not restored to the checkpoint",
     ]
     assert list(allowed.notes) == ["reads ran on the memory as it is now, only writes that allow= names were run"]
+
+
+def test_an_answer_that_was_left_early_is_not_held_against_the_whole_one(mv):
+    with mv.session("run"):
+        with mv.ask_stream("which fox?") as stream:
+            next(iter(stream))
+        mv.find("fox")
+    result = mv.replay("run")
+
+    assert (result.verdict, [item.status for item in result.action_results]) == (
+        "incomplete",
+        ["not_comparable", "matched"],
+    )

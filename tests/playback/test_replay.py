@@ -335,6 +335,37 @@ def test_frames_that_stand_where_the_decorator_says_are_no_difference(recorded, 
     assert (first.divergence_type, first.frames) == (Kind.HITS_LOST, ("b",))
 
 
+def test_a_stream_that_was_left_early_is_read_as_far_again(recorded):
+    @replaykit.records("tool")
+    def count():
+        number = 0
+        while True:
+            yield number
+            number += 1
+
+    @replaykit.records("tool")
+    async def count_later():
+        yield 1
+        raise LookupError("nobody came so far")
+
+    async def leave_early():
+        stream = count_later()
+        await anext(stream)
+        await stream.aclose()
+
+    def run_them():
+        stream = count()
+        assert [next(stream), next(stream)] == [0, 1]
+        stream.close()
+        asyncio.run(leave_early())
+
+    session = recorded(run_them)
+
+    assert replaykit.replay(session, [count, count_later], allow="tool").matched_actions == 2
+    ended = replaykit.replay(session, {"count": lambda: (number for number in [0])}, allow="tool")
+    assert ended.first_divergence.divergence_type is Kind.RESULT_COUNT_DIFFERENCE
+
+
 def test_another_k_is_the_likely_cause(recorded):
     session = recorded(lambda: search("fox"))
     result = replayed(session, search, top_k=1)
