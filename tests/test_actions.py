@@ -621,6 +621,19 @@ def test_with_bodies_they_are_there() -> None:
     assert BODY in _unpacked("runs.rpk")
 
 
+@pytest.mark.parametrize("error", ["no index", {"code": 3}], ids=["text", "map"])
+@pytest.mark.parametrize(("capture", "shown"), [("preview", "no index"), ("hash", "")])
+def test_a_text_recorded_by_hand_as_an_error_is_kept(error: Any, capture: Any, shown: str) -> None:
+    """With bodies it always was; without them the whole action was lost."""
+    with replaykit.Recorder(":memory:", capture=capture) as recorder:
+        with recorder.session() as session:
+            session.record("tool", name="f", error=error)
+
+        assert session.result.lost == 0
+        expected = shown if isinstance(error, str) else ""
+        assert session.result.actions[0].error == Failure(type="unknown", message=expected)
+
+
 def test_preview_keeps_hashes_and_previews(mv: replaykit.Memory) -> None:
     """Plain hashes, facts and previews; no bodies, and the session says that it cannot be played."""
     with replaykit.Recorder("runs.rpk", capture="preview") as recorder:
