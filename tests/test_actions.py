@@ -688,6 +688,28 @@ def test_a_secret_in_a_name_given_by_hand_is_redacted() -> None:
     assert "sk-abc" not in action.name
 
 
+@pytest.mark.parametrize("capture", ["full", "preview"])
+def test_a_secret_in_the_name_of_an_operation_is_redacted(capture: Any) -> None:
+    """A tool may be named by its user; a play finds its calls all the same."""
+    secret = "sk-abcdefghijklmnopqrstuvwxyz012345"
+
+    @replaykit.records("tool", name=f"call {secret}")
+    def call(number: int) -> int:
+        return number + 1
+
+    recorder = replaykit.Recorder("runs.rpk", capture=capture, redact=("secrets", lambda path, value: "hidden"))
+    with recorder, recorder.session() as session:
+        call(1)
+        assert secret.encode() not in b"".join(path.read_bytes() for path in Path().glob("runs.rpk*"))
+        recorder.flush()
+    (action,) = session.result.actions
+
+    assert action.name == action.action_type.tool == "call [redacted:openai]"
+    if capture == "full":
+        with replaykit.play(session.result):
+            assert call(1) == 2
+
+
 def test_k_is_kept_beside_the_seeds_fields() -> None:
     """memvid's FIND has no k: the action has it."""
     memory = replaykit.open(":memory:")

@@ -301,11 +301,12 @@ def test_an_array_with_a_secret_is_replaced_as_a_whole(redactor: Redactor) -> No
     """With some bytes exchanged an array could not be read any more."""
     import numpy
 
-    value = {"a": numpy.array([b"sk-abcdefghijklmnopqrstuvwx", b"x"]), "b": numpy.arange(3)}
+    key = "sk-abcdefghijklmnopqrstuvwx"
+    value = {"a": numpy.array([key.encode(), b"x"]), "b": numpy.arange(3), "c": numpy.array(["x", key])}
 
     cleaned = unpack(redactor.clean_packed(pack(value)))
 
-    assert cleaned["a"] == "[redacted:openai]"
+    assert cleaned["a"] == cleaned["c"] == "[redacted:openai]"
     assert unpack(pack(value))["b"] == cleaned["b"]
 
 
