@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 import random
 import string
@@ -274,6 +275,16 @@ def test_pairs_in_texts_are_replaced(pattern: str, engine: str, request: pytest.
 def test_the_whole_secret_goes(redactor: Redactor, text: str, secret: str) -> None:
     """Nothing of a secret is left behind quotes, escapes and separators."""
     _assert_gone(redactor, [text], secret)
+
+
+@pytest.mark.parametrize("texts", range(4))
+def test_a_name_in_json_that_is_a_text_in_json_counts(redactor: Redactor, texts: int) -> None:
+    """Three times: seven backslashes before each quote."""
+    value = json.dumps({"password": "zq1secret", "user": "bob"})
+    for _ in range(texts):
+        value = json.dumps({"body": value})
+
+    _assert_gone(redactor, value, "zq1secret")
 
 
 @pytest.mark.parametrize(
