@@ -204,7 +204,10 @@ def _reduced(entry: dict[str, Any], capture: Capture) -> dict[str, Any]:
     return entry
 
 
-def _reduced_error(error: Mapping[str, Any], capture: Capture) -> dict[str, Any]:
-    name, message = (*error["~v"], "", "")[:2]
+def _reduced_error(error: Any, capture: Capture) -> dict[str, Any]:
+    name, message = "unknown", error
+    if isinstance(error, Mapping) and "~v" in error:
+        name, message = (*error["~v"], "", "")[:2]
+    # What was recorded by hand as an error may be a text, or anything else.
     shown = preview_of(bare(message) or b"") if capture == "preview" else ""
     return {"~t": "error", "~v": [name, shown, []]}

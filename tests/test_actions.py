@@ -621,6 +621,19 @@ def test_with_bodies_they_are_there() -> None:
     assert BODY in _unpacked("runs.rpk")
 
 
+@pytest.mark.parametrize("error", ["no index", {"code": 3}], ids=["text", "map"])
+@pytest.mark.parametrize(("capture", "shown"), [("preview", "no index"), ("hash", "")])
+def test_a_text_recorded_by_hand_as_an_error_is_kept(error: Any, capture: Any, shown: str) -> None:
+    """With bodies it always was; without them the whole action was lost."""
+    with replaykit.Recorder(":memory:", capture=capture) as recorder:
+        with recorder.session() as session:
+            session.record("tool", name="f", error=error)
+
+        assert session.result.lost == 0
+        expected = shown if isinstance(error, str) else ""
+        assert session.result.actions[0].error == Failure(type="unknown", message=expected)
+
+
 def test_preview_keeps_hashes_and_previews(mv: replaykit.Memory) -> None:
     """Plain hashes, facts and previews; no bodies, and the session says that it cannot be played."""
     with replaykit.Recorder("runs.rpk", capture="preview") as recorder:
@@ -673,6 +686,28 @@ def test_a_secret_in_a_name_given_by_hand_is_redacted() -> None:
     (action,) = session.result.actions
 
     assert "sk-abc" not in action.name
+
+
+@pytest.mark.parametrize("capture", ["full", "preview"])
+def test_a_secret_in_the_name_of_an_operation_is_redacted(capture: Any) -> None:
+    """A tool may be named by its user; a play finds its calls all the same."""
+    secret = "sk-abcdefghijklmnopqrstuvwxyz012345"
+
+    @replaykit.records("tool", name=f"call {secret}")
+    def call(number: int) -> int:
+        return number + 1
+
+    recorder = replaykit.Recorder("runs.rpk", capture=capture, redact=("secrets", lambda path, value: "hidden"))
+    with recorder, recorder.session() as session:
+        call(1)
+        assert secret.encode() not in b"".join(path.read_bytes() for path in Path().glob("runs.rpk*"))
+        recorder.flush()
+    (action,) = session.result.actions
+
+    assert action.name == action.action_type.tool == "call [redacted:openai]"
+    if capture == "full":
+        with replaykit.play(session.result):
+            assert call(1) == 2
 
 
 def test_k_is_kept_beside_the_seeds_fields() -> None:

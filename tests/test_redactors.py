@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 import random
 import string
@@ -276,6 +277,16 @@ def test_the_whole_secret_goes(redactor: Redactor, text: str, secret: str) -> No
     _assert_gone(redactor, [text], secret)
 
 
+@pytest.mark.parametrize("texts", range(4))
+def test_a_name_in_json_that_is_a_text_in_json_counts(redactor: Redactor, texts: int) -> None:
+    """Three times: seven backslashes before each quote."""
+    value = json.dumps({"password": "zq1secret", "user": "bob"})
+    for _ in range(texts):
+        value = json.dumps({"body": value})
+
+    _assert_gone(redactor, value, "zq1secret")
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -301,11 +312,12 @@ def test_an_array_with_a_secret_is_replaced_as_a_whole(redactor: Redactor) -> No
     """With some bytes exchanged an array could not be read any more."""
     import numpy
 
-    value = {"a": numpy.array([b"sk-abcdefghijklmnopqrstuvwx", b"x"]), "b": numpy.arange(3)}
+    key = "sk-abcdefghijklmnopqrstuvwx"
+    value = {"a": numpy.array([key.encode(), b"x"]), "b": numpy.arange(3), "c": numpy.array(["x", key])}
 
     cleaned = unpack(redactor.clean_packed(pack(value)))
 
-    assert cleaned["a"] == "[redacted:openai]"
+    assert cleaned["a"] == cleaned["c"] == "[redacted:openai]"
     assert unpack(pack(value))["b"] == cleaned["b"]
 
 

@@ -101,7 +101,7 @@ _CLIENT = MethodMap(
 
 ADAPTER = Adapter(
     classes={
-        "qdrant_client.client_base.QdrantBase": _CLIENT,
-        "qdrant_client.async_client_base.AsyncQdrantBase": _CLIENT,
+        "qdrant_client.qdrant_client.QdrantClient": _CLIENT,
+        "qdrant_client.async_qdrant_client.AsyncQdrantClient": _CLIENT,
     }
 )

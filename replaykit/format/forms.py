@@ -192,8 +192,19 @@ def _numpy_form(value: Any) -> Any:
     if not (is_array or is_scalar) or value.dtype.hasobject or value.dtype.fields is not None:
         return _object_form(value)
     if is_array:
-        return typed("array", value.dtype.str, list(value.shape), value.tobytes())
+        return typed("array", value.dtype.str, list(value.shape), _array_data(value))
     return typed("scalar", value.dtype.str, value.tobytes())
+
+
+def _array_data(value: Any) -> str | bytes:
+    """Return the bytes of an array; of one of texts a text, in which secrets can be found, with NUL after each item."""
+    if value.dtype.kind == "U" and value.dtype.itemsize:
+        wider = value.astype(f"<U{value.dtype.itemsize // 4 + 1}")
+        try:
+            return str(wider.tobytes().decode("utf-32-le"))
+        except UnicodeDecodeError:
+            pass  # lone surrogates, or no text at all
+    return bytes(value.tobytes())
 
 
 def describe_error(error: BaseException) -> tuple[str, str]:

@@ -110,7 +110,11 @@ def _scalar(content: list[Any]) -> Any:
 def _array(content: list[Any]) -> Any:
     import numpy
 
-    return numpy.frombuffer(content[2], dtype=_plain_dtype(content[0])).reshape(content[1]).copy()
+    dtype, data = _plain_dtype(content[0]), content[2]
+    if isinstance(data, str) and dtype.kind == "U":
+        wider = f"<U{dtype.itemsize // 4 + 1}"
+        return numpy.frombuffer(data.encode("utf-32-le"), dtype=wider).reshape(content[1]).astype(dtype)
+    return numpy.frombuffer(data, dtype=dtype).reshape(content[1]).copy()
 
 
 def _plain_dtype(text: str) -> Any:

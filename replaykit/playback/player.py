@@ -154,7 +154,7 @@ class Player:
             row = self._rows[id(operation)] = _Row(
                 operation=operation,
                 kind=said["kind"],
-                name=said["name"],
+                name=self._redactor.clean_name(said["name"]),
                 is_live=self._is_live(operation.kind, operation.name),
                 ignored=self._ignore.union(operation.ignore),
                 errors=ChainMap(declared_errors(operation.raises), cast(Any, self._errors)),

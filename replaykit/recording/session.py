@@ -338,7 +338,7 @@ class ActiveSession:
         failed = bool(ticket.flags & FAILED)
         call = RawCall(
             sequence=ticket.sequence,
-            definition=ticket.call.operation.definition(),
+            definition=self._row_of(ticket.call.operation),
             time_ns=ticket.time_ns,
             duration_ns=duration_ns,
             parent=None if ticket.parent < 0 else ticket.parent,
@@ -383,7 +383,7 @@ class ActiveSession:
         ticket.items.append(packed)
 
     def _define(self, operation: Operation) -> tuple[int, bool, bool, Operation]:
-        row = operation.definition()
+        row = self._row_of(operation)
         number = self._rows.get(repr(row))
         if number is None:
             number = self._next_number()
@@ -396,6 +396,12 @@ class ActiveSession:
         # The row is kept beside its number: an id may be reused once its object is gone.
         self._numbers[id(operation)] = known
         return known
+
+    def _row_of(self, operation: Operation) -> dict[str, Any]:
+        row = operation.definition()
+        # A tool may bear any name.
+        row["name"] = self.redactor.clean_name(row["name"])
+        return row
 
     def write(self, what: int, content: dict[str, Any]) -> None:
         """

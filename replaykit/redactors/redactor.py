@@ -161,6 +161,14 @@ class Redactor:
             raise RedactionError(f"a redactor returned {type(cleaned).__name__} where only text can stand")
         return cleaned
 
+    def clean_name(self, name: str) -> str:
+        """
+        Return the name of an operation without secrets, by the rules alone.
+
+        Calls are known by it: a callable could make all names the same.
+        """
+        return str(self._redacted(name)) if self._finds else name
+
     # -- the walk -------------------------------------------------------------
 
     def _walk(self, value: Any, path: Path, depth: int) -> Any:
@@ -257,8 +265,9 @@ class Redactor:
     def _solid(self, items: list[Any]) -> Any:
         """Replace an array as a whole: with bytes exchanged it could not be read."""
         for part in items[1:]:
-            if type(part) is bytes and self._finds and (spans := secret_spans(self._scanner, part)):
-                return self._placed(spans[0][2], part)
+            data = part.encode("utf-8", "surrogatepass") if type(part) is str else part
+            if type(data) is bytes and self._finds and (spans := secret_spans(self._scanner, data)):
+                return self._placed(spans[0][2], data)
         return items
 
     def _surrogate_text(self, items: list[Any], path: Path) -> Any:

@@ -44,6 +44,8 @@ def returned(memory: replaykit.Memory, value: Any) -> replaykit.ReplayAction:
         numpy.array(5.0),
         numpy.zeros((0, 3)),
         numpy.array(["a", "bcd"]),
+        numpy.array([["é", "\0x"], ["🐘", ""]], dtype=">U5"),
+        numpy.array(["\ud800"]),
         numpy.array([1, 2], dtype=">i2"),
         numpy.array(["2024-01-01"], dtype="M8[D]"),
         numpy.array([True, False]),

@@ -254,3 +254,18 @@ def test_wrapping_twice_is_wrapping_once() -> None:
         with another.session() as session:
             twice.get_collections()
         assert [each.name for each in session.result.actions] == ["get_collections"]
+
+
+def test_instrumented_a_call_is_one_action() -> None:
+    """What the client is made of has the same methods; recorded too, each call was there twice."""
+    replaykit.instrument("qdrant_client")
+    try:
+        with replaykit.Recorder(":memory:") as recorder:
+            with recorder.session() as session:
+                filled(QdrantClient(":memory:"))
+                asyncio.run(AsyncQdrantClient(":memory:").get_collections())
+            names = [each.name for each in session.result.actions]
+    finally:
+        replaykit.uninstrument()
+
+    assert names == ["create_collection", "upsert", "get_collections"]
