@@ -1,4 +1,4 @@
-"""Programs on the real Chroma and LangChain, run without a change to them."""
+"""Programs on the real libraries, run without a change to them."""
 
 from __future__ import annotations
 
@@ -86,11 +86,11 @@ print(store.search(("users",)))
 """
 
 
-def run(program: Program, tmp_path: Path, *before: str) -> Outcome:
+def run(program: Program, tmp_path: Path, *before: str, **variables: str) -> Outcome:
     """Run a program in a folder that holds no store."""
     shutil.rmtree(tmp_path / "work", ignore_errors=True)
     (tmp_path / "work").mkdir()
-    return program.run(tmp_path / "work", *before)
+    return program.run(tmp_path / "work", *before, **variables)
 
 
 @pytest.mark.parametrize(
