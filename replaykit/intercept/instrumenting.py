@@ -24,41 +24,14 @@ from replaykit.intercept.binding import binder_of
 from replaykit.intercept.chains import begun_by
 from replaykit.intercept.proxy import under_the_name_of
 from replaykit.intercept.scope import observer_for
-from replaykit.intercept.shapes import RUNNERS, Asking, Given, Recorded, recorded_class, shape_of
-from replaykit.intercept.subjects import is_inside, part_of, unobserved
+from replaykit.intercept.shapes import RUNNERS, Given, Recorded, recorded_class, shape_of
+from replaykit.intercept.subjects import OnSubject, is_inside, part_of, unobserved
 from replaykit.intercept.tracebacks import awaited_unseen, iterated_unseen, leave_no_frame
 from replaykit.operations import Chain, MethodMap, Operation, operation_from
 
 __all__ = ["instrument_class", "instrument_object", "recorder_behind", "uninstrument_class", "uninstrument_object"]
 
 _patching = threading.RLock()
-
-
-class _OnSubject:
-    """A recorded method of one object; calls which that object makes inside on itself are not observed."""
-
-    __slots__ = ("recorded", "subject")
-
-    def __init__(self, recorded: Recorded, subject: Any) -> None:
-        self.recorded = recorded
-        self.subject = subject
-
-    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Return the ticket of a call with these arguments, None if nothing observes it."""
-        if is_inside(self.subject):
-            return None
-        recorded = self.recorded
-        if isinstance(recorded, Asking):
-            ticket = recorded.begin_on(self.subject, args, kwargs)
-        else:
-            ticket = recorded.begin(args, kwargs)
-        if ticket is not None and ticket.scope is not None:
-            ticket.scope.subject = self.subject
-        return ticket
-
-
-def _on_subject(subject: Any, recorded: Recorded) -> _OnSubject:
-    return _OnSubject(recorded, subject)
 
 
 # -- what is recorded of a method ---------------------------------------------------
@@ -154,7 +127,7 @@ class InstrumentedMethod(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # ge
         elif recorded.operation.deferred is not None:
             return self._self_deferred(recorded, recorded.operation.deferred, wrapped, instance, args, kwargs)
         else:
-            result = self._self_run(_OnSubject(recorded, instance), wrapped, args, kwargs)
+            result = self._self_run(OnSubject(recorded, instance), wrapped, args, kwargs)
             result = result if self._self_shape == "plain" else under_the_name_of(wrapped, result)
         if watch.hand_out is None:
             return result
@@ -168,7 +141,7 @@ class InstrumentedMethod(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # ge
             return wrapped(*args, **kwargs)
         # It may begin the request itself, which is to be awaited in the call.
         result = part_of(instance, wrapped, args, kwargs)
-        if not plant(result, Given(_OnSubject(recorded, instance), args, kwargs)):
+        if not plant(result, Given(OnSubject(recorded, instance), args, kwargs)):
             observer.note_uncovered((type(instance).__name__, self._self_name))
         return result
 
@@ -177,7 +150,7 @@ class InstrumentedMethod(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # ge
         if observer_for(watch.recorder) is None or is_inside(instance):
             return wrapped(*args, **kwargs)
         known = watch.chain_for(chain, self._self_name, type(instance))
-        observed = functools.partial(_on_subject, instance)
+        observed = functools.partial(OnSubject, subject=instance)
         return begun_by(wrapped, self._self_name, known, watch.recorder, args, kwargs, observed, unobserved)
 
     def __reduce_ex__(self, protocol: Any) -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
+from replaykit.intercept.handler import Call
 from replaykit.intercept.scope import CURRENT, Scope, leave
+from replaykit.intercept.shapes import Asking, Recorded
 
-__all__ = ["is_inside", "part_of", "unobserved"]
+__all__ = ["OnSubject", "is_inside", "part_of", "unobserved"]
 
 
 class _Nobody:
@@ -57,11 +60,39 @@ def is_inside(subject: Any) -> bool:
 
 
 def _subject_of(link: Scope) -> Any:
-    """Return the object whose call *link* stands for; None where it is a function's, or no call's."""
+    """Return the object or module whose call *link* stands for; None where it is no call's."""
     if link.parent is None or hasattr(link, "subject"):
         return getattr(link, "subject", None)
-    # A proxy's call: the method that it passes on to knows its object.
     for ticket in list(getattr(link.session, "pending", ())):
         if getattr(ticket, "sequence", None) == link.parent:
-            return getattr(ticket.call.returns[0], "__self__", None) if ticket.call.returns else None
+            return _subject_of_call(ticket.call)
     return None
+
+
+def _subject_of_call(call: Call) -> Any:
+    """Return what a proxy stands for, one of whose calls this is: the method or function passed on to knows it."""
+    subject = getattr(call.returns[0], "__self__", None) if call.returns else None
+    return sys.modules.get(call.operation.source) if subject is None else subject
+
+
+class OnSubject:
+    """A recorded method of one object; calls which that object makes inside on itself are not observed."""
+
+    __slots__ = ("recorded", "subject")
+
+    def __init__(self, recorded: Recorded, subject: Any) -> None:
+        self.recorded = recorded
+        self.subject = subject
+
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return the ticket of a call with these arguments, None if nothing observes it."""
+        if is_inside(self.subject):
+            return None
+        recorded = self.recorded
+        if isinstance(recorded, Asking):
+            ticket = recorded.begin_on(self.subject, args, kwargs)
+        else:
+            ticket = recorded.begin(args, kwargs)
+        if ticket is not None and ticket.scope is not None:
+            ticket.scope.subject = self.subject
+        return ticket
