@@ -105,6 +105,10 @@ class Operation:
             does not know.
         stream: What stream objects the method may return: their items are
             recorded, and one by one played.
+        deferred: For a method whose result makes the call later, when it is
+            entered: plants that call in the result, given both; False where
+            it cannot.  The method itself runs in a play, too.  Asked where
+            classes or objects themselves are recorded.
         before: Asked of the object right before a recorded call runs; the
             row's callables then take what it said as a third argument, None
             where it raised.
@@ -133,6 +137,7 @@ class Operation:
     raises: tuple[type[BaseException], ...] = attrs.field(default=(), converter=exception_classes)
     thaw_error: Callable[[Failure], BaseException | None] | None = None
     stream: StreamForm | None = None
+    deferred: Callable[[Any, Any], bool] | None = None
     before: Callable[[Any], Any] | None = None
 
     @property

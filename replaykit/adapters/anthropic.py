@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from replaykit.adapters.model_clients import Library, TypeOf, entering
+from replaykit.adapters.model_clients import Library, TypeOf, asked_when_entered, entering
 from replaykit.operations import Adapter, MethodMap, Operation
 
 __all__ = ["ADAPTER"]
@@ -52,11 +52,15 @@ def _client(*, is_async: bool) -> MethodMap:
 
 
 def _resource(resource: str, *, is_async: bool = False) -> MethodMap:
-    """Return the map of a resource's own class."""
-    rows = {"create": _asks(resource, is_async=is_async), "count_tokens": _COUNT}
-    named = {name: attrs.evolve(row, name=f"{resource}.{name}") for name, row in rows.items()}
-    return MethodMap(operations=named)
+    """Return the map of a resource's own class; its calls have the names that a client's have."""
+    asks = _asks(resource, is_async=is_async)
+    rows = {"create": asks, "stream": attrs.evolve(asks, deferred=asked_when_entered)}
+    if resource == "messages":
+        rows["count_tokens"] = _COUNT
+    return MethodMap(operations={name: attrs.evolve(row, name=f"{resource}.{name}") for name, row in rows.items()})
 
+
+_BETA = "anthropic.resources.beta.messages.messages"
 
 ADAPTER = Adapter(
     classes={
@@ -64,5 +68,7 @@ ADAPTER = Adapter(
         "anthropic.AsyncAnthropic": _client(is_async=True),
         "anthropic.resources.messages.messages.Messages": _resource("messages"),
         "anthropic.resources.messages.messages.AsyncMessages": _resource("messages", is_async=True),
+        f"{_BETA}.Messages": _resource("beta.messages"),
+        f"{_BETA}.AsyncMessages": _resource("beta.messages", is_async=True),
     },
 )

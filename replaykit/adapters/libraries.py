@@ -1,5 +1,5 @@
 """
-Whole libraries, recorded as they are imported: each class that an adapter knows.
+Whole libraries, recorded as they are imported: each class and function that an adapter knows.
 
 The session of the calling context takes the calls.  Nothing is imported for
 it, and it is undone exactly.
@@ -7,6 +7,7 @@ it, and it is undone exactly.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterable
 from types import ModuleType
@@ -69,6 +70,7 @@ class _Library:
     def __init__(self, name: str) -> None:
         self._name = name
         self._rows: dict[str, dict[str, MethodMap]] = {}
+        self._functions: dict[str, MethodMap] = {}
         self._classes: dict[type, MethodMap] = {}
 
     def begin(self) -> None:
@@ -83,15 +85,24 @@ class _Library:
             module, _, qualified = path.rpartition(".")
             if methods.operations or methods.chains:
                 self._rows.setdefault(module, {})[qualified] = methods
-        for module in self._rows:
+        self._functions = dict(adapter.modules)
+        for module in self._modules():
             when_imported(module, self._loaded)
 
+    def _modules(self) -> frozenset[str]:
+        return frozenset((*self._rows, *self._functions))
+
     def _loaded(self, module: ModuleType) -> None:
-        found = {getattr(module, name, None): rows for name, rows in self._rows[module.__name__].items()}
+        rows_of_classes = self._rows.get(module.__name__, {})
+        found = {getattr(module, name, None): rows for name, rows in rows_of_classes.items()}
         classes = {cls: rows for cls, rows in found.items() if isinstance(cls, type)}
         # What a subclass says of a method holds against what its bases say.
         for cls in sorted(classes, key=lambda each: len(each.__mro__)):
             self._record(cls, classes[cls])
+        if module.__name__ in self._functions:
+            from replaykit.intercept.instrumented_modules import instrument_module
+
+            instrument_module(module, self._functions[module.__name__])
 
     def _record(self, cls: type, methods: MethodMap) -> None:
         # A program that uses no such library is spared a fifth of our start.
@@ -107,9 +118,13 @@ class _Library:
     def end(self) -> list[type]:
         """Record nothing of it any more; return the classes that were recorded."""
         forget_import(self._name, self._imported)
-        for module in self._rows:
+        for module in self._modules():
             forget_import(module, self._loaded)
+        from replaykit.intercept.instrumented_modules import uninstrument_module
         from replaykit.intercept.instrumenting import uninstrument_class
+
+        for module in self._functions.keys() & sys.modules.keys():
+            uninstrument_module(sys.modules[module])
 
         classes = list(self._classes)
         for cls in reversed(classes):

@@ -17,12 +17,12 @@ import attrs
 
 from replaykit.intercept.coverage import Method
 from replaykit.intercept.scope import observer_for
-from replaykit.intercept.shapes import Recorded, run, run_coroutine
+from replaykit.intercept.shapes import Given, run, run_coroutine
 from replaykit.logs import get_logger
 from replaykit.model import Failure
 from replaykit.operations import Operation, StreamForm
 
-__all__ = ["Library", "TypeOf", "entering"]
+__all__ = ["Library", "TypeOf", "asked_when_entered", "entering"]
 
 log = get_logger("adapters")
 
@@ -128,13 +128,20 @@ def _told(message: str) -> tuple[int, Any]:
     return int(found[1]), body
 
 
+class _NoRequest:
+    """Stands for the request of a call that was not made."""
+
+    def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
+
+
 class _NoResponse:
     """Stands for the response of a call that was not made."""
 
     http_version = "HTTP/1.1"
-    request = None
 
     def __init__(self, status_code: int = 200) -> None:
+        self.request = _NoRequest()
         self.status_code = status_code
         self.headers: dict[str, str] = {}
 
@@ -156,19 +163,6 @@ async def _nothing_async() -> None:
 # -- what is entered to be asked ----------------------------------------------------------
 
 
-@attrs.frozen
-class _Given:
-    """A recorded method whose arguments were given before the call runs."""
-
-    recorded: Recorded
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-
-    def begin(self, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Any:
-        """Return the ticket of the call that begins now."""
-        return self.recorded.begin(self.args, self.kwargs)
-
-
 def entering(name: str) -> Any:
     """
     Return what takes over a method *name* whose result asks the server when it is entered.
@@ -179,17 +173,22 @@ def entering(name: str) -> Any:
     def method(self: Any, /, *args: Any, **kwargs: Any) -> Any:
         manager = getattr(self.__wrapped__, name)(*args, **kwargs)
         recorded = self._self_recorded.get(name)
-        found = [attribute for attribute in vars(manager) if attribute.endswith("__api_request")]
-        if recorded is None or not found:
+        if recorded is None or not asked_when_entered(manager, Given(recorded, args, kwargs)):
             _note(self._self_recorder, (type(self.__wrapped__).__name__, name))
-            return manager
-        request = getattr(manager, found[0])
-        given = _Given(recorded, args, kwargs)
-        setattr(manager, found[0], _requesting(given, request) if callable(request) else _awaiting(given, request))
         return manager
 
     method.__name__ = name
     return method
+
+
+def asked_when_entered(manager: Any, given: Given) -> bool:
+    """Have the request that *manager* makes when it is entered recorded as *given*; False where it has none."""
+    found = [attribute for attribute in vars(manager) if attribute.endswith("__api_request")]
+    if not found:
+        return False
+    request = getattr(manager, found[0])
+    setattr(manager, found[0], _requesting(given, request) if callable(request) else _Awaitable(given, request))
+    return True
 
 
 def _note(recorder: Any, method: Method) -> None:
@@ -198,13 +197,29 @@ def _note(recorder: Any, method: Method) -> None:
         observer.note_uncovered(method)
 
 
-def _requesting(given: Any, request: Callable[[], Any]) -> Callable[[], Any]:
+def _requesting(given: Given, request: Callable[[], Any]) -> Callable[[], Any]:
     return lambda: run(given, request, (), {})
 
 
-async def _awaiting(given: Any, request: Any) -> Any:
-    try:
-        return await run_coroutine(given, lambda: request, (), {})
-    finally:
-        # In a play nobody awaited it.
-        request.close()
+@attrs.frozen
+class _Awaitable:
+    """A request that is recorded once it is awaited; *request* is the library's coroutine, or another of these."""
+
+    given: Given
+    request: Any
+
+    def __await__(self) -> Any:
+        return self.sent().__await__()
+
+    async def sent(self) -> Any:
+        """Send it, and return the answer."""
+        send = self.request.sent if isinstance(self.request, _Awaitable) else lambda: self.request
+        try:
+            return await run_coroutine(self.given, send, (), {})
+        finally:
+            # In a play nobody awaited it.
+            self.close()
+
+    def close(self) -> None:
+        """Leave it unsent."""
+        self.request.close()

@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 
-from replaykit.adapters.model_clients import Library, TypeOf, entering
+from replaykit.adapters.model_clients import Library, TypeOf, asked_when_entered, entering
 from replaykit.operations import Adapter, MethodMap, Operation
 
 __all__ = ["ADAPTER"]
@@ -58,10 +58,13 @@ def _client(*, is_async: bool) -> MethodMap:
 
 
 def _resource(resource: str, *, is_async: bool = False) -> MethodMap:
-    """Return the map of a resource's own class; its ``stream`` calls ``create``."""
-    row = _EMBEDDINGS if resource == "embeddings" else _asks(resource, is_async=is_async)
-    return MethodMap(operations={"create": attrs.evolve(row, name=f"{resource}.create")})
+    """Return the map of a resource's own class; its calls have the names that a client's have."""
+    row = attrs.evolve(_asks(resource, is_async=is_async), name=f"{resource}.create")
+    entered = attrs.evolve(row, name=f"{resource}.stream", deferred=asked_when_entered)
+    return MethodMap(operations={"create": row, "stream": entered})
 
+
+_EMBEDDING_RESOURCE = MethodMap(operations={"create": attrs.evolve(_EMBEDDINGS, name="embeddings.create")})
 
 ADAPTER = Adapter(
     classes={
@@ -71,7 +74,7 @@ ADAPTER = Adapter(
         "openai.resources.chat.completions.completions.AsyncCompletions": _resource("chat.completions", is_async=True),
         "openai.resources.responses.responses.Responses": _resource("responses"),
         "openai.resources.responses.responses.AsyncResponses": _resource("responses", is_async=True),
-        "openai.resources.embeddings.Embeddings": _resource("embeddings"),
-        "openai.resources.embeddings.AsyncEmbeddings": _resource("embeddings"),
+        "openai.resources.embeddings.Embeddings": _EMBEDDING_RESOURCE,
+        "openai.resources.embeddings.AsyncEmbeddings": _EMBEDDING_RESOURCE,
     },
 )

@@ -23,88 +23,15 @@ from replaykit.errors import UsageError
 from replaykit.intercept.binding import binder_of
 from replaykit.intercept.chains import begun_by
 from replaykit.intercept.proxy import under_the_name_of
-from replaykit.intercept.scope import CURRENT, Scope, leave, observer_for
-from replaykit.intercept.shapes import RUNNERS, Asking, Recorded, recorded_class, shape_of
+from replaykit.intercept.scope import observer_for
+from replaykit.intercept.shapes import RUNNERS, Given, Recorded, recorded_class, shape_of
+from replaykit.intercept.subjects import OnSubject, is_inside, part_of, unobserved
 from replaykit.intercept.tracebacks import awaited_unseen, iterated_unseen, leave_no_frame
 from replaykit.operations import Chain, MethodMap, Operation, operation_from
 
 __all__ = ["instrument_class", "instrument_object", "recorder_behind", "uninstrument_class", "uninstrument_object"]
 
 _patching = threading.RLock()
-
-
-class _OnSubject:
-    """A recorded method of one object; calls which that object makes inside on itself are not observed."""
-
-    __slots__ = ("recorded", "subject")
-
-    def __init__(self, recorded: Recorded, subject: Any) -> None:
-        self.recorded = recorded
-        self.subject = subject
-
-    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Return the ticket of a call with these arguments, None if nothing observes it."""
-        if _is_inside(self.subject):
-            return None
-        recorded = self.recorded
-        if isinstance(recorded, Asking):
-            ticket = recorded.begin_on(self.subject, args, kwargs)
-        else:
-            ticket = recorded.begin(args, kwargs)
-        if ticket is not None and ticket.scope is not None:
-            ticket.scope.subject = self.subject
-        return ticket
-
-
-def _on_subject(subject: Any, recorded: Recorded) -> _OnSubject:
-    return _OnSubject(recorded, subject)
-
-
-class _Nobody:
-    """Stands in the chain for a session that takes no call."""
-
-    recorder = None
-    is_open = False
-
-    def begin(self, call: Any) -> None:
-        """Let the call run unobserved."""
-
-    def note_uncovered(self, method: Any) -> None:
-        """Nothing to count."""
-
-    def note_metadata(self, key: str, value: str) -> None:
-        """Nothing to note."""
-
-
-def _unobserved(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call *function*; what is called in it is the library's own affair."""
-    inner = Scope(_Nobody(), None, CURRENT.get())
-    CURRENT.set(inner)
-    try:
-        return function(*args, **kwargs)
-    finally:
-        leave(inner)
-
-
-def _is_inside(subject: Any) -> bool:
-    """Return whether a call of *subject* is running in this context: what it calls on itself is part of that."""
-    link = CURRENT.get()
-    while link is not None:
-        if _subject_of(link) is subject:
-            return True
-        link = link.outer
-    return False
-
-
-def _subject_of(link: Scope) -> Any:
-    """Return the object whose call *link* stands for; None where it is a function's, or no call's."""
-    if link.parent is None or hasattr(link, "subject"):
-        return getattr(link, "subject", None)
-    # A proxy's call: the method that it passes on to knows its object.
-    for ticket in list(getattr(link.session, "pending", ())):
-        if getattr(ticket, "sequence", None) == link.parent:
-            return getattr(ticket.call.returns[0], "__self__", None) if ticket.call.returns else None
-    return None
 
 
 # -- what is recorded of a method ---------------------------------------------------
@@ -197,20 +124,34 @@ class InstrumentedMethod(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # ge
         recorded = watch.recorded_for(self.__wrapped__, self._self_name, instance)
         if recorded is None:
             result = wrapped(*args, **kwargs)
+        elif recorded.operation.deferred is not None:
+            return self._self_deferred(recorded, recorded.operation.deferred, wrapped, instance, args, kwargs)
         else:
-            result = self._self_run(_OnSubject(recorded, instance), wrapped, args, kwargs)
+            result = self._self_run(OnSubject(recorded, instance), wrapped, args, kwargs)
             result = result if self._self_shape == "plain" else under_the_name_of(wrapped, result)
         if watch.hand_out is None:
             return result
         return _handed_out_later(watch.hand_out, result) if inspect.iscoroutine(result) else watch.hand_out(result)
 
+    def _self_deferred(
+        self, recorded: Recorded, plant: Callable[..., bool], wrapped: Any, instance: Any, args: Any, kwargs: Any
+    ) -> Any:
+        observer = observer_for(recorded.recorder)
+        if observer is None or is_inside(instance):
+            return wrapped(*args, **kwargs)
+        # It may begin the request itself, which is to be awaited in the call.
+        result = part_of(instance, wrapped, args, kwargs)
+        if not plant(result, Given(OnSubject(recorded, instance), args, kwargs)):
+            observer.note_uncovered((type(instance).__name__, self._self_name))
+        return result
+
     def _self_begun(self, watch: _Watch, chain: Chain, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         # The library's own builder wherever nobody would record it.
-        if observer_for(watch.recorder) is None or _is_inside(instance):
+        if observer_for(watch.recorder) is None or is_inside(instance):
             return wrapped(*args, **kwargs)
         known = watch.chain_for(chain, self._self_name, type(instance))
-        observed = functools.partial(_on_subject, instance)
-        return begun_by(wrapped, self._self_name, known, watch.recorder, args, kwargs, observed, _unobserved)
+        observed = functools.partial(OnSubject, subject=instance)
+        return begun_by(wrapped, self._self_name, known, watch.recorder, args, kwargs, observed, unobserved)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return str(self.__wrapped__.__qualname__)

@@ -26,6 +26,7 @@ from replaykit.operations import Operation, StreamForm, said_before
 __all__ = [
     "RUNNERS",
     "Asking",
+    "Given",
     "Recorded",
     "Shape",
     "opened_stream",
@@ -79,7 +80,7 @@ class Recorded:
 _STREAMS = frozenset({types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType})
 
 
-def run(recorded: Recorded, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def run(recorded: Recorded | Given, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call *target* and have it recorded; a coroutine or generator that it returns is recorded as such."""
     ticket = recorded.begin(args, kwargs)
     if ticket is None:
@@ -137,7 +138,7 @@ async def _awaiting(answer: Answer) -> Any:
 
 
 async def run_coroutine(
-    recorded: Recorded,
+    recorded: Recorded | Given,
     target: Callable[..., Coroutine[Any, Any, Any]],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -342,6 +343,20 @@ class Asking(Recorded):
         ticket: Ticket | None = handler.begin(call)
         if ticket is not None and ticket.answer is None:
             call.before = said_before(self.operation, target)
+        return ticket
+
+
+@attrs.frozen
+class Given:
+    """A recorded method whose arguments were given before the call runs."""
+
+    recorded: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def begin(self, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Ticket | None:
+        """Return the ticket of the call that begins now, None if nothing observes it."""
+        ticket: Ticket | None = self.recorded.begin(self.args, self.kwargs)
         return ticket
 
 

@@ -260,7 +260,7 @@ def test_wrapping_twice_records_once(server: ChatServer) -> None:
 
 
 def test_its_classes_record_where_no_client_is_wrapped(server: ChatServer) -> None:
-    """What an agent's framework makes for itself, say; `stream` asks through `create`."""
+    """What an agent's framework makes for itself, say; what `stream` asks through `create` is its own."""
     from openai.resources.chat.completions.completions import Completions
 
     known = map_of(Completions)
@@ -277,5 +277,5 @@ def test_its_classes_record_where_no_client_is_wrapped(server: ChatServer) -> No
 
     assert [(each.name, "stream" in each.flags) for each in session.result.actions] == [
         ("chat.completions.create", False),
-        ("chat.completions.create", True),
+        ("chat.completions.stream", True),
     ]

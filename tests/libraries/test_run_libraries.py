@@ -1,4 +1,4 @@
-"""Programs on the real Chroma and LangChain, run without a change to them."""
+"""Programs on the real libraries, run without a change to them."""
 
 from __future__ import annotations
 
@@ -86,11 +86,65 @@ print(store.search(("users",)))
 """
 
 
-def run(program: Program, tmp_path: Path, *before: str) -> Outcome:
+MEMVID = """
+import os
+
+os.environ.update(MEMVID_TELEMETRY="0", MEMVID_OFFLINE="1")
+import memvid_sdk
+from memvid_sdk import use
+memory = memvid_sdk.create("notes.mv2", enable_vec=False, enable_lex=True)
+print(memory.put(title="France", label="geo", metadata={}, text="Paris is the capital of France."))
+print(len(memory.put_many([{"title": "Italy", "label": "geo", "text": "Rome is the capital of Italy."}])))
+print([hit["title"] for hit in memory.find("capital", k=2)["hits"]])
+print(memory.ask("capital of France", context_only=True)["question"])
+print(len(memory.timeline()), memory.stats()["frame_count"])
+memory.close()
+with use("basic", "notes.mv2", mode="open") as again:
+    print([hit["title"] for hit in again.find("Rome")["hits"]], again.path.endswith("notes.mv2"))
+    again.remove(0)
+use("basic", "nothing.mv2", mode="open")
+"""
+
+LLAMA_INDEX = """
+import asyncio
+from llama_index.core import Document, VectorStoreIndex
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.llms import MockLLM
+from llama_index.core.memory import ChatMemoryBuffer
+from llama_index.core.node_parser import SentenceSplitter
+
+class Letters(BaseEmbedding):
+    def _get_text_embedding(self, text):
+        return [1.0, *(float(text.lower().count(letter)) for letter in "abcdefghijklmnopqrstuvwxyz")]
+
+    def _get_query_embedding(self, query):
+        return self._get_text_embedding(query)
+
+    async def _aget_query_embedding(self, query):
+        return self._get_text_embedding(query)
+
+splitter = SentenceSplitter(id_func=lambda number, document: f"{document.id_}-{number}")
+index = VectorStoreIndex([], embed_model=Letters(), transformations=[splitter])
+for name, text in {"paris": "Paris is in France", "rome": "Rome is in Italy"}.items():
+    index.insert(Document(text=text, id_=name))
+retriever = index.as_retriever(similarity_top_k=1)
+print([each.node.id_ for each in retriever.retrieve("Rome")])
+print([each.node.id_ for each in asyncio.run(retriever.aretrieve("Paris"))])
+engine = index.as_query_engine(llm=MockLLM(), similarity_top_k=1)
+answer = engine.query("Rome in Italy")
+print(answer.response, [each.node.id_ for each in answer.source_nodes])
+chat = index.as_chat_engine(llm=MockLLM(), chat_mode="context", memory=ChatMemoryBuffer.from_defaults(llm=MockLLM()))
+print(chat.chat("Paris?").response)
+index.delete_ref_doc("rome", delete_from_docstore=True)
+print([each.node.id_ for each in retriever.retrieve("Rome")])
+"""
+
+
+def run(program: Program, tmp_path: Path, *before: str, **variables: str) -> Outcome:
     """Run a program in a folder that holds no store."""
     shutil.rmtree(tmp_path / "work", ignore_errors=True)
     (tmp_path / "work").mkdir()
-    return program.run(tmp_path / "work", *before)
+    return program.run(tmp_path / "work", *before, **variables)
 
 
 @pytest.mark.parametrize(
@@ -119,8 +173,14 @@ def run(program: Program, tmp_path: Path, *before: str) -> Outcome:
         ),
         (LANGGRAPH, {"put": 1, "get": 1, "aget": 1, "search": 2, "delete": 1}),
         (LANGCHAIN, {"add_texts": 1, "invoke": 3, "ainvoke": 1, "word_count": 1, "similarity_search": 1}),
+        (
+            MEMVID,
+            {"create": 1, "use": 2, "put": 1, "put_many": 1, "find": 2, "ask": 1}
+            | {"timeline": 1, "stats": 1, "remove": 1},
+        ),
+        (LLAMA_INDEX, {"insert": 2, "retrieve": 2, "aretrieve": 1, "query": 1, "chat": 1, "delete_ref_doc": 1}),
     ],
-    ids=["chroma", "lancedb", "qdrant", "langgraph", "langchain"],
+    ids=["chroma", "lancedb", "qdrant", "langgraph", "langchain", "memvid", "llama-index"],
 )
 def test_a_program_is_recorded_and_plays_with_its_store_gone(text: str, calls: dict[str, int], tmp_path: Path) -> None:
     """It shows the same in all three runs, its uncaught exception included."""

@@ -1,0 +1,98 @@
+"""Whose call is running in this context: what an object calls on itself is part of that call, and not observed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from replaykit.intercept.handler import Call
+from replaykit.intercept.scope import CURRENT, Scope, leave
+from replaykit.intercept.shapes import Asking, Recorded
+
+__all__ = ["OnSubject", "is_inside", "part_of", "unobserved"]
+
+
+class _Nobody:
+    """Stands in the chain for a session that takes no call."""
+
+    recorder = None
+    is_open = False
+
+    def begin(self, call: Any) -> None:
+        """Let the call run unobserved."""
+
+    def note_uncovered(self, method: Any) -> None:
+        """Nothing to count."""
+
+    def note_metadata(self, key: str, value: str) -> None:
+        """Nothing to note."""
+
+
+def unobserved(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call *function*; what is called in it is the library's own affair."""
+    return _called_in(Scope(_Nobody(), None, CURRENT.get()), function, args, kwargs)
+
+
+def part_of(subject: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Call *function*, a method of *subject*: what that calls on itself is not observed, not by a player either."""
+    inner = Scope(_Nobody(), None, CURRENT.get())
+    inner.subject = subject
+    return _called_in(inner, function, args, kwargs)
+
+
+def _called_in(inner: Scope, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    CURRENT.set(inner)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        leave(inner)
+
+
+def is_inside(subject: Any) -> bool:
+    """Return whether a call of *subject* is running in this context: what it calls on itself is part of that."""
+    link = CURRENT.get()
+    while link is not None:
+        if _subject_of(link) is subject:
+            return True
+        link = link.outer
+    return False
+
+
+def _subject_of(link: Scope) -> Any:
+    """Return the object or module whose call *link* stands for; None where it is no call's."""
+    if link.parent is None or hasattr(link, "subject"):
+        return getattr(link, "subject", None)
+    for ticket in list(getattr(link.session, "pending", ())):
+        if getattr(ticket, "sequence", None) == link.parent:
+            return _subject_of_call(ticket.call)
+    return None
+
+
+def _subject_of_call(call: Call) -> Any:
+    """Return what a proxy stands for, one of whose calls this is: the method or function passed on to knows it."""
+    subject = getattr(call.returns[0], "__self__", None) if call.returns else None
+    return sys.modules.get(call.operation.source) if subject is None else subject
+
+
+class OnSubject:
+    """A recorded method of one object; calls which that object makes inside on itself are not observed."""
+
+    __slots__ = ("recorded", "subject")
+
+    def __init__(self, recorded: Recorded, subject: Any) -> None:
+        self.recorded = recorded
+        self.subject = subject
+
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return the ticket of a call with these arguments, None if nothing observes it."""
+        if is_inside(self.subject):
+            return None
+        recorded = self.recorded
+        if isinstance(recorded, Asking):
+            ticket = recorded.begin_on(self.subject, args, kwargs)
+        else:
+            ticket = recorded.begin(args, kwargs)
+        if ticket is not None and ticket.scope is not None:
+            ticket.scope.subject = self.subject
+        return ticket
