@@ -33,11 +33,19 @@ def reviving(*names: str) -> Callable[[Any], Any]:
             return {thaw(key): thaw(item) for key, item in value.items()}
         if type_name(value) in known and not isinstance(value, enum.Enum):
             # An annotation has made it, which may have named but a base class of what is in it.
-            fields_of = vars(value)
-            fields_of.update({name: thaw(item) for name, item in fields_of.items()})
+            for name, item in _fields_of(value):
+                object.__setattr__(value, name, thaw(item))
         return value
 
     return thaw
+
+
+def _fields_of(value: Any) -> list[tuple[str, Any]]:
+    """Return what an object holds, whether its class has slots or not."""
+    slots = (cls.__dict__.get("__slots__", ()) for cls in type(value).__mro__)
+    names = [name for each in slots for name in ((each,) if isinstance(each, str) else each)]
+    held = {name: getattr(value, name) for name in names if not name.startswith("__") and hasattr(value, name)}
+    return [*held.items(), *getattr(value, "__dict__", {}).items()]
 
 
 def _imported(name: str) -> type:
