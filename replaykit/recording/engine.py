@@ -218,18 +218,11 @@ class RecordingEngine:
         chosen = may_skip or self.settings.keep == "on_failure"
         redactor = self.redactor.with_own_counts()
         known = metadata_of_user({**self.settings.metadata, **(metadata or {})}, redactor)
+        if chosen and share not in (0.0, 1.0):
+            known = {**known, ACCOUNT: {"sample_rate": share}}
         surrounding = outer or (None if is_ambient else scope.ambient_session())
-        opening = Opening(
-            session_id=session_id,
-            name=clean_name(name, redactor),
-            created_ns=self.clock.time_ns(),
-            metadata=known if share in (0.0, 1.0) or not chosen else {**known, ACCOUNT: {"sample_rate": share}},
-            redaction=self.redactor.version,
-            capture=self.settings.capture,
-            parent_session=parent_session if surrounding is None else surrounding.session_id,
-            start_generation=self._generation(),
-            memory_id=self._memory_id(),
-        )
+        parent = parent_session if surrounding is None else surrounding.session_id
+        opening = self._opening_of(session_id, clean_name(name, redactor), known, parent)
         worked_before = self._store is not None
         try:
             holds = self.settings.keep == "on_failure" and not is_sampled
@@ -244,6 +237,22 @@ class RecordingEngine:
                 raise
             self.troubles.report_skipped(error)
             return Unrecorded(self.identity)
+
+    def _opening_of(
+        self, session_id: UUID, name: str | None, metadata: Mapping[str, Any], parent_session: UUID | None
+    ) -> Opening:
+        """Return how a session begins now; *name* and *metadata* are redacted."""
+        return Opening(
+            session_id=session_id,
+            name=name,
+            created_ns=self.clock.time_ns(),
+            metadata=metadata,
+            redaction=self.redactor.version,
+            capture=self.settings.capture,
+            parent_session=parent_session,
+            start_generation=self._generation(),
+            memory_id=self._memory_id(),
+        )
 
     def _enclosing(self) -> ActiveSession | None:
         link = CURRENT.get()
