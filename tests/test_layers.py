@@ -14,7 +14,7 @@ _LAYERS = [
     "model",
     "format",
     "protocols facts",
-    "digests",
+    "digests read_only",
     "operations redactors policies matchers plugins",
     "pipeline",
     "settings",

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 from uuid import UUID
 
 import attrs
 
-from replaykit.errors import DamagedError, NotAStoreError, ReadOnlyError, SessionNotFoundError, StoreNotFoundError
-from replaykit.format.entries import Card, Opening, Part, Sealing
+from replaykit.errors import DamagedError, NotAStoreError, SessionNotFoundError, StoreNotFoundError
+from replaykit.format.entries import Card, Opening, Sealing
 from replaykit.format.entry_blocks import EntryBlock, blob_references
-from replaykit.model import Compaction, Verification
+from replaykit.model import Verification
 from replaykit.protocols import Advance, FileLayer, Log
+from replaykit.read_only import ReadOnlyStore
 from replaykit.storage.compaction import silent
 from replaykit.storage.damaged_segments import Found, Survey, surveyed
 from replaykit.storage.files import SystemFiles
@@ -70,7 +71,7 @@ class SalvagedSession(SegmentSession):
             return {**kept, "fl": [*kept.get("fl", ()), _DAMAGED]}
 
 
-class SalvagedStore:
+class SalvagedStore(ReadOnlyStore):
     """
     The whole blocks of the damaged store at *path*: a file, a directory or a memory's file; read only.
 
@@ -84,6 +85,7 @@ class SalvagedStore:
         self, path: str | os.PathLike[str], *, files: FileLayer | None = None, progress: Advance = silent
     ) -> None:
         self._path = os.fspath(path)
+        self.refusal = f"{self._path} is being salvaged: recover it into a new store first"
         self._files = files or SystemFiles()
         self._surveys: list[Survey] = []
         self._problems: list[str] = []
@@ -150,32 +152,6 @@ class SalvagedStore:
     def is_full(self) -> bool:
         """Return False: nothing is written here."""
         return False
-
-    def idle(self) -> None:
-        """Nothing is written here."""
-
-    def create_log(self, session_id: UUID) -> NoReturn:
-        """Refuse: ReadOnlyError."""
-        self._refuse()
-
-    def publish(self, part: Part) -> NoReturn:
-        """Refuse: ReadOnlyError."""
-        self._refuse()
-
-    def delete(self, session_id: UUID) -> NoReturn:
-        """Refuse: ReadOnlyError."""
-        self._refuse()
-
-    def erase(self, session_id: UUID) -> NoReturn:
-        """Refuse: ReadOnlyError."""
-        self._refuse()
-
-    def compact(self, *, progress: Advance = silent) -> Compaction:
-        """Refuse: ReadOnlyError."""
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
-        raise ReadOnlyError(f"{self._path} is being salvaged: recover it into a new store first")
 
     # -- surveying ---------------------------------------------------------------------------
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import NoReturn
 from uuid import UUID, uuid5
 
-from replaykit.errors import DamagedError, ReadOnlyError, SessionNotFoundError
-from replaykit.format.entries import Card, Part
+from replaykit.errors import DamagedError, SessionNotFoundError
+from replaykit.format.entries import Card
 from replaykit.importers.memvid.container import MAGIC, Container, OpenFile, opened
 from replaykit.importers.memvid.decoding import EncodedSession, state_hash_of
 from replaykit.importers.memvid.entries import ImportedEntries, card_of
 from replaykit.importers.memvid.leftovers import Leftover, leftovers_in
 from replaykit.importers.memvid.segment import ACTIVE_MAGIC, Found, Unreadable, read_active, read_segment
-from replaykit.model import MEMVID, Compaction, Diagnosis, Finding, Usage, Verification
+from replaykit.model import MEMVID, Diagnosis, Finding, Usage, Verification
 from replaykit.protocols import Advance, Log
+from replaykit.read_only import ReadOnlyStore
 
 __all__ = ["MemvidStore", "is_memvid", "lost_text"]
 
@@ -43,7 +43,7 @@ def _silent(_done: int, _total: int) -> None:
     """Show no progress."""
 
 
-class MemvidStore:
+class MemvidStore(ReadOnlyStore):
     """
     The sessions that a memvid file names, or the active one of a side file.
 
@@ -65,6 +65,7 @@ class MemvidStore:
 
     def __init__(self, path: str | os.PathLike[str], *, salvage: bool = False) -> None:
         self._path = os.fspath(path)
+        self.refusal = f"{self._path} is memvid's own file and only read here: replaykit import {self._path} -o runs/"
         self._problems: list[str] = []
         try:
             found = self._found()
@@ -167,9 +168,6 @@ class MemvidStore:
             path=self._path, findings=tuple(findings), usage=Usage(files=1, bytes=self._size, by_session=sizes)
         )
 
-    def idle(self) -> None:
-        """Nothing is ever written."""
-
     def is_full(self) -> bool:
         """It takes no sessions at all."""
         return True
@@ -180,33 +178,6 @@ class MemvidStore:
 
     def close(self) -> None:
         """The file is closed already."""
-
-    # -- what cannot be done ----------------------------------------------------------------
-
-    def create_log(self, session_id: UUID) -> NoReturn:
-        """Refuse: ReadOnlyError."""
-        self._refuse()
-
-    def publish(self, part: Part) -> NoReturn:
-        """Refuse: ReadOnlyError."""
-        self._refuse()
-
-    def delete(self, session_id: UUID) -> NoReturn:
-        """Refuse: ReadOnlyError."""
-        self._refuse()
-
-    def erase(self, session_id: UUID) -> NoReturn:
-        """Refuse: ReadOnlyError."""
-        self._refuse()
-
-    def compact(self, *, progress: Advance = _silent) -> Compaction:
-        """Refuse: ReadOnlyError."""
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
-        raise ReadOnlyError(
-            f"{self._path} is memvid's own file and only read here: replaykit import {self._path} -o runs/"
-        )
 
 
 def lost_text(leftover: Leftover) -> str:
