@@ -13,8 +13,10 @@ from importers.samples import ALL, READABLE, SIDE_FILE, expected, sample, sessio
 import replaykit
 from replaykit import errors
 from replaykit.importers.memvid.container import Container, opened
+from replaykit.importers.memvid.store import MemvidStore
 from replaykit.importers.memvid.toc import manifest_forward
 from replaykit.model import OVERSIZE_HASH
+from replaykit.testing.contracts import make_part
 
 
 @pytest.mark.parametrize("name", READABLE)
@@ -205,3 +207,22 @@ def test_writing_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(errors.NotAStoreError, match=r"replaykit\.wrap"):
         replaykit.open(path)
     assert path.read_bytes() == sample("01")
+
+
+def test_nothing_is_written_into_memvids_file(tmp_path: Path) -> None:
+    (path,) = unpack(tmp_path, "01")
+    before = path.read_bytes()
+    store = MemvidStore(path)
+    session_id = store.cards()[0].session_id
+
+    for refused in (
+        lambda: store.create_log(session_id),
+        lambda: store.publish(make_part(session_id, [0])),
+        lambda: store.delete(session_id),
+        lambda: store.erase(session_id),
+        store.compact,
+    ):
+        with pytest.raises(errors.ReadOnlyError, match="replaykit import"):
+            refused()
+
+    assert path.read_bytes() == before
