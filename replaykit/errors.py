@@ -32,6 +32,7 @@ Everything that can go wrong, as one tree.
         NoMatchError (LookupError)            .call .nearest
         RecordedError                         stands for a recorded exception that is not rebuilt; .failure
         DivergenceError (AssertionError)      .result
+        WrongRecordingError                   it is another test's; .path
 
 The second level says who must act: the caller, the capture settings, the
 disk, the model or its provider, the agent.  Nothing foreign leaves ``format`` or ``storage``: decoder
@@ -74,6 +75,7 @@ __all__ = [
     "UnsupportedPlatformError",
     "UnsupportedVersionError",
     "UsageError",
+    "WrongRecordingError",
 ]
 
 
@@ -396,4 +398,17 @@ class DivergenceError(PlaybackError, AssertionError):
 
     def __init__(self, message: str, *, result: Any = None) -> None:
         self.result = result
+        super().__init__(message)
+
+
+class WrongRecordingError(PlaybackError):
+    """
+    A test was given the recording of another one.
+
+    Attributes:
+        path: The recording.
+    """
+
+    def __init__(self, message: str, *, path: str) -> None:
+        self.path = path
         super().__init__(message)

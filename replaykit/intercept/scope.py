@@ -200,12 +200,21 @@ def observer_for(recorder: Any) -> Any:
 
 
 def _playing(link: Scope | None, players: tuple[Any, ...]) -> Any:
-    """Return the player of the context that *link* is the innermost scope of, else the only one, else None."""
+    """
+    Return the player of the context that *link* is the innermost scope of, else the only one, else None.
+
+    A player that stands for the whole process (a test's) answers where no other does.
+    """
     while link is not None:
         if link.session in players:
             return link.session
         link = link.outer
-    return players[0] if len(players) == 1 else None
+    if len(players) == 1:
+        return players[0]
+    own = [player for player in players if not player.is_ambient]
+    if not own:
+        return players[-1]
+    return own[0] if len(own) == 1 else None
 
 
 def _player_here() -> Any:

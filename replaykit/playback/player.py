@@ -100,6 +100,7 @@ class Player:
     recorder = None
     is_open = False
     adopts = False
+    is_ambient = False
 
     def __init__(
         self,

@@ -72,6 +72,7 @@ class AmbientPlay:
 class _WaitingPlay:
     """Stands for the player of a child process until there is a call to answer."""
 
+    is_ambient = True
     is_open = False
     adopts = False
     recorder = None

@@ -1,0 +1,188 @@
+"""
+pytest: tests that play recordings.
+
+This module is imported by every run of pytest where replaykit is installed,
+so it imports nothing else of ours until a test asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from replaykit.pytest_plugin.run import Run
+    from replaykit.regression.recorded_test import RecordedTest
+
+_MODES = ("once", "new_episodes", "none", "all", "rewrite", "off")
+_MARK, _SESSIONS_MARK = "replaykit", "replaykit_sessions"
+_RUN: pytest.StashKey[Run] = pytest.StashKey()
+_ITEMS: pytest.StashKey[list[pytest.Item]] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what is said of recordings at the command line and in the configuration file."""
+    group = parser.getgroup("replaykit", "recordings of what a memory was asked")
+    group.addoption("--replay-mode", choices=_MODES, help="what tests do with their recordings: VCR's record modes")
+    group.addoption(
+        "--replay-update",
+        action="store_true",
+        help="run everything, and put what differs beside the recordings; `replaykit review` shows and takes it",
+    )
+    group.addoption("--replay-shard", metavar="I/N", help="of recorded sessions that are tests only part I of N")
+    group.addoption(
+        "--replay-stale",
+        choices=("report", "fail", "delete"),
+        help="what becomes of recordings that no test has any more, in a run of all tests of their module",
+    )
+    parser.addini("replaykit_mode", "what tests do with their recordings")
+    parser.addini("replaykit_stale", "what becomes of recordings that no test has any more", default="report")
+    parser.addini("replaykit_recordings", "the folder of recordings beside a module", default="recordings")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marks known."""
+    config.addinivalue_line(
+        "markers",
+        "replaykit(mode=None, path=None, **options): answer the recorded calls of this test from its recording; "
+        "options are those of replaykit.use_recording",
+    )
+    config.addinivalue_line(
+        "markers",
+        "replaykit_sessions(path, name=None, state=None, where=None, shard=None): run this test once for each session "
+        "of a store, which it takes as replay_session",
+    )
+
+
+def _run(config: pytest.Config) -> Run:
+    """Return what this run knows of recordings; from its first test that has one on."""
+    if _RUN not in config.stash:
+        from replaykit.pytest_plugin.run import Run
+
+        config.stash[_RUN] = Run(config)
+    return config.stash[_RUN]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test per recorded session."""
+    mark = metafunc.definition.get_closest_marker(_SESSIONS_MARK)
+    if mark is not None:
+        from replaykit.pytest_plugin.sessions import parametrize
+
+        parametrize(metafunc, mark)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Remember all tests that there are, before some are deselected: their recordings are not stale."""
+    config.stash[_ITEMS] = list(items)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Have the recording of a test that is marked opened before its other fixtures."""
+    if item.get_closest_marker(_MARK) is None:
+        return
+    names: list[str] = getattr(item, "fixturenames", [])
+    if "replay_recording" in names:
+        names.remove("replay_recording")
+    names.insert(0, "replay_recording")
+
+
+@pytest.fixture(scope="session")
+def replay_config() -> Mapping[str, Any]:
+    """Return what all tests pass to their recordings: override it with options of `replaykit.use_recording`."""
+    return {}
+
+
+@pytest.fixture
+def replay_recording(request: pytest.FixtureRequest, replay_config: Mapping[str, Any]) -> Generator[RecordedTest]:
+    """Give the test's recording, which answers its recorded calls: play_count, all_played, unused, path, mode."""
+    with _run(request.config).recording(request.node, replay_config) as recording:
+        yield recording
+
+
+@pytest.fixture
+def replay_session(request: pytest.FixtureRequest) -> Any:
+    """Give the session that the test plays or records; in a test of recorded sessions the one that it is for."""
+    reference = getattr(request, "param", None)
+    if reference is None:
+        from replaykit.regression.recorded_test import RecordedTestSession
+
+        yield RecordedTestSession(request.getfixturevalue("replay_recording"))
+        return
+    with reference.open() as session:
+        yield session
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Generator[None, Any, Any]:
+    """Let a fixture that several tests share make no calls: they would be in the recording of whichever came first."""
+    run = request.config.stash.get(_RUN, None)
+    if run is None or fixturedef.scope == "function":
+        return (yield)
+    with run.refusing(f"the fixture {fixturedef.argname} of scope {fixturedef.scope}"):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Fail a test that did not notice that calls were not answered."""
+    result = yield
+    run = item.config.stash.get(_RUN, None)
+    if run is not None:
+        run.called(item)
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Write the recording of a test that passed, once its fixtures are torn down as well."""
+    run = item.config.stash.get(_RUN, None)
+    try:
+        result = yield
+    except BaseException:
+        if run is not None:
+            run.failed(item)
+        raise
+    run = item.config.stash.get(_RUN, None)
+    if run is not None:
+        run.ended(item)
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Note how the test went, and say in its report which recording it had."""
+    run = item.config.stash.get(_RUN, None)
+    if run is None:
+        return (yield)
+    run.show_only_theirs(call)
+    report = yield
+    run.reported(item, call, report)
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Look for stale recordings; in a worker of pytest-xdist hand the counts over."""
+    run = session.config.stash.get(_RUN, None)
+    if run is not None:
+        run.finish(session, session.config.stash.get(_ITEMS, []))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over the counts of a worker of pytest-xdist."""
+    counts = getattr(node, "workeroutput", {}).get("replaykit")
+    if counts is not None:
+        _run(node.config).add(counts)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say how many calls were played and recorded, and what is unused, waits for a review or is stale."""
+    run = config.stash.get(_RUN, None)
+    if run is not None:
+        run.summarise(terminalreporter)

@@ -1,0 +1,80 @@
+"""Which file a test's recording is: ``recordings/<module>/<class>.<test>[<parameters>].rpk`` beside the test's module."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import unicodedata
+from collections.abc import Sequence
+
+import attrs
+
+from replaykit.errors import UsageError
+
+__all__ = ["FOLDER", "PROPOSED", "SUFFIX", "Place", "place_at", "place_of", "proposal_path"]
+
+FOLDER = "recordings"
+SUFFIX = ".rpk"
+PROPOSED = ".new" + SUFFIX
+"""How the names of recordings end that wait for a review."""
+
+_MOST_BYTES = 100
+_UNSAFE = re.compile(r"[^\w\-.,=+@\[\]]")
+
+
+@attrs.frozen
+class Place:
+    """
+    Where one recording belongs.
+
+    Attributes:
+        path: The file.
+        identity: Whose it is, ``test_notes.py::TestNotes::test_find[paris]``: the same wherever the project lies.
+        is_shared: Others may play it too: it was named by whoever uses it.
+    """
+
+    path: str
+    identity: str
+    is_shared: bool = False
+
+
+def place_of(module: str | os.PathLike[str], names: Sequence[str], *, folder: str = FOLDER) -> Place:
+    """
+    Return the place of a test's recording: *names* lead from *module* to the test, as in ``["TestNotes", "test_find"]``.
+
+    Whatever the names hold, the file lies in ``<folder>/<module>/``.
+
+    Raises:
+        UsageError: *folder* is no plain name.
+    """
+    if not folder or folder in (".", "..") or os.path.basename(folder) != folder:
+        raise UsageError(f"{folder!r} is no name for the folder of recordings: give one name, as in {FOLDER!r}")
+    where, file_name = os.path.split(os.path.abspath(module))
+    stem = os.path.splitext(file_name)[0]
+    path = os.path.join(where, folder, stem, _file_name(names))
+    return Place(path, "::".join([file_name, *names]))
+
+
+def place_at(path: str | os.PathLike[str], identity: str | None = None) -> Place:
+    """Return the place of a recording that is named by its path; without an *identity* its name is one."""
+    located = os.path.abspath(path)
+    if not located.endswith(SUFFIX):
+        located += SUFFIX
+    return Place(located, identity or os.path.basename(located).removesuffix(SUFFIX), is_shared=True)
+
+
+def proposal_path(path: str) -> str:
+    """Return where a new version of the recording at *path* waits for its review."""
+    return path.removesuffix(SUFFIX) + PROPOSED
+
+
+def _file_name(names: Sequence[str]) -> str:
+    exact = ".".join(names)
+    readable = _UNSAFE.sub("_", unicodedata.normalize("NFC", exact))
+    shortened = readable.encode()[:_MOST_BYTES].decode(errors="ignore")
+    # Parameters that differ in case alone are one name on some file systems.
+    parameters = exact.partition("[")[2]
+    if shortened != exact or parameters != parameters.lower() or exact.startswith("."):
+        shortened = f"{shortened.lstrip('.')}-{hashlib.sha256(exact.encode(errors='surrogatepass')).hexdigest()[:8]}"
+    return shortened + SUFFIX

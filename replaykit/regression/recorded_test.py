@@ -1,0 +1,450 @@
+"""One test and its recording: plays it, lets run and records what may, and writes what is new once the test has passed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+from uuid import UUID
+
+import attrs
+
+from replaykit.errors import (
+    DamagedError,
+    NoMatchError,
+    PlaybackError,
+    SessionNotFoundError,
+    UsageError,
+    WrongRecordingError,
+)
+from replaykit.format.matching import match_key
+from replaykit.intercept import scope
+from replaykit.intercept.handler import Call, Ticket
+from replaykit.loading import Recording, load
+from replaykit.model import ReplayAction, ReplaySession
+from replaykit.playback.player import Player
+from replaykit.playback.tapes import tape_of
+from replaykit.playback.turns import OnRepeat
+from replaykit.recording.engine import RecordingEngine
+from replaykit.recording.session import ActiveSession
+from replaykit.redactors import make_redactor, redactor_for
+from replaykit.regression.modes import Mode
+from replaykit.regression.places import Place, proposal_path
+from replaykit.regression.writing import recording_bytes, same_calls, write_recording
+from replaykit.settings import Settings
+
+__all__ = ["Kept", "PlayOptions", "RecordedTest", "RecordedTestSession"]
+
+Kept = Literal["nothing", "recorded", "unchanged", "proposed"]
+"""What became of the recording: ``nothing`` was to be written, or it was, or it would not differ, or it waits."""
+
+_RUNS_EVERYTHING = frozenset({"all", "rewrite"})
+
+
+@attrs.frozen(kw_only=True)
+class PlayOptions:
+    """
+    How a test plays and records; all but the last two are those of `replaykit.play`.
+
+    Attributes:
+        redact: Rule sets and callables, as for a recorder.
+        misses: What a test that passes although a call of it was not answered
+            does: ``error`` fails it, ``allow`` lets it pass.
+    """
+
+    match_on: Iterable[str] = ("kind", "name", "arguments")
+    ignore: Iterable[str] = ()
+    on_repeat: OnRepeat = "error"
+    live: Iterable[str] = ()
+    exceptions: Iterable[type[BaseException]] | Mapping[str, type[BaseException]] = ()
+    redact: Sequence[Any] = ("secrets",)
+    misses: Literal["error", "allow"] = attrs.field(default="error", validator=attrs.validators.in_(("error", "allow")))
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> PlayOptions:
+        """
+        Return the options that *given* has.
+
+        Raises:
+            UsageError: One of them is unknown.
+        """
+        known = [field.name for field in attrs.fields(cls)]
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            raise UsageError(f"unknown option {unknown[0]!r}: give some of {', '.join(known)}")
+        return cls(**given)
+
+    @property
+    def own_redactors(self) -> Sequence[Any]:
+        """The callables of `redact`."""
+        rules = (self.redact,) if isinstance(self.redact, str) or callable(self.redact) else self.redact
+        return [rule for rule in rules if callable(rule)]
+
+    def for_player(self) -> dict[str, Any]:
+        """Return what a `Player` is made with."""
+        names = ("match_on", "ignore", "on_repeat", "live", "exceptions")
+        return {**{name: getattr(self, name) for name in names}, "redact": self.own_redactors}
+
+
+class _TestPlayer(Player):
+    """Answers a test's calls wherever in the process they are made; remembers those that it could not."""
+
+    is_ambient = True
+
+    def __init__(self, session: ReplaySession, advice: Callable[[NoMatchError], NoMatchError], **options: Any) -> None:
+        super().__init__(session, **options)
+        self.misses: list[NoMatchError] = []
+        self.foreign = ""
+        self._advised = advice
+
+    def begin(self, call: Call) -> Ticket | None:
+        """
+        Answer *call*, or let it run as the mode says.
+
+        Raises:
+            NoMatchError: It is neither recorded nor may it run.
+            UsageError: It is made where it is no test's.
+        """
+        if self.foreign:
+            raise UsageError(f"{call.operation.name}() is called by {self.foreign}")
+        try:
+            return super().begin(call)
+        except NoMatchError as error:
+            self.misses.append(error)
+            raise self._advised(error) from None
+
+
+class RecordedTestSession:
+    """
+    What the fixture ``replay_session`` gives: the session of a test, played or being recorded.
+
+    It has the same face in both cases, so that a test needs not know which it is.
+    """
+
+    def __init__(self, test: RecordedTest) -> None:
+        self._test = test
+
+    @property
+    def session_id(self) -> UUID:
+        """The id of the session that is played, or recorded now."""
+        return self._test.session.session_id
+
+    @property
+    def name(self) -> str:
+        """Whose recording it is, as ``test_notes.py::test_find``."""
+        return self._test.place.identity
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the recording says of itself, with what this run has added."""
+        return {**self._test.session.metadata, **self._test.metadata}
+
+    @property
+    def actions(self) -> Sequence[ReplayAction]:
+        """The recorded calls; while it is recorded those that have ended by now."""
+        return self._test.session.actions
+
+    def annotate(self, **metadata: Any) -> None:
+        """Add to the metadata that are written with the recording, if it is written."""
+        self._test.metadata.update(metadata)
+
+    def __repr__(self) -> str:
+        return f"<session of {self.name}>"
+
+
+class RecordedTest:
+    """
+    The recording of one test: `start` before the test, `stop` after it, then `keep` if it has passed, then `close`.
+
+    While it is started every recorded call of the process is answered from
+    the recording or, where the mode lets it, runs and is recorded.
+
+    Attributes:
+        place: Where the recording is, and whose.
+        mode: What is done with it.
+        metadata: What the test says about itself.
+        switch: How a person changes the mode, for messages: what the mode's name is put behind.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        mode: Mode,
+        options: PlayOptions | None = None,
+        *,
+        proposes: bool = False,
+        switch: str = "REPLAYKIT_MODE=",
+    ) -> None:
+        self.place = place
+        self.mode: Mode = "rewrite" if proposes and mode != "off" else mode
+        self.metadata: dict[str, Any] = {}
+        self.switch = switch
+        self._options = options or PlayOptions()
+        self._proposes = proposes
+        self._stored: Recording | None = None
+        self._played: ReplaySession | None = None
+        self._player: _TestPlayer | None = None
+        self._engine: RecordingEngine | None = None
+        self._recorded: ActiveSession | None = None
+
+    # -- around the test ----------------------------------------------------------
+
+    def start(self) -> None:
+        """
+        Begin to answer the calls of this process.
+
+        Raises:
+            StorageError: The recording cannot be read.
+            WrongRecordingError: It is another test's.
+        """
+        if self.mode == "off":
+            return
+        try:
+            if self.mode not in _RUNS_EVERYTHING and os.path.lexists(self.place.path):
+                self._played = self._session_of(self.place.path)
+            if self.mode in ("new_episodes", *_RUNS_EVERYTHING) or (self.mode == "once" and self._played is None):
+                self._recorded = self._begin_recording()
+            self._player = self._new_player()
+            scope.play_begins(self._player)
+        except BaseException:
+            self.close()
+            raise
+
+    def _session_of(self, path: str) -> ReplaySession:
+        self._stored = self._stored or _loaded(path, self.switch)
+        if self.place.is_shared:
+            return self._stored.get_session("last")
+        names = {summary.name: summary.session_id for summary in self._stored.list_sessions()}
+        if self.place.identity in names:
+            return self._stored.get_session(names[self.place.identity])
+        if not names:
+            raise SessionNotFoundError("last")
+        raise WrongRecordingError(
+            f"{path} is the recording of {next(iter(names))}, not of {self.place.identity}. "
+            f"If the test was renamed, record it again: {self.switch}rewrite",
+            path=path,
+        )
+
+    def _begin_recording(self) -> ActiveSession:
+        settings = Settings.of({"redact": self._options.redact, "durability": "os", "on_loss": "raise"})
+        self._engine = RecordingEngine(":memory:", settings)
+        if self._played is not None:
+            # One recording has one set of rules: its calls are matched under it.
+            self._engine.redactor = redactor_for(self._played.redaction, self._options.own_redactors)
+        opened = self._engine.open(self.place.identity, is_ambient=True)
+        assert isinstance(opened, ActiveSession)  # only a block may be skipped
+        return opened
+
+    def _new_player(self) -> _TestPlayer:
+        session = self._played or self._nothing_recorded()
+        return _TestPlayer(session, self._advised, record_missing=self._recorded, **self._options.for_player())
+
+    def _nothing_recorded(self) -> ReplaySession:
+        version = make_redactor(self._options.redact).version if self._engine is None else self._engine.redactor.version
+        return ReplaySession(
+            session_id=UUID(int=0),
+            name=self.place.identity,
+            created_ns=0,
+            ended_ns=0,
+            actions=(),
+            redaction=version,
+        )
+
+    def _advised(self, error: NoMatchError) -> NoMatchError:
+        """Return *error* with what to do about it."""
+        where = self.place.path
+        if self._played is None:
+            said = f"{error.call} is not recorded: there is no {where}, and mode {self.mode} records none. "
+            return NoMatchError(f"{said}Record it: {self.switch}once", call=error.call)
+        advice = f"mode {self.mode} runs nothing that is not recorded in {where}. "
+        advice += f"If the change is meant, add it ({self.switch}new_episodes) or record anew ({self.switch}rewrite)"
+        return NoMatchError(f"{error}\n  {advice}", call=error.call, nearest=error.nearest)
+
+    def stop(self) -> None:
+        """Answer no more calls; what they gave can be looked at and kept."""
+        if self._player is not None:
+            scope.play_ends(self._player)
+        if self._engine is not None and self._recorded is not None:
+            self._engine.end(self._recorded, by="block")
+
+    @contextmanager
+    def refusing(self, caller: str) -> Iterator[None]:
+        """
+        Let no call through meanwhile: they are made by *caller*, and belong to no test.
+
+        *caller* completes "find() is called by ...", and says what to do.
+        """
+        player = self._player
+        if player is None:
+            yield
+            return
+        before, player.foreign = player.foreign, caller
+        try:
+            yield
+        finally:
+            player.foreign = before
+
+    def demand_answered(self) -> None:
+        """
+        Return if the test noticed all that was not answered.
+
+        Raises:
+            NoMatchError: A call was not answered, which no exception of the test has told.
+        """
+        misses = () if self._player is None or self._options.misses == "allow" else self._player.misses
+        if misses:
+            told = self._advised(misses[0])
+            count = f"{len(misses)} calls were" if len(misses) > 1 else "a call was"
+            raise NoMatchError(
+                f"{count} not answered, and the test went on (misses='allow' lets it pass). The first:\n{told}",
+                call=told.call,
+                nearest=told.nearest,
+            )
+
+    # -- what came of it ----------------------------------------------------------
+
+    @property
+    def path(self) -> str:
+        """The file of the recording."""
+        return self.place.path
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether a call that the recording does not answer runs: then the memory has to be there."""
+        return self.mode == "off" or self._recorded is not None
+
+    @property
+    def play_count(self) -> int:
+        """How many calls the recording has answered."""
+        return 0 if self._player is None else self._player.play_count
+
+    @property
+    def recorded_count(self) -> int:
+        """How many calls ran because the recording had no answer, those not counted that such calls made."""
+        if self._recorded is None:
+            return 0
+        return sum(1 for action in self.new_session.actions if action.parent is None)
+
+    @property
+    def unused(self) -> Sequence[ReplayAction]:
+        """Recorded calls that the test did not make; none while everything runs."""
+        return () if self._player is None or self._played is None else self._player.unused
+
+    @property
+    def all_played(self) -> bool:
+        """Whether every recorded call was made."""
+        return not len(self.unused)
+
+    @property
+    def uncovered(self) -> Mapping[str, int]:
+        """Methods of wrapped objects that ran for real, since nothing says what they are, with the number of calls."""
+        return {} if self._player is None else self._player.uncovered
+
+    @property
+    def session(self) -> ReplaySession:
+        """The session that is played; one that is recorded, as far as it is, where nothing is played."""
+        if self._played is not None:
+            return self._played
+        return self._nothing_recorded() if self._recorded is None else self.new_session
+
+    @property
+    def new_session(self) -> ReplaySession:
+        """
+        What was recorded in this run, so far.
+
+        Raises:
+            UsageError: Nothing is recorded in this mode.
+        """
+        if self._engine is None or self._recorded is None:
+            raise UsageError(f"nothing is recorded in mode {self.mode}")
+        if self._recorded.is_silent:
+            return self._engine.result(self._recorded)
+        return self._engine.catalogue.get_session(self._recorded.session_id)
+
+    def keep(self) -> Kept:
+        """
+        Write the recording if this run brought something new; call it for a test that passed.
+
+        Raises:
+            SecretFoundError: What would be written holds a secret in spite of the redaction.
+            RecordingError: A call could not be recorded.
+            PlaybackError: What was recorded could not be played.
+            StorageError: It cannot be written.
+        """
+        if self._engine is None or self._recorded is None:
+            return "nothing"
+        self._engine.troubles.settle_losses(self._recorded)
+        new = self.new_session
+        if not len(new.actions):
+            return "nothing"
+        if not new.playable:
+            reasons = "; ".join(new.playable.reasons)
+            raise PlaybackError(f"{self.path} was not written, since it could not be played: {reasons}")
+        return self._written(new)
+
+    def _written(self, new: ReplaySession) -> Kept:
+        old = self._old()
+        sources = self._sources(old, new)
+        target = proposal_path(self.path) if self._proposes else self.path
+        is_same = old is not None and self.mode in _RUNS_EVERYTHING and same_calls(old, new)
+        if is_same:
+            if self._proposes and os.path.lexists(target):
+                os.unlink(target)
+            return "unchanged"
+        write_recording(target, recording_bytes(self.place.identity, sources, metadata=self.metadata))
+        return "proposed" if self._proposes else "recorded"
+
+    def _old(self) -> ReplaySession | None:
+        """Return what is recorded already; None where there is nothing, or nothing that a new recording could keep."""
+        if self._played is not None:
+            return self._played
+        if not os.path.lexists(self.path):
+            return None
+        try:
+            return self._session_of(self.path)
+        except (DamagedError, SessionNotFoundError, WrongRecordingError):
+            if self.mode == "rewrite":
+                return None
+            raise
+
+    def _sources(self, old: ReplaySession | None, new: ReplaySession) -> list[tuple[ReplaySession, list[int] | None]]:
+        if old is None or self.mode == "rewrite":
+            return [(new, None)]
+        if self.mode == "all":
+            return [(old, _not_made_again(old, new)), (new, None)]
+        return [(old, None), (new, None)]
+
+    def close(self) -> None:
+        """Let go of the files; once too often is fine."""
+        self.stop()
+        if self._engine is not None:
+            self._engine.close()
+        if self._stored is not None:
+            self._stored.close()
+
+    def __repr__(self) -> str:
+        return f"<RecordedTest {self.place.identity} {self.mode}, {self.play_count} played>"
+
+
+def _loaded(path: str, switch: str) -> Recording:
+    try:
+        return load(path)
+    except DamagedError as error:
+        error.add_note(f"Get it back from version control, or record it again: {switch}rewrite")
+        raise
+
+
+def _not_made_again(old: ReplaySession, new: ReplaySession) -> list[int]:
+    """Return the sequences of the calls in *old* that *new* has not, with the calls that those made."""
+    made = {match_key(asked.kind, asked.name, asked.arguments) for asked in tape_of(new.actions).asked()}
+    kept: set[int] = set()
+    for asked in tape_of(old.actions).asked():
+        is_kept = asked.parent in kept if asked.parent is not None else _key(asked) not in made
+        if is_kept:
+            kept.add(asked.sequence)
+    return sorted(kept)
+
+
+def _key(asked: Any) -> bytes:
+    return match_key(asked.kind, asked.name, asked.arguments)

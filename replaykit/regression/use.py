@@ -1,0 +1,148 @@
+"""A recording around a block, a function or a `unittest.TestCase`: the same as with pytest, without it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from replaykit.regression.modes import Mode, chosen_mode
+from replaykit.regression.places import FOLDER, Place, place_at, place_of
+from replaykit.regression.recorded_test import PlayOptions, RecordedTest
+
+__all__ = ["RecordingMixin", "use_recording"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class use_recording:  # noqa: N801 - it is used as a function is, with and without parentheses of a call
+    """
+    Play the recording at *path* in a block, and record what the mode lets run: a context manager, or a decorator.
+
+    ``with use_recording("recordings/paris.rpk") as recording:`` gives the
+    `RecordedTest`; ``async with`` and a decorated coroutine function work
+    alike.  *mode* is one of VCR's record modes; the environment variable
+    ``REPLAYKIT_MODE`` wins over it; by default ``none`` on a build server
+    (``CI``), else ``once``.  A block that an exception leaves writes nothing.
+    The options are those of `PlayOptions`.
+
+    Raises:
+        UsageError: The mode or an option is unknown.
+        StorageError: The recording cannot be read or written.
+        NoMatchError: A call was not answered, and the block went on all the same.
+        SecretFoundError: What would be written holds a secret in spite of the redaction.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, mode: Mode | None = None, **options: Any) -> None:
+        self._place = place_at(path)
+        self._mode = mode
+        self._options = PlayOptions.of(options)
+        # So that a wrong mode is an error here, not in the middle of a test.
+        chosen_mode(mode)
+        self._open: RecordedTest | None = None
+
+    def __enter__(self) -> RecordedTest:
+        self._open = _started(self._place, self._mode, self._options)
+        return self._open
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        recorded, self._open = self._open, None
+        if recorded is not None:
+            finish(recorded, passed=kind is None)
+
+    async def __aenter__(self) -> RecordedTest:
+        return self.__enter__()
+
+    async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self.__exit__(kind, *rest)
+
+    def __call__(self, function: F) -> F:
+        """Return *function* so that each call of it uses the recording."""
+        return _around_coroutine(self._again, function) if _is_async(function) else _around(self._again, function)
+
+    def _again(self) -> use_recording:
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__, _open=None)
+        return copy
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function)
+
+
+def _around(again: Callable[[], use_recording], function: Any) -> Any:
+    @functools.wraps(function)
+    def using(*args: Any, **kwargs: Any) -> Any:
+        with again():
+            return function(*args, **kwargs)
+
+    return using
+
+
+def _around_coroutine(again: Callable[[], use_recording], function: Any) -> Any:
+    @functools.wraps(function)
+    async def using(*args: Any, **kwargs: Any) -> Any:
+        with again():
+            return await function(*args, **kwargs)
+
+    return using
+
+
+def _started(place: Place, mode: Mode | None, options: PlayOptions) -> RecordedTest:
+    recorded = RecordedTest(place, chosen_mode(os.environ.get("REPLAYKIT_MODE"), mode), options)
+    recorded.start()
+    return recorded
+
+
+def finish(recorded: RecordedTest, *, passed: bool) -> None:
+    """
+    Stop, write what is new if the test has *passed*, and close.
+
+    Raises:
+        NoMatchError: A call was not answered, and the test passed all the same.
+        StorageError, CaptureError: The recording cannot be written.
+    """
+    try:
+        recorded.stop()
+        if passed:
+            recorded.demand_answered()
+            recorded.keep()
+    finally:
+        recorded.close()
+
+
+class RecordingMixin:
+    """
+    Gives each test of a `unittest.TestCase` a recording: ``class TestNotes(RecordingMixin, unittest.TestCase)``.
+
+    The file is ``recordings/<module>/<class>.<test>.rpk`` beside the module.
+    ``setUp`` begins it, so a ``setUp`` of one's own calls ``super().setUp()``
+    first.  A test that fails, or is skipped, writes nothing.
+
+    Attributes:
+        recording: The `RecordedTest` of the test that runs.
+        recording_mode: One of VCR's record modes; ``REPLAYKIT_MODE`` wins over it.
+        recording_options: The options of `PlayOptions`.
+    """
+
+    recording: RecordedTest
+    recording_mode: Mode | None = None
+    recording_options: Mapping[str, Any] = {}
+
+    def setUp(self) -> None:
+        """Begin to play and record."""
+        case: Any = self
+        module = sys.modules[type(self).__module__].__file__
+        assert module is not None  # a class of a test has a file
+        place = place_of(module, [type(self).__qualname__, case._testMethodName], folder=FOLDER)
+        self.recording = _started(place, self.recording_mode, PlayOptions.of(self.recording_options))
+        case.addCleanup(self._end_recording)
+        super().setUp()  # type: ignore[misc]  # the TestCase beside this class has it
+
+    def _end_recording(self) -> None:
+        # unittest has no public way to ask, within a test, how it went.
+        outcome = getattr(self, "_outcome", None)
+        finish(self.recording, passed=outcome is None or outcome.success)

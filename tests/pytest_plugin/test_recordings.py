@@ -1,0 +1,288 @@
+"""Which recording is whose, and recordings that are missing, damaged, foreign, or cannot be written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import replaykit
+
+Run = Callable[..., pytest.RunResult]
+
+PARIS = """
+    import agent, pytest
+
+    @pytest.mark.replaykit
+    def test_one():
+        assert agent.search("paris")
+"""
+
+
+def recordings(project: pytest.Pytester) -> list[str]:
+    root = project.path
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*.rpk"))
+
+
+def test_each_test_has_exactly_one_file_beside_its_module(project: pytest.Pytester, run: Run) -> None:
+    project.mkdir("sub")
+    (project.path / "sub" / "test_one.py").write_text("import agent\n\ndef test_one(replay_recording):\n    agent.search('sub')\n")
+    project.makepyfile(
+        test_one="""
+            import agent, pytest
+
+            pytestmark = pytest.mark.replaykit
+
+            def test_one():
+                agent.search("one")
+
+            @pytest.mark.parametrize("city", ["paris", "lyon"])
+            def test_cities(city):
+                agent.search(city)
+
+            class TestNotes:
+                def test_one(self):
+                    agent.search("notes")
+
+                class TestInner:
+                    def test_one(self):
+                        agent.search("inner")
+
+            def test_that_asks_nothing():
+                pass
+        """
+    )
+
+    run("--import-mode=importlib").assert_outcomes(passed=7)
+
+    assert recordings(project) == [
+        "recordings/test_one/TestNotes.TestInner.test_one.rpk",
+        "recordings/test_one/TestNotes.test_one.rpk",
+        "recordings/test_one/test_cities[lyon].rpk",
+        "recordings/test_one/test_cities[paris].rpk",
+        "recordings/test_one/test_one.rpk",
+        "sub/recordings/test_one/test_one.rpk",
+    ]
+
+
+def test_names_are_never_paths(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(
+        test_one="""
+            import agent, pytest
+
+            CITIES = ["../../etc", "a/b", "a_b", "A_B", "\\U0001f600", "", "x" * 300, ".hidden", "con: <|>*?", "a\\x00b"]
+
+            @pytest.mark.replaykit
+            @pytest.mark.parametrize("city", CITIES)
+            def test_cities(city):
+                agent.search(city)
+        """
+    )
+
+    run().assert_outcomes(passed=10)
+    found = recordings(project)
+    run("--replay-mode=none").assert_outcomes(passed=10)
+
+    assert len({path.casefold() for path in found}) == 10
+    assert {os.path.dirname(path) for path in found} == {"recordings/test_one"}
+    assert all(len(os.path.basename(path)) < 140 for path in found)
+
+
+def test_a_recording_belongs_to_its_test(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(test_one=PARIS)
+    run()
+    old = project.path / "recordings" / "test_one" / "test_one.rpk"
+    project.makepyfile(test_one=PARIS.replace("test_one", "test_renamed"))
+    old.rename(old.with_name("test_renamed.rpk"))
+
+    result = run()
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(
+        ["*WrongRecordingError*is the recording of test_one.py::test_one, not of test_one.py::test_renamed*rewrite*"]
+    )
+    run("--replay-mode=rewrite").assert_outcomes(passed=1)
+    run("--replay-mode=none").assert_outcomes(passed=1)
+
+
+def test_a_recording_that_is_named_may_be_shared(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(
+        test_one="""
+            import agent, pytest
+
+            @pytest.mark.replaykit("shared.rpk")
+            def test_one():
+                assert agent.search("paris")
+
+            @pytest.mark.replaykit(path="shared.rpk", mode="none")
+            def test_two():
+                assert agent.search("paris")
+        """
+    )
+
+    run().assert_outcomes(passed=2)
+
+    assert recordings(project) == ["shared.rpk"]
+
+
+def test_a_project_can_be_moved(project: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.makepyfile(test_one=PARIS)
+    run()
+    moved = project.path / "elsewhere" / "deep"
+    moved.mkdir(parents=True)
+    for name in ("agent.py", "test_one.py", "recordings"):
+        (project.path / name).rename(moved / name)
+
+    run("--replay-mode=none", str(moved)).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "*SessionNotFoundError*"), (b"nonsense, not a recording", "*NotAStoreError*")],
+)
+def test_a_file_that_is_no_recording_is_said_and_left_alone(
+    project: pytest.Pytester, run: Run, content: bytes, message: str
+) -> None:
+    project.makepyfile(test_one=PARIS)
+    path = project.path / "recordings" / "test_one" / "test_one.rpk"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+
+    result = run()
+
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([message])
+    assert path.read_bytes() == content
+
+
+def test_a_damaged_recording_is_said_and_can_be_recorded_again(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(test_one=PARIS)
+    run()
+    path = project.path / "recordings" / "test_one" / "test_one.rpk"
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 0xFF
+    path.write_bytes(damaged)
+
+    result = run()
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*DamagedError*test_one.rpk*"])
+    assert path.read_bytes() == damaged
+    run("--replay-mode=rewrite").assert_outcomes(passed=1)
+    run("--replay-mode=none").assert_outcomes(passed=1)
+
+
+def test_a_read_only_checkout_plays_and_says_that_it_cannot_record(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(test_one=PARIS)
+    run()
+    folder = project.path / "recordings"
+    path = folder / "test_one" / "test_one.rpk"
+    if os.geteuid() == 0:
+        # Root writes anywhere: a file where the folder should be stops it as well.
+        folder.rename(project.path / "kept")
+        folder.write_bytes(b"")
+        result = run()
+        folder.unlink()
+        (project.path / "kept").rename(folder)
+    else:
+        before = path.read_bytes()
+        path.unlink()
+        path.parent.chmod(0o500)
+        result = run()
+        path.parent.chmod(0o700)
+        path.write_bytes(before)
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*recordings/test_one*"])
+
+    path.chmod(0o400)
+    path.parent.chmod(0o500)
+    try:
+        run("--replay-mode=none").assert_outcomes(passed=1)
+        run("--replay-mode=new_episodes").assert_outcomes(passed=1)
+    finally:
+        path.parent.chmod(0o700)
+
+
+def test_a_secret_that_redaction_misses_is_not_written(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(
+        test_one="""
+            import agent, pytest
+
+            @pytest.mark.replaykit(redact=())
+            def test_one():
+                agent.search("the key is sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCD")
+        """
+    )
+
+    result = run()
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*SecretFoundError*"])
+    result.stdout.no_fnmatch_line("*E  *abcdefghijklmnopqrstuvwxyz0123456789ABCD*")
+    assert recordings(project) == []
+
+
+def test_a_secret_is_taken_out_and_the_test_plays_with_it(project: pytest.Pytester, run: Run) -> None:
+    secret = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCD"
+    project.makepyfile(
+        test_one=f"""
+            import agent, pytest
+
+            @pytest.mark.replaykit
+            def test_one():
+                agent.search("the key is {secret}")
+        """
+    )
+
+    run().assert_outcomes(passed=1)
+    run("--replay-mode=none").assert_outcomes(passed=1)
+
+    (path,) = project.path.rglob("*.rpk")
+    assert secret.encode() not in path.read_bytes()
+
+
+def test_equal_runs_write_equal_bytes(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(test_one=PARIS)
+    run()
+    path = project.path / "recordings" / "test_one" / "test_one.rpk"
+    before = path.read_bytes()
+    path.unlink()
+
+    run()
+
+    assert path.read_bytes() == before
+
+
+def test_what_the_test_says_of_itself_is_in_the_recording(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(
+        test_one="""
+            import agent
+
+            def test_one(replay_session, replay_recording):
+                assert replay_session.name == "test_one.py::test_one"
+                replay_session.annotate(ticket="A-17")
+                agent.search("paris")
+                assert [action.name for action in replay_session.actions] == ["search"]
+                assert replay_session.metadata["ticket"] == "A-17"
+        """
+    )
+
+    run().assert_outcomes(passed=1)
+    run("--replay-mode=none").assert_outcomes(passed=1)
+
+    with replaykit.load(project.path / "recordings" / "test_one" / "test_one.rpk") as found:
+        session = found.get_session("last")
+    assert (session.name, dict(session.metadata)) == ("test_one.py::test_one", {"ticket": "A-17"})
+
+
+def test_recordings_have_a_folder_of_another_name(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(test_one=PARIS)
+    project.makeini("[pytest]\nreplaykit_recordings = cassettes")
+
+    run()
+
+    assert recordings(project) == ["cassettes/test_one/test_one.rpk"]
+    project.makeini("[pytest]\nreplaykit_recordings = ../cassettes")
+    run().stdout.fnmatch_lines(["*'../cassettes' is no name for the folder of recordings*"])
