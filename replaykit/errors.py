@@ -17,6 +17,7 @@ Everything that can go wrong, as one tree.
       CaptureError                          a call could not be kept
         RecordingError                        .lost; raised at the end of a session, never by a call
         RedactionError                        a rule set or redactor cannot be used
+        SecretFoundError                      .action .kind .field .rule; a recording that was not written for it
       StorageError (OSError)                bytes could not be kept or found; .path
         StoreNotFoundError (FileNotFoundError)
         StoreFullError                        it holds as much as it may; .limit
@@ -67,6 +68,7 @@ __all__ = [
     "ReplaykitError",
     "ReplaykitWarning",
     "RestoreError",
+    "SecretFoundError",
     "SessionActiveError",
     "SessionNotFoundError",
     "StorageError",
@@ -189,6 +191,32 @@ class RecordingError(CaptureError):
 
 class RedactionError(CaptureError):
     """A redaction rule set is unknown, or a redactor is not usable."""
+
+
+class SecretFoundError(CaptureError):
+    """
+    A secret still stands in what was to be written; nothing was.
+
+    Attributes:
+        action: The number of the call that holds it; None for the session's name and metadata.
+        kind: What kind of call that is.
+        field: Where in it: ``arguments.query``, ``output``, ``error``, ``name`` ...
+        rule: Which rule found it.
+        count: How many were found; the others tell of the first.
+    """
+
+    def __init__(self, *, action: int | None, kind: str | None, field: str, rule: str, count: int = 1) -> None:
+        self.action = action
+        self.kind = kind
+        self.field = field
+        self.rule = rule
+        self.count = count
+        where = f"the session's {field}" if action is None else f"{field} of action {action} ({kind})"
+        more = f" and {count - 1} more" if count > 1 else ""
+        super().__init__(
+            f"A secret stands in {where} (rule {rule}){more}: nothing was written. Call with a value that is none, or "
+            "record with redaction, redact=[...] with a callable of yours for what the rules do not know."
+        )
 
 
 class StorageError(ReplaykitError, OSError):

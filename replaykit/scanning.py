@@ -11,12 +11,12 @@ import attrs
 from replaykit.format.entries import Gap
 from replaykit.format.values import pack, unpack
 from replaykit.loading import Recording
-from replaykit.model import ReplayAction, ReplaySession
+from replaykit.model import ReplayAction
 from replaykit.protocols import Advance
 from replaykit.redactors import Redactor, make_redactor
 from replaykit.storage.compaction import silent
 
-__all__ = ["Finding", "scan"]
+__all__ = ["Finding", "SecretSearch", "scan"]
 
 _SHOWS_NOTHING = frozenset({"key", "pair", "url", "basic", "bearer", "pem", "deep", "email", "phone", "card", "iban"})
 """Rules whose secrets may be short or a person's: not even their ends are shown."""
@@ -59,8 +59,8 @@ def scan(
     total, done = sum(item.action_count for item in summaries), 0
     for summary in summaries:
         session = recording.get_session(summary.session_id)
-        search = _Search(redactor, session.session_id)
-        yield from search.session(session)
+        search = SecretSearch(redactor, session.session_id)
+        yield from search.session(session.name, session.metadata)
         for gap in recording.gaps(summary.session_id):
             yield from search.gap(gap)
         for action in session.actions:
@@ -69,8 +69,8 @@ def scan(
             progress(done, total)
 
 
-class _Search:
-    """Looks through one session."""
+class SecretSearch:
+    """Looks through one session for what *redactor* would still hide."""
 
     def __init__(self, redactor: Redactor, session_id: UUID) -> None:
         self._found: list[tuple[str, Any]] = []
@@ -78,15 +78,15 @@ class _Search:
         self._session_id = session_id
         self._seen: set[bytes] = set()
 
-    def session(self, session: ReplaySession) -> Iterator[Finding]:
+    def session(self, name: str | None, metadata: Mapping[str, Any]) -> Iterator[Finding]:
         """Yield what stands in the session's name and metadata."""
-        yield from self._in_field(None, "name", session.name)
-        yield from self._in_entries(None, "metadata", session.metadata)
+        yield from self._in_field(None, "name", name)
+        yield from self.entries(None, "metadata", metadata)
 
     def action(self, action: ReplayAction) -> Iterator[Finding]:
         """Yield what stands in one action."""
         yield from self._in_field(action, "name", action.name)
-        yield from self._in_entries(action, "arguments", action.arguments)
+        yield from self.entries(action, "arguments", action.arguments)
         yield from self._in_field(action, "output", action.output)
         if action.error is not None:
             yield from self._in_field(action, "error", attrs.asdict(action.error, recurse=False))
@@ -105,7 +105,8 @@ class _Search:
         """Yield what stands in the damaged bytes that were kept of a live log."""
         yield from self._in_field(None, f"damaged bytes at {gap.offset}", gap.data)
 
-    def _in_entries(self, action: ReplayAction | None, field: str, entries: Mapping[str, Any]) -> Iterator[Finding]:
+    def entries(self, action: ReplayAction | None, field: str, entries: Mapping[str, Any]) -> Iterator[Finding]:
+        """Yield what stands in *entries* of *action*, or of the session; each is called *field* with its key."""
         for key, value in entries.items():
             named = f"{field}.{self._shown(key)}"
             yield from self._in_field(action, named, {key: value})

@@ -130,7 +130,7 @@ class SegmentWriter:
     Builds the bytes that follow a known end of a segment.
 
     With *align* what is committed together is padded with zeros to so many
-    bytes; *level* is zstd's for entries and blobs.
+    bytes; *level* is zstd's for entries and blobs, None to leave them plain.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class SegmentWriter:
         previous: bytes,
         watermark: int,
         align: int = 0,
-        level: int = LIVE_LEVEL,
+        level: int | None = LIVE_LEVEL,
     ) -> None:
         self.sync = sync
         self._align = align
@@ -215,7 +215,7 @@ def start_segment(
     created_ns: int,
     writer: str,
     align: int = 0,
-    level: int = LIVE_LEVEL,
+    level: int | None = LIVE_LEVEL,
     origin: Origin | None = None,
 ) -> SegmentWriter:
     """Return a writer whose first bytes are the magic and the HEAD."""

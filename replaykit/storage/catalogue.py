@@ -423,6 +423,11 @@ class ActionSequence(Sequence[ReplayAction]):
             self._sequences = sorted({*published, *self._live})
         self._read = lru_cache(maxsize=1024)(self._read_one)
 
+    @property
+    def sequences(self) -> Sequence[int]:
+        """The sequences of the actions, ascending; nothing is read for it."""
+        return self._sequences
+
     def _read_one(self, sequence: int) -> ReplayAction:
         return action_from_entry(completed(self._entry(sequence)))
 

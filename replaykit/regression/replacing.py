@@ -1,0 +1,99 @@
+"""Puts a recording in its place: whole or not at all, and never over something that is none."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import closing, suppress
+from uuid import uuid4
+
+from replaykit.errors import LockedError, NotAStoreError, ReadOnlyError, StorageError, StoreNotFoundError
+from replaykit.format.block import MAGIC
+from replaykit.protocols import FileLayer
+from replaykit.storage.files import SystemFiles
+from replaykit.storage.segment_file import OpenFile, open_file
+
+__all__ = ["write_recording"]
+
+_READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+_CHUNK_BYTES = 8 << 20
+
+
+def write_recording(path: str | os.PathLike[str], data: bytes, *, files: FileLayer | None = None) -> None:
+    """
+    Make *data* the recording at *path*, in place of the one that is there; on the device when this returns.
+
+    Folders are made where they are missing.  Who reads the old recording goes
+    on reading it.  A killed process leaves the old one, and maybe a file
+    ``.replaykit-*.new`` beside it.  Nothing is written where *data* is there.
+
+    Raises:
+        NotAStoreError: Something else is at *path*, also a symlink; it is left as it is.
+        LockedError: A recorder writes to the store at *path*.
+        ReadOnlyError: The folder or the file takes no writes.
+        StorageError: The system refuses; what was there is there still.
+    """
+    files = files or SystemFiles()
+    place = os.path.abspath(os.fspath(path))
+    try:
+        if _holds(files, place, data):
+            return
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        _replace(files, place, data)
+    except StorageError:
+        raise
+    except OSError as error:
+        raise _as_ours(error, os.fspath(path)) from error
+
+
+def _holds(files: FileLayer, place: str, data: bytes) -> bool:
+    """Return whether *data* is at *place* already; raise where something is that must stay."""
+    try:
+        file = open_file(files, place)
+    except StoreNotFoundError:
+        return False
+    with closing(file):
+        size = file.size()
+        if size and file.read(0, len(MAGIC)) != MAGIC:
+            raise NotAStoreError(place, "it begins with something else")
+        if not files.lock(file.handle, shared=True):
+            raise LockedError(place)
+        if size == len(data) and file.read(0, size) == data:
+            return True
+    if not os.access(place, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), place)
+    return False
+
+
+def _replace(files: FileLayer, place: str, data: bytes) -> None:
+    folder = os.path.dirname(place)
+    # Not made of the recording's name, which may be as long as names can be.
+    draft = os.path.join(folder, f".replaykit-{uuid4().hex}.new")
+    with closing(OpenFile(files, draft, write=True, create=True)) as file:
+        try:
+            _append_whole(file, data)
+            files.sync(file.handle)
+            files.rename(draft, place)
+        except BaseException:
+            with suppress(OSError):
+                files.remove(draft)
+            raise
+    files.sync_directory(folder)
+
+
+def _append_whole(file: OpenFile, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        written = file.files.append(file.handle, bytes(rest[:_CHUNK_BYTES]))
+        if written <= 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        rest = rest[written:]
+
+
+def _as_ours(error: OSError, path: str) -> StorageError | ReadOnlyError:
+    if error.errno in _READ_ONLY:
+        return ReadOnlyError(
+            f"Cannot write the recording {path}: {error.strerror}. Where recordings are only to be read play them "
+            "and record nothing: --replay-mode=none, or REPLAYKIT_MODE=none"
+        )
+    return StorageError(f"Cannot write the recording {path}: {error.strerror}", path=path)
