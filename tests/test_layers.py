@@ -27,6 +27,7 @@ _LAYERS = [
     "wrapping loading replaying importing",
     "instrumenting scanning",
     "suites asgi",
+    "regression",
     "cli viewer testing pytest_plugin",
     "__main__",
 ]
