@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from replaykit.model import DivergenceType as DivergenceType
     from replaykit.model import Erasure as Erasure
     from replaykit.model import Failure as Failure
+    from replaykit.model import FieldChange as FieldChange
     from replaykit.model import Find as Find
     from replaykit.model import Frame as Frame
     from replaykit.model import Hit as Hit
+    from replaykit.model import HitChange as HitChange
     from replaykit.model import KnownDivergence as KnownDivergence
     from replaykit.model import KnownFork as KnownFork
     from replaykit.model import Lineage as Lineage
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     from replaykit.policies import before as before
     from replaykit.policies import every as every
     from replaykit.policies import on_error as on_error
+    from replaykit.regression.asserting import assert_replays as assert_replays
     from replaykit.replaying import replay as replay
     from replaykit.suites.replaying import replay_all as replay_all
     from replaykit.suites.variants import compare_models as compare_models
@@ -85,10 +88,10 @@ if TYPE_CHECKING:
 
 _MODEL = (
     "Agreement Answer Ask Checkpoint Checkpointed ComparisonReport ComparisonSummary Delete Divergence "
-    "DivergenceType Erasure Failure Find Frame Hit KnownDivergence KnownFork Lineage ModelResult Opaque Playable "
-    "Pruning Put PutMany ReplayAction ReplayConfig ReplayManifest ReplayOptions ReplayReport ReplayResult "
-    "ReplaySession Restoration SearchResult SessionComparison SessionSummary StateSnapshot StoredFrame "
-    "Structured ToolCall Update Verification"
+    "DivergenceType Erasure Failure FieldChange Find Frame Hit HitChange KnownDivergence KnownFork Lineage "
+    "ModelResult Opaque Playable Pruning Put PutMany ReplayAction ReplayConfig ReplayManifest ReplayOptions "
+    "ReplayReport ReplayResult ReplaySession Restoration SearchResult SessionComparison SessionSummary StateSnapshot "
+    "StoredFrame Structured ToolCall Update Verification"
 )
 _HOMES = {
     "replaykit.instrumenting": "instrument uninstrument",
@@ -99,6 +102,7 @@ _HOMES = {
     "replaykit.playback.comparing": "compare",
     "replaykit.playback.player": "Player play",
     "replaykit.policies": "any_of before every on_error",
+    "replaykit.regression.asserting": "assert_replays",
     "replaykit.replaying": "replay",
     "replaykit.suites.replaying": "replay_all",
     "replaykit.suites.variants": "compare_models compare_variants",
@@ -122,9 +126,11 @@ __all__ = [
     "DivergenceType",
     "Erasure",
     "Failure",
+    "FieldChange",
     "Find",
     "Frame",
     "Hit",
+    "HitChange",
     "KnownDivergence",
     "KnownFork",
     "Lineage",
@@ -160,6 +166,7 @@ __all__ = [
     "Verification",
     "__version__",
     "any_of",
+    "assert_replays",
     "before",
     "compare",
     "compare_models",

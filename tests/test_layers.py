@@ -14,7 +14,7 @@ _LAYERS = [
     "model",
     "format",
     "protocols facts",
-    "digests read_only",
+    "digests read_only plain_text",
     "operations redactors policies matchers plugins",
     "pipeline",
     "settings",

@@ -58,7 +58,7 @@ def bisect(
 def _show(out: Console, found: Bisection) -> None:
     from rich.text import Text
 
-    from replaykit.cli.plain_text import one_line
+    from replaykit.plain_text import one_line
 
     out.print(
         Text.assemble(

@@ -92,7 +92,7 @@ def memory_in(location: str) -> dict[str, Any] | None:
 
 
 def _show_fork(out: Console, memory: str, facts: dict[str, Any]) -> None:
-    from replaykit.cli.plain_text import counted, printable
+    from replaykit.plain_text import counted, printable
 
     frames = counted(facts["frames"], "frame")
     said = f"{facts['path']}: {frames}, forked from {memory} at generation {facts['generation']}"
@@ -103,7 +103,7 @@ def show_memory(out: Console, facts: dict[str, Any]) -> None:
     """Print what a memory holds, which one it is, where it comes from, and its forks, a line each."""
     from rich.text import Text
 
-    from replaykit.cli.plain_text import printable
+    from replaykit.plain_text import printable
 
     held, lineage = facts["memory"], facts["lineage"]
     rows = [

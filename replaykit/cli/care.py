@@ -127,7 +127,7 @@ class _NothingRecovered(click.ClickException):
     exit_code = EXIT_FAILED
 
     def show(self, file: Any = None) -> None:
-        from replaykit.cli.plain_text import printable
+        from replaykit.plain_text import printable
 
         click.echo(f"replaykit: {printable(self.message, keep_lines=False)} Nothing could be recovered.", err=True)
 
@@ -181,7 +181,7 @@ def delete(store: str, session: str, erase: bool, yes: bool, as_json: bool) -> N
     if as_json:
         _print_json({"store": store, "session_id": session_id, "erased": erase, "deleted": summary})
         return
-    from replaykit.cli.plain_text import printable
+    from replaykit.plain_text import printable
 
     where = printable(store, keep_lines=False)
     if erase:
@@ -205,7 +205,7 @@ def _meant(store: str, session: str, *, erase: bool) -> tuple[UUID, SessionSumma
 
 
 def _described(store: str, session_id: UUID, summary: SessionSummary | None) -> str:
-    from replaykit.cli.plain_text import counted, one_line, printable
+    from replaykit.plain_text import counted, one_line, printable
 
     where = printable(store, keep_lines=False)
     if summary is None:

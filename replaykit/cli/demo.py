@@ -16,9 +16,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from replaykit.cli.plain_text import printable
 from replaykit.cli.render import console, show_session
 from replaykit.memory.memory import Memory, open_memory
+from replaykit.plain_text import printable
 from replaykit.policies import every
 
 __all__ = ["docstrings", "run_demo"]

@@ -88,8 +88,8 @@ def _show(out: Console, found: SessionComparison, session_a: ReplaySession, sess
     from rich.table import Table
     from rich.text import Text
 
-    from replaykit.cli.plain_text import one_line
     from replaykit.cli.render import action_line
+    from replaykit.plain_text import one_line
 
     if not found.is_identical:
         table = Table(box=None, pad_edge=False, header_style="bold")

@@ -66,7 +66,7 @@ def _for_machines(report: ImportReport) -> dict[str, object]:
 
 
 def _show(out: Console, report: ImportReport) -> None:
-    from replaykit.cli.plain_text import printable
+    from replaykit.plain_text import printable
 
     for item in report.items:
         # One line stays one line, also in a narrow window: it may be searched.
@@ -82,7 +82,7 @@ def _show(out: Console, report: ImportReport) -> None:
 def _line(item: ImportedSession) -> Text:
     from rich.text import Text
 
-    from replaykit.cli.plain_text import counted, one_line, printable
+    from replaykit.plain_text import counted, one_line, printable
 
     said = Text.assemble((f"{item.status:<10} ", _STYLES[item.status]), f"{printable(item.file, keep_lines=False)}  ")
     if item.status != "lost" and item.session_id is not None:

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from replaykit.cli.as_json import dump
-from replaykit.cli.plain_text import one_line, printable
 from replaykit.model import MEMVID, Ask, Checkpointed, Find, ReplayAction, ReplaySession, SessionSummary
+from replaykit.plain_text import one_line, printable
 
 __all__ = [
     "action_line",

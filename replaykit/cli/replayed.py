@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from replaykit.cli.plain_text import counted, one_line
 from replaykit.model import Agreement, Divergence, DivergenceType, ReplayResult
+from replaykit.plain_text import counted, one_line
 
 __all__ = ["show_result", "verdict_text"]
 

@@ -51,7 +51,7 @@ def scan(store: str | None, pii: bool, as_json: bool) -> None:
 
 
 def _show(findings: Sequence[Finding], by_rule: dict[str, int], location: str, sessions: int) -> None:
-    from replaykit.cli.plain_text import counted, printable
+    from replaykit.plain_text import counted, printable
 
     for finding in findings:
         click.echo(_line(finding))
@@ -68,7 +68,7 @@ def _show(findings: Sequence[Finding], by_rule: dict[str, int], location: str, s
 
 
 def _line(finding: Finding) -> str:
-    from replaykit.cli.plain_text import one_line
+    from replaykit.plain_text import one_line
 
     place = "session" if finding.action is None else f"action {finding.action} {finding.kind}"
     size = "" if finding.length is None else f"{finding.length} bytes"

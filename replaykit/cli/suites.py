@@ -9,10 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from replaykit.cli.plain_text import counted, one_line
 from replaykit.cli.progress import progress_bar
 from replaykit.cli.replayed import show_result, verdict_text
 from replaykit.model import ReplayOptions, ReplayReport
+from replaykit.plain_text import counted, one_line
 from replaykit.suites.replaying import replay_all
 
 __all__ = ["report_for_machines", "report_of", "show_report"]

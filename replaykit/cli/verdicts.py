@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from replaykit.cli.plain_text import counted, one_line, printable
 from replaykit.model import Compaction, Diagnosis, Finding, Recovery, SessionSummary, Verification
+from replaykit.plain_text import counted, one_line, printable
 
 __all__ = ["show_compaction", "show_diagnosis", "show_recovery", "show_verification", "size_text"]
 

@@ -123,7 +123,7 @@ def ends(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _fail(error: BaseException, code: int) -> None:
-    from replaykit.cli.plain_text import printable
+    from replaykit.plain_text import printable
 
     # A command line that holds line breaks must not look like several errors.
     click.echo(f"replaykit: {printable(str(error), keep_lines=False)}", err=True)

@@ -21,6 +21,8 @@ __all__ = [
     "ComparisonSummary",
     "Divergence",
     "DivergenceType",
+    "FieldChange",
+    "HitChange",
     "ModelResult",
     "ReplayResult",
     "SessionComparison",
@@ -47,6 +49,44 @@ class DivergenceType(enum.Enum):
 
 
 @attrs.frozen(kw_only=True)
+class HitChange:
+    """
+    What became of one hit.
+
+    Attributes:
+        change: ``lost``, ``new``, ``moved`` or ``score``.
+        recorded_rank: Where it stood, from 1; None for one that is new.
+        seen_rank: Where it stands now; None for one that is lost.
+        recorded_score: None where there was none; so with ``seen_score``.
+        holds: Briefly what it holds.
+    """
+
+    change: str
+    frame: FrameId
+    recorded_rank: int | None = None
+    seen_rank: int | None = None
+    recorded_score: float | None = None
+    seen_score: float | None = None
+    holds: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class FieldChange:
+    """
+    One place in which two values differ.
+
+    ``where`` is a path like ``result.rows[2].score``; ``recorded`` and
+    ``seen`` say briefly what stood and stands there, ``diff`` of two texts in
+    which words they differ (``[-old-]{+new+}``).
+    """
+
+    where: str
+    recorded: str
+    seen: str
+    diff: str = ""
+
+
+@attrs.frozen(kw_only=True)
 class Divergence:
     """
     One difference between what was recorded and what came back.
@@ -55,6 +95,10 @@ class Divergence:
     seen; ``where`` leads to the first difference (``hits[2].score``) and
     ``details`` says it in a sentence.  ``cause`` is a likely one, empty where
     none is known; ``frames`` are the frames that it is about.
+
+    ``changes`` are the first of the single hits or places that differ, and
+    ``changed`` is how many there are.  A verdict that was taken over from an
+    earlier run (``resume=``) has none.
     """
 
     at_sequence: int
@@ -66,11 +110,13 @@ class Divergence:
     where: str = ""
     cause: str = ""
     frames: tuple[FrameId, ...] = ()
+    changes: tuple[HitChange | FieldChange, ...] = attrs.field(default=(), eq=False)
+    changed: int = attrs.field(default=0, eq=False)
 
 
 def divergence_record(item: Divergence) -> dict[str, Any]:
-    """Return *item* as a flat dict."""
-    fields = attrs.asdict(item)
+    """Return *item* as a flat dict: all but its single changes."""
+    fields = attrs.asdict(item, recurse=False, filter=attrs.filters.exclude("changes", "changed"))
     return fields | {"divergence_type": item.divergence_type.value, "frames": list(item.frames)}
 
 
@@ -83,7 +129,9 @@ class ActionResult:
     ``not_comparable`` or ``known`` (it differs as a baseline says);
     ``reason`` says why for all but the first two.  ``duration_ns`` is how long
     the call took now.  Of a find that gave hits then and now, ``overlap``,
-    ``rbo`` and ``tau`` say how far the two rankings agree.
+    ``rbo`` and ``tau`` say how far the two rankings agree, ``recorded_count``
+    and ``seen_count`` how many hits there were.  ``call`` shows a call
+    that was run and did not match; it is empty for the rest.
     """
 
     sequence: int
@@ -97,6 +145,9 @@ class ActionResult:
     overlap: float | None = None
     rbo: float | None = None
     tau: float | None = None
+    recorded_count: int | None = None
+    seen_count: int | None = None
+    call: str = ""
 
 
 @attrs.frozen(kw_only=True)

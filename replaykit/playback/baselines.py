@@ -34,7 +34,9 @@ def read_baseline(path: str | os.PathLike[str]) -> list[KnownDivergence]:
     try:
         content = json.loads(Path(path).read_bytes())
     except OSError as error:
-        raise UsageError(f"baseline {os.fspath(path)}: {error.strerror}: write_baseline=True makes one") from error
+        raise UsageError(
+            f"baseline {os.fspath(path)}: {error.strerror}: replay_all(..., write_baseline=True) makes one"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"baseline {os.fspath(path)} is no JSON: {error}") from error
     if not isinstance(content, dict) or content.get("replaykit_baseline") != _VERSION:

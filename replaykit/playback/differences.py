@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -12,7 +12,7 @@ import attrs
 from replaykit.format.values import pack
 from replaykit.model import Structured
 
-__all__ = ["Difference", "brief", "differences", "word_diff"]
+__all__ = ["Difference", "brief", "call_text", "differences", "short", "word_diff"]
 
 MAX_WORDS = 600
 """Of longer texts only so many words around the first difference are compared."""
@@ -21,17 +21,25 @@ MAX_COMPARED_BYTES = 256 * 1024
 """Larger structures are said to differ; where is not looked for."""
 
 MAX_SHOWN = 160
+_ARGUMENT_WIDTH = 60
+_MOST_BITS = 128
 _LEAD_WORDS = 20
 _WORDS = re.compile(r"\S+\s*|\s+")
 
 
 @attrs.frozen(kw_only=True)
 class Difference:
-    """One place in which two values differ; ``where`` is a path like ``rows[2].score``, empty for the whole."""
+    """
+    One place in which two values differ.
+
+    ``where`` is a path like ``rows[2].score``, empty for the whole;
+    ``texts`` are both texts, None where not both are.
+    """
 
     where: str
     recorded: str
     seen: str
+    texts: tuple[str, str] | None = attrs.field(default=None, repr=False)
 
 
 def brief(value: Any) -> str:
@@ -39,6 +47,22 @@ def brief(value: Any) -> str:
     shown = value if isinstance(value, str) else repr(value)
     shown = " ".join(shown.split())
     return shown if len(shown) <= MAX_SHOWN else f"{shown[: MAX_SHOWN - 3]}..."
+
+
+def short(value: Any) -> str:
+    """Return a number or a short text as Python has it, of anything else its type: what is given in a call."""
+    # Python refuses to write out a number of thousands of digits.
+    is_huge = isinstance(value, int) and value.bit_length() > _MOST_BITS
+    if is_huge or not (value is None or isinstance(value, (str, int, float))):
+        return f"<{type(value).__name__}>"
+    shown = repr(value[:_ARGUMENT_WIDTH] if isinstance(value, str) else value)
+    is_whole = len(shown) <= _ARGUMENT_WIDTH and not (isinstance(value, str) and len(value) > _ARGUMENT_WIDTH)
+    return shown if is_whole else shown[: _ARGUMENT_WIDTH - 3] + "..."
+
+
+def call_text(name: str, arguments: Mapping[str, Any]) -> str:
+    """Return a call as one would write it: ``find(query='capital', k=5)``."""
+    return f"{name}({', '.join(f'{key}={short(value)}' for key, value in arguments.items())})"
 
 
 # -- texts ------------------------------------------------------------------------
@@ -84,7 +108,7 @@ def _shortened(words: list[str]) -> str:
 
 def differences(recorded: Any, seen: Any) -> list[Difference]:
     """Return where two values differ, by path; at most 20 places, and only the whole where they are large."""
-    whole = [Difference(where="", recorded=brief(recorded), seen=brief(seen))]
+    whole = [Difference(where="", recorded=brief(recorded), seen=brief(seen), texts=_texts(recorded, seen))]
     if not (_has_parts(recorded) and _has_parts(seen)):
         return whole
     if len(pack(recorded)) + len(pack(seen)) > MAX_COMPARED_BYTES:
@@ -103,9 +127,31 @@ def _by_path(recorded: Any, seen: Any) -> Iterator[Difference]:
     found = DeepDiff(_opened(recorded), _opened(seen), view="tree", ignore_order=False, max_diffs=100_000)
     for places in found.values():
         for place in places:
+            steps = place.path(output_format="list")
             yield Difference(
-                where=_path(place.path(output_format="list")), recorded=_shown(place.t1), seen=_shown(place.t2)
+                where=_path(steps),
+                recorded=_shown(place.t1),
+                seen=_shown(place.t2),
+                texts=_texts(_at(recorded, steps), _at(seen, steps)),
             )
+
+
+def _texts(recorded: Any, seen: Any) -> tuple[str, str] | None:
+    return (recorded, seen) if isinstance(recorded, str) and isinstance(seen, str) else None
+
+
+def _at(value: Any, steps: Sequence[Any]) -> Any:
+    """Return what stands at a path; None where it leads nowhere."""
+    for step in steps:
+        if isinstance(value, Structured):
+            value = value.fields.get(step)
+        elif isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, (list, tuple)):
+            value = value[step] if step < len(value) else None
+        else:
+            value = getattr(value, step, None) if attrs.has(type(value)) else None
+    return value
 
 
 def _opened(value: Any) -> Any:

@@ -7,8 +7,19 @@ from typing import Any, cast
 
 import attrs
 
-from replaykit.model import Answer, Divergence, DivergenceType, Failure, FrameId, ReplayAction, Tolerances
-from replaykit.playback.differences import brief, differences, word_diff
+from replaykit.model import (
+    Answer,
+    Divergence,
+    DivergenceType,
+    Failure,
+    FieldChange,
+    FrameId,
+    HitChange,
+    ReplayAction,
+    Tolerances,
+)
+from replaykit.playback import changes
+from replaykit.playback.differences import Difference, brief, differences, word_diff
 from replaykit.playback.hits import FoundHit, beside_hits, hit_count, hits_of
 from replaykit.playback.outcomes import Outcome, are_alike, outcome_of, without_times
 from replaykit.playback.recognition import are_ids_of_the_same_write, named_frames, recognised
@@ -54,11 +65,8 @@ def arguments_changed(action: ReplayAction, arguments: Mapping[str, Any]) -> lis
     """Return in what *arguments* differ from those of *action*, as one divergence; empty where they agree."""
     if are_alike(action.arguments, arguments):
         return []
-    place = differences(dict(action.arguments), dict(arguments))[0]
-    where = f"arguments.{place.where}".rstrip(".")
-    details = f"{where} was {place.recorded}, is {place.seen}"
-    say = _Sayer(action)
-    return [say(DivergenceType.ARGUMENTS_CHANGED, place.recorded, place.seen, details, where=where)]
+    found = differences(dict(action.arguments), dict(arguments))
+    return [_Sayer(action).places(DivergenceType.ARGUMENTS_CHANGED, found, "arguments")]
 
 
 def content_changed(
@@ -73,11 +81,8 @@ def content_changed(
     held = {name: seen.get(name) for name in recorded}
     if are_alike(dict(recorded), held):
         return []
-    place = differences(dict(recorded), held)[0]
-    where = f"{where}.{place.where}".rstrip(".")
-    details = f"{where} was {place.recorded}, is {place.seen}"
-    changed = DivergenceType.CONTENT_CHANGED
-    return [say(changed, place.recorded, place.seen, details, where=where, frames=(frame_id,))]
+    found = differences(dict(recorded), held)
+    return [say.places(DivergenceType.CONTENT_CHANGED, found, where, frames=(frame_id,))]
 
 
 def frames_changed(action: ReplayAction, frames: Sequence[FrameId], rules: Tolerances) -> list[Divergence]:
@@ -102,11 +107,23 @@ class _Sayer:
             **more,
         )
 
-    def mismatch(
-        self, recorded: Any, seen: Any, details: str, where: str = "result", frames: tuple[FrameId, ...] = ()
-    ) -> Divergence:
-        kind = DivergenceType.OUTPUT_MISMATCH
-        return self(kind, brief(recorded), brief(seen), details, where=where, frames=frames)
+    def mismatch(self, recorded: Any, seen: Any, details: str, where: str = "result", **more: Any) -> Divergence:
+        return self(DivergenceType.OUTPUT_MISMATCH, brief(recorded), brief(seen), details, where=where, **more)
+
+    def text(self, recorded: str, seen: str, what: str, where: str, frames: tuple[FrameId, ...] = ()) -> Divergence:
+        """Return that a text, which *what* names, reads otherwise."""
+        diff = word_diff(recorded, seen)
+        change = FieldChange(where=where, recorded=brief(recorded), seen=brief(seen), diff=diff)
+        details = f"the {what} reads otherwise: {diff}"
+        return self.mismatch(recorded, seen, details, where, frames=frames, changes=(change,), changed=1)
+
+    def places(self, kind: DivergenceType, found: Sequence[Difference], under: str, **more: Any) -> Divergence:
+        """Return that a value, which is called *under*, differs in the places *found*; the first one tells it."""
+        kept = changes.field_changes(found, under)
+        first = kept[0]
+        details = f"{first.where} was {first.recorded}, is {first.seen}"
+        where = first.where
+        return self(kind, first.recorded, first.seen, details, where=where, changes=kept, changed=len(found), **more)
 
 
 # -- errors -------------------------------------------------------------------------
@@ -174,9 +191,8 @@ def _bare(frames: Sequence[FrameId]) -> list[FoundHit]:
 
 def _answers(say: _Sayer, recorded: Answer, seen: Answer) -> Iterator[Divergence]:
     if recorded.text != seen.text:
-        details = f"the answer reads otherwise: {word_diff(recorded.text, seen.text)}"
         frames = _distinct((*recorded.frame_ids, *seen.frame_ids))
-        yield say.mismatch(recorded.text, seen.text, details, "answer.text", frames)
+        yield say.text(recorded.text, seen.text, "answer", "answer.text", frames)
     if (recorded.provider, recorded.model) != (seen.provider, seen.model):
         was, is_now = f"{recorded.provider}:{recorded.model}", f"{seen.provider}:{seen.model}"
         yield say.mismatch(was, is_now, "another model answered", "answer.model")
@@ -188,16 +204,18 @@ def _whole(say: _Sayer, recorded: Any, seen: Any) -> Iterator[Divergence]:
     if isinstance(recorded, (list, tuple)) and isinstance(seen, (list, tuple)) and len(recorded) != len(seen):
         was, is_now = f"{len(recorded)} items", f"{len(seen)} items"
         details = f"{was} were recorded, {is_now} came back"
-        yield say(DivergenceType.RESULT_COUNT_DIFFERENCE, was, is_now, details, where="result")
+        found = differences(recorded, seen)
+        kept = changes.field_changes(found, "result")
+        kind = DivergenceType.RESULT_COUNT_DIFFERENCE
+        yield say(kind, was, is_now, details, where="result", changes=kept, changed=len(found))
         return
     if isinstance(recorded, str) and isinstance(seen, str):
-        yield say.mismatch(recorded, seen, f"the text reads otherwise: {word_diff(recorded, seen)}")
+        yield say.text(recorded, seen, "text", "result")
         return
     found = differences(recorded, seen)
-    first = found[0]
-    where = f"result.{first.where}".replace(".[", "[") if first.where else "result"
+    told = say.places(DivergenceType.OUTPUT_MISMATCH, found, "result")
     more = f", and {len(found) - 1} more places" if len(found) > 1 else ""
-    yield say.mismatch(first.recorded, first.seen, f"{where} was {first.recorded}, is {first.seen}{more}", where)
+    yield attrs.evolve(told, details=told.details + more)
 
 
 # -- rankings -----------------------------------------------------------------------
@@ -210,7 +228,7 @@ def _hits(say: _Sayer, recorded: list[FoundHit], seen: list[FoundHit], rules: To
     if diff.moved:
         yield _moved(say, diff, recorded, seen)
     if diff.drifts:
-        yield _drifted(say, diff)
+        yield _drifted(say, diff, recorded, seen)
     yield from _contents(say, recorded, seen)
 
 
@@ -223,11 +241,18 @@ def _lost_and_new(
     if diff.lost:
         at = next(at for at, hit in enumerate(recorded) if hit.id == diff.lost[0])
         details = f"lost {_frames(diff.lost)}; {counts}"
-        yield say(DivergenceType.HITS_LOST, was, is_now, details, where=f"hits[{at}]", frames=_distinct(diff.lost))
+        more = _counted(diff.lost, changes.lost(recorded, seen))
+        yield say(DivergenceType.HITS_LOST, was, is_now, details, where=f"hits[{at}]", **more)
     if diff.new:
         at = next(at for at, hit in enumerate(seen) if hit.id == diff.new[0])
         details = f"new {_frames(diff.new)}; {counts}"
-        yield say(DivergenceType.HITS_NEW, was, is_now, details, where=f"hits[{at}]", frames=_distinct(diff.new))
+        more = _counted(diff.new, changes.new(recorded, seen))
+        yield say(DivergenceType.HITS_NEW, was, is_now, details, where=f"hits[{at}]", **more)
+
+
+def _counted(ids: Sequence[FrameId], kept: tuple[HitChange | FieldChange, ...]) -> dict[str, Any]:
+    """Return the hits that a divergence is about as its fields."""
+    return {"frames": _distinct(ids), "changes": kept, "changed": len(ids)}
 
 
 def _moved(say: _Sayer, diff: RetrievalDiff, recorded: list[FoundHit], seen: list[FoundHit]) -> Divergence:
@@ -240,11 +265,11 @@ def _moved(say: _Sayer, diff: RetrievalDiff, recorded: list[FoundHit], seen: lis
         _listed(seen),
         f"moved: {shown}{more}; Kendall's tau {diff.tau:.2f}",
         where=f"hits[{first.recorded_rank - 1}]",
-        frames=_distinct([move.id for move in diff.moved]),
+        **_counted([move.id for move in diff.moved], changes.moved(diff, recorded, seen)),
     )
 
 
-def _drifted(say: _Sayer, diff: RetrievalDiff) -> Divergence:
+def _drifted(say: _Sayer, diff: RetrievalDiff, recorded: list[FoundHit], seen: list[FoundHit]) -> Divergence:
     first = diff.drifts[0]
     return say(
         DivergenceType.SCORE_DRIFT,
@@ -253,7 +278,7 @@ def _drifted(say: _Sayer, diff: RetrievalDiff) -> Divergence:
         f"the score of frame {first.id} was {_score(first.recorded)}, is {_score(first.seen)}; "
         f"{_number(len(diff.drifts), 'score')} off, by up to {diff.largest_drift:.6g}",
         where=f"frame {first.id}.score",
-        frames=_distinct([drift.id for drift in diff.drifts]),
+        **_counted([drift.id for drift in diff.drifts], changes.drifted(diff, recorded, seen)),
     )
 
 
@@ -263,17 +288,16 @@ def _contents(say: _Sayer, recorded: list[FoundHit], seen: list[FoundHit]) -> It
     changed = [(hit, other) for hit, other in pairs if not are_alike(hit.content, other.content)]
     if not changed:
         return
-    first, other = changed[0]
-    place = differences(first.content, other.content)[0]
-    where = f"frame {first.id}.{place.where}".rstrip(".")
+    kept = changes.content_changes(changed)
+    first = kept[0]
     yield say(
         DivergenceType.CONTENT_CHANGED,
-        place.recorded,
-        place.seen,
-        f"{where} was {place.recorded}, is {place.seen}"
+        first.recorded,
+        first.seen,
+        f"{first.where} was {first.recorded}, is {first.seen}"
         + (f"; {len(changed)} hits hold something else" if len(changed) > 1 else ""),
-        where=where,
-        frames=_distinct([hit.id for hit, _ in changed]),
+        where=first.where,
+        **_counted([hit.id for hit, _ in changed], kept),
     )
 
 

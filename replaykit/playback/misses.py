@@ -16,7 +16,7 @@ from replaykit.format.matching import match_key
 from replaykit.format.thaw import thaw
 from replaykit.format.values import pack
 from replaykit.playback.calls import RecordedCalls
-from replaykit.playback.differences import differences
+from replaykit.playback.differences import call_text, differences, short
 
 __all__ = ["FEW", "Miss"]
 
@@ -165,12 +165,7 @@ def _likeness(recorded: Any, asked: Any) -> float:
 
 
 def _brief(value: Any) -> str:
-    if value is _ABSENT:
-        return "not given"
-    value = thaw(value)
-    is_plain = value is None or isinstance(value, (str, int, float))
-    shown = repr(value) if is_plain else f"<{type(value).__name__}>"
-    return shown if len(shown) <= _WIDTH else shown[: _WIDTH - 3] + "..."
+    return "not given" if value is _ABSENT else short(thaw(value))
 
 
 def _differing(name: str, recorded: Any, asked: Any) -> str:
@@ -204,4 +199,4 @@ def _first_place(recorded: Any, asked: Any) -> str:
 
 
 def _shown(name: str, arguments: Any) -> str:
-    return f"{name}({', '.join(f'{key}={_brief(value)}' for key, value in _named(arguments).items())})"
+    return call_text(name, {key: thaw(value) for key, value in _named(arguments).items()})

@@ -31,7 +31,7 @@ from replaykit.model import (
     ReplayResult,
     ReplaySession,
 )
-from replaykit.playback.differences import word_diff
+from replaykit.playback.differences import call_text, word_diff
 from replaykit.playback.imported import find_differences, find_query, why_not
 from replaykit.playback.judging import judge, ranking
 from replaykit.playback.outcomes import Outcome, as_recorded, has_stored_form, outcome_of, texts_of, whole
@@ -55,6 +55,7 @@ __all__ = [
     "replay_session",
 ]
 
+_OF_RANKINGS = ("overlap", "rbo", "tau", "recorded_count", "seen_count")
 _WRITES = frozenset({"put", "put_many", "update", "delete"})
 _INFRASTRUCTURE = (ConnectionError, TimeoutError, StorageError, ProviderError, EmbedderError)
 
@@ -295,7 +296,7 @@ class _Run:
             "diff": self._diff(told, found.texts),
         }
         if found.ranking is not None:
-            more |= {name: getattr(found.ranking, name) for name in ("overlap", "rbo", "tau")}
+            more |= {name: getattr(found.ranking, name) for name in _OF_RANKINGS}
         return self._said(action, "mismatched" if told else "matched", "", **more)
 
     def _passed_over(self, action: ReplayAction) -> str:
@@ -468,6 +469,7 @@ class _Run:
             status=status,
             reason=reason,
             recorded_duration_ns=action.duration_ns,
+            call="" if status in ("matched", "skipped") else call_text(action.name, action.arguments),
             **more,
         )
 

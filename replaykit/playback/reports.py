@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from replaykit.model import ActionResult, Divergence, ReplayResult
 
-__all__ = ["github_annotations", "junit_xml"]
+__all__ = ["github_annotations", "junit_xml", "workflow_error"]
 
 # What XML 1.0 has no way to write, escaped or not.
 _UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -93,19 +93,24 @@ def github_annotations(results: Sequence[ReplayResult]) -> list[str]:
     for result in results:
         session = f"session {result.session_id}"
         lines += [
-            f"::error title={_property(f'{session}, action {item.at_sequence}')}::{_data(_line(item))}"
-            for item in result.divergences
+            workflow_error(_line(item), title=f"{session}, action {item.at_sequence}") for item in result.divergences
         ]
         lines += [
-            f"::error title={_property(f'{session}, action {item.sequence}')}::{_data(item.reason)}"
+            workflow_error(item.reason, title=f"{session}, action {item.sequence}")
             for item in result.action_results
             if item.status == "errored"
         ]
         reasons = [*result.incomplete, result.error] if result.error else result.incomplete
-        lines += [f"::error title={_property(session)}::{_data(reason)}" for reason in reasons]
+        lines += [workflow_error(reason, title=session) for reason in reasons]
         if result.verdict == "nothing compared":
-            lines.append(f"::error title={_property(session)}::nothing was compared")
+            lines.append(workflow_error("nothing was compared", title=session))
     return lines
+
+
+def workflow_error(message: str, **properties: str | int) -> str:
+    """Return a workflow command, a line, that shows *message* as an error; *properties* are ``title``, ``file``, ..."""
+    given = ",".join(f"{name}={_property(str(value))}" for name, value in properties.items())
+    return f"::error {given}::{_data(message)}"
 
 
 def _data(text: str) -> str:

@@ -49,11 +49,13 @@ class Move:
 
 @attrs.frozen(kw_only=True)
 class ScoreDrift:
-    """A hit with another score; None where one side has none."""
+    """A hit with another score, None where one side has none; ranks begin at 1."""
 
     id: FrameId
     recorded: float | None
     seen: float | None
+    recorded_rank: int
+    seen_rank: int
 
 
 @attrs.frozen(kw_only=True)
@@ -105,8 +107,7 @@ def retrieval_diff(
     seen_at = {key: at for at, key in enumerate(seen_keys)}
     common = [key for key in seen_keys if key in recorded_at]
     drifts = [
-        ScoreDrift(id=key[0], recorded=recorded[recorded_at[key]].score, seen=seen[seen_at[key]].score)
-        for key in sorted(common, key=recorded_at.__getitem__)
+        _drift(recorded, recorded_at[key], seen, seen_at[key]) for key in sorted(common, key=recorded_at.__getitem__)
     ]
     return RetrievalDiff(
         recorded_count=len(recorded),
@@ -137,6 +138,11 @@ def hit_keys(hits: Sequence[FoundHit]) -> list[Key]:
         keys.append((hit.id, seen[hit.id]))
         seen[hit.id] += 1
     return keys
+
+
+def _drift(recorded: Sequence[FoundHit], at: int, seen: Sequence[FoundHit], its: int) -> ScoreDrift:
+    was, now = recorded[at], seen[its]
+    return ScoreDrift(id=was.id, recorded=was.score, seen=now.score, recorded_rank=at + 1, seen_rank=its + 1)
 
 
 def _distance(drift: ScoreDrift) -> float:

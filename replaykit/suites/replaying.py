@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -21,8 +19,9 @@ from replaykit.playback import baselines
 from replaykit.playback.resuming import Finished
 from replaykit.replaying import demand_target
 from replaykit.suites.jobs import Job, Sessions, in_order, spread
+from replaykit.suites.shards import part_of
 
-__all__ = ["in_shard", "replay_all"]
+__all__ = ["known_divergences", "replay_all"]
 
 Path = str | os.PathLike[str]
 Progress = Callable[[int, int], None]
@@ -73,14 +72,14 @@ def replay_all(
         StorageError: The recording or the memory cannot be opened.
     """
     chosen = chosen_options(options, more)
-    known = _known(baseline, chosen, writes=write_baseline)
+    known = known_divergences(baseline, chosen, writes=write_baseline)
     began = time.perf_counter_ns()
     job = Job(_sessions_or_path(recording), target, operations, chosen)
     with job.opened() as (reader, runs_on):
         demand_target(runs_on, operations, chosen)
         found = reader.list_sessions(name=name, state=state, since=since, until=until, where=where)
         done_before = None if resume is None else Finished(resume, chosen, _state_of(runs_on))
-    results = _Results(list(_part(found, shard)), done_before, progress)
+    results = _Results(part_of(found, shard), done_before, progress)
     results.take(_running(job, results.missing, workers, executor))
     make = baselines.report_against
     report = make(results.in_order(), known, resumed=results.resumed, duration_ns=time.perf_counter_ns() - began)
@@ -151,7 +150,13 @@ def _sessions_or_path(recording: Any) -> Sessions | str:
     return found
 
 
-def _known(baseline: Path | None, options: ReplayOptions, *, writes: bool) -> list[KnownDivergence]:
+def known_divergences(baseline: Path | None, options: ReplayOptions, *, writes: bool = False) -> list[KnownDivergence]:
+    """
+    Return what the *baseline* file knows; nothing without one, or where it is yet to be written.
+
+    Raises:
+        UsageError: It is no baseline, there is none, or *options* do not go with one.
+    """
     if baseline is None:
         if writes:
             raise UsageError("write_baseline=True needs baseline=: the file to write")
@@ -164,23 +169,3 @@ def _known(baseline: Path | None, options: ReplayOptions, *, writes: bool) -> li
 def _state_of(target: Any) -> str:
     """Return what tells a memory that has changed; empty for what cannot be told."""
     return f"{target.lineage.memory_id} {target.generation}" if isinstance(target, Memory) else ""
-
-
-# -- shards ---------------------------------------------------------------------------
-
-
-def in_shard(session_id: UUID, number: int, count: int) -> bool:
-    """Return whether a session belongs to shard *number* of *count*: to just one of them, anywhere and always."""
-    digest = hashlib.sha256(session_id.bytes).digest()
-    return int.from_bytes(digest[:8]) % count == number - 1
-
-
-def _part(sessions: Sequence[SessionSummary], shard: str | None) -> Iterator[SessionSummary]:
-    if shard is None:
-        yield from sessions
-        return
-    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", str(shard))
-    number, count = map(int, match.groups()) if match else (0, 0)
-    if not 1 <= number <= count:
-        raise UsageError(f"shard={shard!r}: give the number of a part and how many there are, as in 2/8")
-    yield from (summary for summary in sessions if in_shard(summary.session_id, number, count))

@@ -1,1 +1,26 @@
-"""For users and plug-in authors: what a store has to pass."""
+"""For users and plug-in authors: a recording as a test, and what a store has to pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from replaykit.regression.asserting import assert_replays as assert_replays
+
+_WHERE = {"assert_replays": "replaykit.regression.asserting"}
+
+__all__ = ["assert_replays"]
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name not in _WHERE:
+        raise AttributeError(f"module 'replaykit.testing' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 import replaykit
 from replaykit.cli.commands import program
-from replaykit.cli.plain_text import one_line, printable
+from replaykit.plain_text import one_line, printable
 
 
 def run(*words: str) -> Result:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import replaykit
 from replaykit.errors import StoreNotFoundError, UsageError
 from replaykit.playback.reports import github_annotations, junit_xml
-from replaykit.suites.replaying import in_shard
+from replaykit.suites.shards import in_shard
 
 ROWS = {"fox": ["a", "b"], "dog": ["c"]}
 

@@ -1,4 +1,4 @@
-"""Recorded text on its way to a terminal: nothing in it may steer the terminal or hide."""
+"""Recorded text on its way to people: nothing in it may steer a terminal or hide."""
 
 from __future__ import annotations
 
