@@ -118,7 +118,9 @@ def replay_session(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> Generator[None, Any, Any]:
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, Any, Any]:
     """Let a fixture that several tests share make no calls: they would be in the recording of whichever came first."""
     run = request.config.stash.get(_RUN, None)
     if run is None or fixturedef.scope == "function":

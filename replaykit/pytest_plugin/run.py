@@ -52,8 +52,9 @@ class Run:
     @contextmanager
     def recording(self, item: pytest.Item, config: Mapping[str, Any]) -> Generator[RecordedTest]:
         """Open the recording of *item* and give it; afterwards calls are not answered any more."""
-        recorded = self._recorded_test(item, {**config, **_marked(item)})
-        recorded.start()
+        with _told_in_a_line():
+            recorded = self._recorded_test(item, {**config, **_marked(item)})
+            recorded.start()
         item.stash[_STATE] = _State(recorded)
         self._current = recorded
         try:
@@ -108,7 +109,8 @@ class Run:
             return
         recorded = state.recording
         try:
-            kept = recorded.keep() if whole and state.passed else "nothing"
+            with _told_in_a_line():
+                kept = recorded.keep() if whole and state.passed else "nothing"
             self.counts.count(recorded, kept)
         finally:
             item.user_properties += _properties(recorded)
@@ -163,7 +165,9 @@ class Run:
     def _look_for_stale(self, items: Sequence[pytest.Item]) -> None:
         folder = self._config.getini("replaykit_recordings")
         places = [self._place_of(item, _marked(item).get("path")) for item in items]
-        self.counts.stale = stale_recordings({str(item.path) for item in items}, {place.path for place in places}, folder)
+        self.counts.stale = stale_recordings(
+            {str(item.path) for item in items}, {place.path for place in places}, folder
+        )
         if self._stale_policy == "delete":
             for path in self.counts.stale:
                 os.unlink(path)
@@ -181,6 +185,16 @@ class Run:
             failed = [*terminal.stats.get("failed", ()), *terminal.stats.get("error", ())]
             for line in annotations(failed):
                 terminal.write_line(line)
+
+
+@contextmanager
+def _told_in_a_line() -> Generator[None]:
+    """Let one of our errors, for which no line of the test is to blame, fail it without a traceback."""
+    try:
+        yield
+    except ReplaykitError as error:
+        notes = getattr(error, "__notes__", ())
+        pytest.fail("\n".join([f"{type(error).__name__}: {error}", *notes]), pytrace=False)
 
 
 def _marked(item: pytest.Item) -> dict[str, Any]:

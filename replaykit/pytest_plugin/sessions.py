@@ -29,9 +29,7 @@ def parametrize(metafunc: pytest.Metafunc, mark: pytest.Mark) -> None:
     metafunc.parametrize("replay_session", references, indirect=True, ids=labels)
 
 
-def _references(
-    metafunc: pytest.Metafunc, path: str | os.PathLike[str], **options: Any
-) -> list[SessionReference]:
+def _references(metafunc: pytest.Metafunc, path: str | os.PathLike[str], **options: Any) -> list[SessionReference]:
     shard = metafunc.config.getoption("replay_shard")
     if shard is not None:
         options["shard"] = shard

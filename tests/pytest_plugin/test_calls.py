@@ -14,20 +14,26 @@ import pytest
 Run = Callable[..., pytest.RunResult]
 
 
-def twice(project: pytest.Pytester, run: Run, source: str, **counts: int) -> pytest.RunResult:
-    """Record the tests of *source*, then play them with the store gone; both runs pass."""
-    project.makepyfile(test_calls=source)
-    run("--replay-mode=once").assert_outcomes(**(counts or {"passed": 1}))
-    project.makeconftest("import os\nos.environ['OFFLINE'] = '1'")
-    result = run("--replay-mode=none")
-    result.assert_outcomes(**(counts or {"passed": 1}))
-    return result
+Twice = Callable[[str], pytest.RunResult]
 
 
-def test_a_repeated_call_gets_its_own_answer_each_time(project: pytest.Pytester, run: Run) -> None:
+@pytest.fixture
+def twice(project: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch) -> Twice:
+    """Return what records the one test of a source, then plays it with the store gone: both runs pass."""
+
+    def record_and_play(source: str) -> pytest.RunResult:
+        project.makepyfile(test_calls=source)
+        run("--replay-mode=once").assert_outcomes(passed=1)
+        monkeypatch.setenv("OFFLINE", "1")
+        result = run("--replay-mode=none")
+        result.assert_outcomes(passed=1)
+        return result
+
+    return record_and_play
+
+
+def test_a_repeated_call_gets_its_own_answer_each_time(twice: Twice) -> None:
     twice(
-        project,
-        run,
         """
             import itertools, pytest, replaykit
 
@@ -88,10 +94,8 @@ def test_one_call_more_than_recorded_is_an_error_unless_it_is_said(project: pyte
     result.stdout.fnmatch_lines(["*this call is recorded, and all its recordings are used up (on_repeat=*"])
 
 
-def test_calls_of_threads_are_the_tests_in_any_order(project: pytest.Pytester, run: Run) -> None:
+def test_calls_of_threads_are_the_tests_in_any_order(twice: Twice) -> None:
     twice(
-        project,
-        run,
         """
             import agent, pytest, random, threading
             from concurrent.futures import ThreadPoolExecutor
@@ -108,10 +112,8 @@ def test_calls_of_threads_are_the_tests_in_any_order(project: pytest.Pytester, r
     )
 
 
-def test_calls_of_tasks_and_their_threads_are_the_tests(project: pytest.Pytester, run: Run) -> None:
+def test_calls_of_tasks_and_their_threads_are_the_tests(twice: Twice) -> None:
     twice(
-        project,
-        run,
         """
             import agent, asyncio, pytest, replaykit
 
@@ -130,11 +132,9 @@ def test_calls_of_tasks_and_their_threads_are_the_tests(project: pytest.Pytester
     )
 
 
-def test_a_stream_of_events_plays_item_by_item(project: pytest.Pytester, run: Run) -> None:
+def test_a_stream_of_events_plays_item_by_item(twice: Twice) -> None:
     """Server-sent events end when the reader leaves; VCR reads them to an end that never comes."""
     twice(
-        project,
-        run,
         """
             import asyncio, os, pytest, replaykit
 
@@ -160,10 +160,8 @@ def test_a_stream_of_events_plays_item_by_item(project: pytest.Pytester, run: Ru
     )
 
 
-def test_an_error_of_the_store_is_played_as_well(project: pytest.Pytester, run: Run) -> None:
+def test_an_error_of_the_store_is_played_as_well(twice: Twice) -> None:
     twice(
-        project,
-        run,
         """
             import pytest, replaykit
 
@@ -179,10 +177,8 @@ def test_an_error_of_the_store_is_played_as_well(project: pytest.Pytester, run: 
     )
 
 
-def test_sessions_of_the_code_under_test_do_no_harm(project: pytest.Pytester, run: Run) -> None:
+def test_sessions_of_the_code_under_test_do_no_harm(twice: Twice) -> None:
     twice(
-        project,
-        run,
         """
             import agent, pytest, replaykit
 
@@ -203,10 +199,8 @@ def test_sessions_of_the_code_under_test_do_no_harm(project: pytest.Pytester, ru
     )
 
 
-def test_the_embedded_memory_is_played_too(project: pytest.Pytester, run: Run) -> None:
+def test_the_embedded_memory_is_played_too(twice: Twice) -> None:
     result = twice(
-        project,
-        run,
         """
             import pytest, replaykit
 
@@ -225,23 +219,21 @@ def test_the_embedded_memory_is_played_too(project: pytest.Pytester, run: Run) -
     result.stdout.fnmatch_lines(["replaykit: 3 played, 0 recorded, 0 unused"])
 
 
-def test_a_wrapped_object_without_its_library(project: pytest.Pytester, run: Run) -> None:
+def test_a_wrapped_object_without_its_library(twice: Twice) -> None:
     twice(
-        project,
-        run,
         """
             import os, pytest, replaykit
 
             @pytest.fixture
             def collection(replay_recording):
                 if not replay_recording.is_recording:
-                    return replaykit.wrap(None, {"query": "find"})
+                    return replaykit.wrap(None, operations={"query": "find"})
 
                 class Collection:
                     def query(self, text, n=2):
                         return {"ids": [text] * n}
 
-                return replaykit.wrap(Collection(), {"query": "find"})
+                return replaykit.wrap(Collection(), operations={"query": "find"})
 
             @pytest.mark.replaykit
             def test_collection(collection):

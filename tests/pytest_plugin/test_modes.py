@@ -56,7 +56,9 @@ def test_once_does_not_add_a_call_to_a_recording(run: Run, recording: Path, monk
     result = run()
 
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*NoMatchError*search(query='lyon'*", "*nearest: action 0*query was 'paris'*asked 'lyon'*"])
+    result.stdout.fnmatch_lines(
+        ["*NoMatchError*search(query='lyon'*", "*nearest: action 0*query was 'paris'*asked 'lyon'*"]
+    )
     result.stdout.fnmatch_lines(["*mode once runs nothing*--replay-mode=new_episodes*--replay-mode=rewrite*"])
     assert recording.read_bytes() == before
 
@@ -123,9 +125,7 @@ def test_off_runs_everything_and_records_nothing(run: Run, recording: Path, monk
 
 
 @pytest.mark.parametrize("mode", ["once", "all", "rewrite", "new_episodes"])
-def test_a_failing_test_writes_nothing(
-    run: Run, recording: Path, monkeypatch: pytest.MonkeyPatch, mode: str
-) -> None:
+def test_a_failing_test_writes_nothing(run: Run, recording: Path, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
     monkeypatch.setenv("FAILS", "1")
     run(f"--replay-mode={mode}").assert_outcomes(failed=1)
     assert not recording.exists()

@@ -28,7 +28,9 @@ def recordings(project: pytest.Pytester) -> list[str]:
 
 def test_each_test_has_exactly_one_file_beside_its_module(project: pytest.Pytester, run: Run) -> None:
     project.mkdir("sub")
-    (project.path / "sub" / "test_one.py").write_text("import agent\n\ndef test_one(replay_recording):\n    agent.search('sub')\n")
+    (project.path / "sub" / "test_one.py").write_text(
+        "import agent\n\ndef test_one(replay_recording):\n    agent.search('sub')\n"
+    )
     project.makepyfile(
         test_one="""
             import agent, pytest
@@ -55,7 +57,7 @@ def test_each_test_has_exactly_one_file_beside_its_module(project: pytest.Pytest
         """
     )
 
-    run("--import-mode=importlib").assert_outcomes(passed=7)
+    run("--import-mode=importlib", "-o", "pythonpath=.").assert_outcomes(passed=7)
 
     assert recordings(project) == [
         "recordings/test_one/TestNotes.TestInner.test_one.rpk",
@@ -140,7 +142,7 @@ def test_a_project_can_be_moved(project: pytest.Pytester, run: Run, monkeypatch:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "*SessionNotFoundError*"), (b"nonsense, not a recording", "*NotAStoreError*")],
+    [(b"", "*NotAStoreError*it is empty*"), (b"nonsense, not a recording", "*NotAStoreError*")],
 )
 def test_a_file_that_is_no_recording_is_said_and_left_alone(
     project: pytest.Pytester, run: Run, content: bytes, message: str

@@ -51,7 +51,9 @@ def test_four_workers_record_once_and_play_in_any_order(
     result = project.runpytest_subprocess("-n", "4", "-q", "--replay-mode=none", "--dist=worksteal")
 
     result.assert_outcomes(passed=29)
-    result.stdout.fnmatch_lines(["replaykit: 52 played, 0 recorded, 0 unused", "*stale, no test has them*", "*test_gone.rpk*"])
+    result.stdout.fnmatch_lines(
+        ["replaykit: 52 played, 0 recorded, 0 unused", "*stale, no test has them*", "*test_gone.rpk*"]
+    )
     assert {path: path.read_bytes() for path in files} == files
 
 
