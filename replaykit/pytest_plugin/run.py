@@ -14,7 +14,7 @@ from replaykit.errors import ReplaykitError
 from replaykit.intercept.tracebacks import without_our_frames
 from replaykit.pytest_plugin.summary import Counts, annotations, summary_lines
 from replaykit.regression.modes import chosen_mode
-from replaykit.regression.places import Place, place_at, place_of
+from replaykit.regression.places import Place, demand_folder, place_at, place_of
 from replaykit.regression.recorded_test import PlayOptions, RecordedTest
 from replaykit.regression.stale import stale_recordings
 
@@ -46,6 +46,8 @@ class Run:
         self.counts = Counts()
         self._config = config
         self._current: RecordedTest | None = None
+        with _told_in_a_line():
+            demand_folder(config.getini("replaykit_recordings"))
 
     # -- one test -----------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import attrs
 
 from replaykit.errors import UsageError
 
-__all__ = ["FOLDER", "PROPOSED", "SUFFIX", "Place", "place_at", "place_of", "proposal_path"]
+__all__ = ["FOLDER", "PROPOSED", "SUFFIX", "Place", "demand_folder", "place_at", "place_of", "proposal_path"]
 
 FOLDER = "recordings"
 SUFFIX = ".rpk"
@@ -48,12 +48,22 @@ def place_of(module: str | os.PathLike[str], names: Sequence[str], *, folder: st
     Raises:
         UsageError: *folder* is no plain name.
     """
-    if not folder or folder in (".", "..") or os.path.basename(folder) != folder:
-        raise UsageError(f"{folder!r} is no name for the folder of recordings: give one name, as in {FOLDER!r}")
+    demand_folder(folder)
     where, file_name = os.path.split(os.path.abspath(module))
     stem = os.path.splitext(file_name)[0]
     path = os.path.join(where, folder, stem, _file_name(names))
     return Place(path, "::".join([file_name, *names]))
+
+
+def demand_folder(folder: str) -> None:
+    """
+    Return if *folder* can be the folder of recordings beside a module.
+
+    Raises:
+        UsageError: It is no plain name.
+    """
+    if not folder or folder in (".", "..") or os.path.basename(folder) != folder:
+        raise UsageError(f"{folder!r} is no name for the folder of recordings: give one name, as in {FOLDER!r}")
 
 
 def place_at(path: str | os.PathLike[str], identity: str | None = None) -> Place:
