@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from replaykit.policies import every as every
     from replaykit.policies import on_error as on_error
     from replaykit.regression.asserting import assert_replays as assert_replays
+    from replaykit.regression.use import use_recording as use_recording
     from replaykit.replaying import replay as replay
     from replaykit.suites.replaying import replay_all as replay_all
     from replaykit.suites.variants import compare_models as compare_models
@@ -103,6 +104,7 @@ _HOMES = {
     "replaykit.playback.player": "Player play",
     "replaykit.policies": "any_of before every on_error",
     "replaykit.regression.asserting": "assert_replays",
+    "replaykit.regression.use": "use_recording",
     "replaykit.replaying": "replay",
     "replaykit.suites.replaying": "replay_all",
     "replaykit.suites.variants": "compare_models compare_variants",
@@ -185,6 +187,7 @@ __all__ = [
     "replay_all",
     "session",
     "uninstrument",
+    "use_recording",
     "wrap",
 ]
 

@@ -7,7 +7,7 @@ so it imports nothing else of ours until a test asks for it.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _MODES = ("once", "new_episodes", "none", "all", "rewrite", "off")
 _MARK, _SESSIONS_MARK = "replaykit", "replaykit_sessions"
 _RUN: pytest.StashKey[Run] = pytest.StashKey()
-_ITEMS: pytest.StashKey[list[pytest.Item]] = pytest.StashKey()
+_ITEMS: pytest.StashKey[Sequence[pytest.Item]] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -147,7 +147,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
         result = yield
     except BaseException:
         if run is not None:
-            run.failed(item)
+            run.ended(item, whole=False)
         raise
     run = item.config.stash.get(_RUN, None)
     if run is not None:

@@ -12,7 +12,7 @@ import pytest
 
 from replaykit.errors import ReplaykitError
 from replaykit.intercept.tracebacks import without_our_frames
-from replaykit.pytest_plugin.summary import Counts, annotations, summary_lines
+from replaykit.pytest_plugin.summary import Counts, github_annotations, summary_lines
 from replaykit.regression.modes import chosen_mode
 from replaykit.regression.places import Place, demand_folder, place_at, place_of
 from replaykit.regression.recorded_test import PlayOptions, RecordedTest
@@ -120,7 +120,7 @@ class Run:
             del item.stash[_STATE]
 
     def show_only_theirs(self, call: pytest.CallInfo[None]) -> None:
-        """Take the frames of ours out of what is shown of one of our errors: it ends with the call that the test made."""
+        """Show one of our errors without frames of ours, so that it ends with the call that the test made."""
         excinfo = call.excinfo
         if excinfo is not None and isinstance(excinfo.value, ReplaykitError):
             trace = without_our_frames(excinfo.tb)
@@ -185,7 +185,7 @@ class Run:
             terminal.write_line(line)
         if os.environ.get("GITHUB_ACTIONS") == "true":
             failed = [*terminal.stats.get("failed", ()), *terminal.stats.get("error", ())]
-            for line in annotations(failed):
+            for line in github_annotations(failed):
                 terminal.write_line(line)
 
 

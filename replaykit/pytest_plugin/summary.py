@@ -12,7 +12,7 @@ import attrs
 from replaykit.regression.annotations import annotation
 from replaykit.regression.recorded_test import Kept, RecordedTest
 
-__all__ = ["Counts", "annotations", "summary_lines"]
+__all__ = ["Counts", "github_annotations", "summary_lines"]
 
 
 @attrs.define
@@ -86,7 +86,7 @@ def _named(title: str, paths: Sequence[str] | Mapping[str, int], folder: str | o
         yield f"    and {len(paths) - _MOST_NAMED} more"
 
 
-def annotations(reports: Sequence[Any]) -> Iterator[str]:
+def github_annotations(reports: Sequence[Any]) -> Iterator[str]:
     """Yield a workflow command for each of *reports* that is of a test with a recording and failed."""
     for report in reports:
         message = getattr(report, "replaykit_failure", None)

@@ -185,13 +185,15 @@ class RecordingEngine:
         adopts: bool = False,
         is_ambient: bool = False,
         may_skip: bool = False,
+        while_playing: bool = False,
         parent_session: UUID | None = None,
     ) -> ActiveSession | Unrecorded:
         """
         Open a session; the caller puts it into a context.
 
         An ambient one stands for the whole process: it is in no context, and
-        every other session is its child.
+        every other session is its child.  Inside a play nothing is kept but
+        with *while_playing*.
 
         With *may_skip* an `Unrecorded` comes back where recording is disabled,
         and where a store that worked before takes no more (a full disk): a
@@ -227,8 +229,9 @@ class RecordingEngine:
         try:
             holds = self.settings.keep == "on_failure" and not is_sampled
             return self._opened(
-                opening, config, auto_checkpoint, holds, redactor=redactor, adopts=adopts, is_ambient=is_ambient
-            )
+                opening, config, auto_checkpoint, holds, while_playing,
+                redactor=redactor, adopts=adopts, is_ambient=is_ambient,
+            )  # fmt: skip
         except StorageError as error:
             # That the store may hold no more is known from the start, and no
             # reason to stop a service.
@@ -272,7 +275,13 @@ class RecordingEngine:
         return memory_id if isinstance(memory_id, uuid.UUID) else None
 
     def _opened(
-        self, opening: Opening, config: ReplayConfig | None, auto_checkpoint: Any, holds: bool, **options: Any
+        self,
+        opening: Opening,
+        config: ReplayConfig | None,
+        auto_checkpoint: Any,
+        holds: bool,
+        while_playing: bool,
+        **options: Any,
     ) -> ActiveSession:
         config = config or self.settings.config or ReplayConfig()
         if not isinstance(config, ReplayConfig):
@@ -283,7 +292,7 @@ class RecordingEngine:
             if (policy := policy_of(asked)) is not None
         ]
         self.redactor.prepare()
-        is_silent = scope.is_playing() or is_disabled()
+        is_silent = is_disabled() or (scope.is_playing() and not while_playing)
         live: Log = MemoryLog(opening.session_id)
         if not is_silent:
             live = self._held.new_ring(opening.session_id) if holds else self.new_log(opening.session_id)

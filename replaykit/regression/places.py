@@ -1,4 +1,4 @@
-"""Which file a test's recording is: ``recordings/<module>/<class>.<test>[<parameters>].rpk`` beside the test's module."""
+"""Which file a test's recording is: ``recordings/<module>/<class>.<test>[<parameters>].rpk`` beside its module."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Place:
 
 def place_of(module: str | os.PathLike[str], names: Sequence[str], *, folder: str = FOLDER) -> Place:
     """
-    Return the place of a test's recording: *names* lead from *module* to the test, as in ``["TestNotes", "test_find"]``.
+    Return the place of a test's recording: *names*, ``["TestNotes", "test_find"]``, lead from *module* to it.
 
     Whatever the names hold, the file lies in ``<folder>/<module>/``.
 

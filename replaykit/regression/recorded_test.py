@@ -1,4 +1,4 @@
-"""One test and its recording: plays it, lets run and records what may, and writes what is new once the test has passed."""
+"""One test and its recording: plays it, records what may run, and writes what is new once the test has passed."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ class RecordedTest:
         if self._played is not None:
             # One recording has one set of rules: its calls are matched under it.
             self._engine.redactor = redactor_for(self._played.redaction, self._options.own_redactors)
-        opened = self._engine.open(self.place.identity, is_ambient=True)
+        opened = self._engine.open(self.place.identity, is_ambient=True, while_playing=True)
         assert isinstance(opened, ActiveSession)  # only a block may be skipped
         return opened
 

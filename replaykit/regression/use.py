@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from replaykit.regression.modes import Mode, chosen_mode
-from replaykit.regression.places import FOLDER, Place, place_at, place_of
+from replaykit.regression.places import Place, place_at, place_of
 from replaykit.regression.recorded_test import PlayOptions, RecordedTest
 
 __all__ = ["RecordingMixin", "use_recording"]
@@ -61,16 +61,13 @@ class use_recording:  # noqa: N801 - it is used as a function is, with and witho
 
     def __call__(self, function: F) -> F:
         """Return *function* so that each call of it uses the recording."""
-        return _around_coroutine(self._again, function) if _is_async(function) else _around(self._again, function)
+        around = _around_coroutine if inspect.iscoroutinefunction(function) else _around
+        return around(self._again, function)  # type: ignore[no-any-return]  # same signature
 
     def _again(self) -> use_recording:
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__, _open=None)
         return copy
-
-
-def _is_async(function: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(function)
 
 
 def _around(again: Callable[[], use_recording], function: Any) -> Any:
@@ -131,18 +128,26 @@ class RecordingMixin:
     recording: RecordedTest
     recording_mode: Mode | None = None
     recording_options: Mapping[str, Any] = {}
+    _has_passed = False
 
     def setUp(self) -> None:
         """Begin to play and record."""
         case: Any = self
         module = sys.modules[type(self).__module__].__file__
         assert module is not None  # a class of a test has a file
-        place = place_of(module, [type(self).__qualname__, case._testMethodName], folder=FOLDER)
+        place = place_of(module, [type(self).__qualname__, case._testMethodName])
         self.recording = _started(place, self.recording_mode, PlayOptions.of(self.recording_options))
-        case.addCleanup(self._end_recording)
+        case.addCleanup(lambda: finish(self.recording, passed=self._has_passed))
         super().setUp()  # type: ignore[misc]  # the TestCase beside this class has it
 
-    def _end_recording(self) -> None:
-        # unittest has no public way to ask, within a test, how it went.
-        outcome = getattr(self, "_outcome", None)
-        finish(self.recording, passed=outcome is None or outcome.success)
+    # unittest has no public way to ask, within a test, how it went: within a
+    # cleanup even its own outcome does not say.
+
+    def _callTestMethod(self, method: Any) -> None:  # noqa: N802 - unittest's name
+        super()._callTestMethod(method)  # type: ignore[misc]  # as above
+        self._has_passed = True
+
+    def _callTearDown(self) -> None:  # noqa: N802 - unittest's name
+        passed, self._has_passed = self._has_passed, False
+        super()._callTearDown()  # type: ignore[misc]  # as above
+        self._has_passed = passed

@@ -6,10 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from replaykit.regression.asserting import assert_replays as assert_replays
+    from replaykit.regression.recorded_test import RecordedTest as RecordedTest
+    from replaykit.regression.use import RecordingMixin as RecordingMixin
+    from replaykit.regression.use import use_recording as use_recording
 
-_WHERE = {"assert_replays": "replaykit.regression.asserting"}
+_WHERE = {
+    "RecordedTest": "replaykit.regression.recorded_test",
+    "RecordingMixin": "replaykit.regression.use",
+    "assert_replays": "replaykit.regression.asserting",
+    "use_recording": "replaykit.regression.use",
+}
 
-__all__ = ["assert_replays"]
+__all__ = ["RecordedTest", "RecordingMixin", "assert_replays", "use_recording"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,12 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-import replaykit.adapters.finding
-import replaykit.cli.commands
-import replaykit.memory.memory
-import replaykit.pytest_plugin.run
-import replaykit.pytest_plugin.sessions  # noqa: F401 - what a run within a run imports it forgets, and imports again
-import replaykit.wrapping
 from replaykit.redactors import make_redactor
 
 make_redactor(("secrets",)).prepare()

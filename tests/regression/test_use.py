@@ -1,0 +1,219 @@
+"""Recordings without pytest: a block, a decorated function, a `unittest.TestCase`."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sys
+import types
+import unittest
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import replaykit
+from replaykit.errors import NoMatchError, UsageError
+from replaykit.regression.modes import chosen_mode, is_ci
+from replaykit.regression.places import place_of
+from replaykit.testing import RecordingMixin
+
+RAN: list[str] = []
+
+
+@replaykit.records("find")
+def search(query: str) -> list[str]:
+    RAN.append(query)
+    return [query.upper()]
+
+
+@pytest.fixture(autouse=True)
+def on_nobodys_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    RAN.clear()
+
+
+def test_a_block_records_once_and_plays_then() -> None:
+    for _ in range(2):
+        with replaykit.use_recording("recordings/paris.rpk") as recording:
+            assert search("paris") == ["PARIS"]
+
+    assert RAN == ["paris"]
+    assert (recording.play_count, recording.recorded_count, recording.all_played) == (1, 0, True)
+
+
+def test_a_path_needs_no_suffix() -> None:
+    with replaykit.use_recording("paris"):
+        search("paris")
+
+    assert Path("paris.rpk").is_file()
+
+
+def test_a_block_that_fails_writes_nothing() -> None:
+    with pytest.raises(ValueError, match="no"), replaykit.use_recording("paris.rpk"):
+        search("paris")
+        raise ValueError("no")
+
+    assert not Path("paris.rpk").exists()
+
+
+def test_a_block_that_did_not_notice_a_miss_fails() -> None:
+    def careful(query: str) -> list[str]:
+        try:
+            return search(query)
+        except Exception:
+            return []
+
+    with replaykit.use_recording("paris.rpk"):
+        search("paris")
+
+    with pytest.raises(NoMatchError, match="a call was not answered, and the test went on"):
+        with replaykit.use_recording("paris.rpk"):
+            careful("lyon")
+    with replaykit.use_recording("paris.rpk", misses="allow"):
+        careful("lyon")
+    with pytest.raises(ZeroDivisionError), replaykit.use_recording("paris.rpk"):
+        careful("lyon")
+        1 / 0
+
+
+def test_a_function_uses_it_at_each_call() -> None:
+    @replaykit.use_recording("paris.rpk")
+    def cities(*names: str) -> list[list[str]]:
+        return [search(name) for name in names]
+
+    assert cities("paris", "lyon") == [["PARIS"], ["LYON"]]
+    assert cities("lyon", "paris") == [["LYON"], ["PARIS"]]
+    assert RAN == ["paris", "lyon"]
+
+
+def test_a_coroutine_uses_it_at_each_call_and_so_does_an_async_block() -> None:
+    @replaykit.use_recording("paris.rpk")
+    async def city(name: str) -> list[str]:
+        return await asyncio.to_thread(search, name)
+
+    async def main() -> list[str]:
+        await city("paris")
+        async with replaykit.use_recording("paris.rpk") as recording:
+            assert search("paris") == ["PARIS"]
+        assert recording.play_count == 1
+        return await city("paris")
+
+    assert asyncio.run(main()) == ["PARIS"]
+    assert RAN == ["paris"]
+
+
+def test_blocks_inside_one_another_answer_from_the_inner_one() -> None:
+    with replaykit.use_recording("outer.rpk"):
+        search("a")
+        with replaykit.use_recording("inner.rpk"):
+            search("b")
+        search("c")
+
+    for name, queries in (("outer.rpk", ["a", "c"]), ("inner.rpk", ["b"])):
+        with replaykit.load(name) as recording:
+            assert [action.arguments["query"] for action in recording.get_session("last").actions] == queries
+
+
+def test_the_environment_wins_over_the_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REPLAYKIT_MODE", "none")
+
+    with pytest.raises(NoMatchError, match="REPLAYKIT_MODE=once"), replaykit.use_recording("a.rpk", mode="all"):
+        search("a")
+
+
+@pytest.mark.parametrize("options", [{"mode": "sometimes"}, {"ignored": "x"}])
+def test_a_wrong_option_is_said_before_anything_runs(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="give"):
+        replaykit.use_recording("a.rpk", **options)
+
+
+# -- unittest ---------------------------------------------------------------------
+
+
+Cases = tuple[type[unittest.TestCase], type[unittest.TestCase]]
+
+
+@pytest.fixture
+def cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cases:
+    """Return test cases as a user of `unittest` writes them, in a module that lies in a folder of its own."""
+
+    class TestNotes(RecordingMixin, unittest.TestCase):
+        def test_paris(self) -> None:
+            self.assertEqual(search("paris"), ["PARIS"])
+
+        def test_fails(self) -> None:
+            search("fails")
+            self.fail("as it should")
+
+        def test_skipped(self) -> None:
+            search("skipped")
+            self.skipTest("as it should be")
+
+        def tearDown(self) -> None:
+            if "broken" in RAN:
+                raise OSError("teardown")
+
+        def test_broken(self) -> None:
+            search("broken")
+
+    class TestAsync(RecordingMixin, unittest.IsolatedAsyncioTestCase):
+        async def test_paris(self) -> None:
+            self.assertEqual(await asyncio.to_thread(search, "paris"), ["PARIS"])
+
+    module = types.ModuleType("test_notes")
+    module.__file__ = str(tmp_path / "test_notes.py")
+    monkeypatch.setitem(sys.modules, "test_notes", module)
+    for case in (TestNotes, TestAsync):
+        case.__module__, case.__qualname__ = "test_notes", case.__name__
+    return TestNotes, TestAsync
+
+
+def outcome(case: unittest.TestCase) -> unittest.TestResult:
+    return unittest.TextTestRunner(stream=io.StringIO()).run(case)
+
+
+def recordings(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.rpk"))
+
+
+def test_a_test_case_has_a_recording_for_each_test_that_passes(cases: Cases, tmp_path: Path) -> None:
+    notes, _ = cases
+    for name in ("test_paris", "test_fails", "test_skipped", "test_broken"):
+        outcome(notes(name))
+
+    assert recordings(tmp_path) == ["recordings/test_notes/TestNotes.test_paris.rpk"]
+    RAN.clear()
+    assert outcome(notes("test_paris")).wasSuccessful()
+    assert RAN == []
+
+
+def test_an_asynchronous_test_case_has_too(cases: Cases, tmp_path: Path) -> None:
+    _, notes = cases
+    for _ in range(2):
+        assert outcome(notes("test_paris")).wasSuccessful()
+
+    assert recordings(tmp_path) == ["recordings/test_notes/TestAsync.test_paris.rpk"]
+    assert RAN == ["paris"]
+
+
+# -- modes and places ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"), [("true", True), ("yes", True), ("FALSE", False), (" no ", False), ("", False)]
+)
+def test_a_build_server_is_one_that_says_so(said: str, meant: bool) -> None:
+    assert is_ci({"CI": said}) is meant
+    assert is_ci({"PATH": "/"}) is False
+
+
+def test_the_first_mode_that_is_said_counts() -> None:
+    assert chosen_mode(None, "", "all", "once") == "all"
+    assert chosen_mode(None, None) == "once"
+
+
+@pytest.mark.parametrize("folder", ["", ".", "..", "a/b", "/etc"])
+def test_the_folder_of_recordings_is_a_plain_name(folder: str) -> None:
+    with pytest.raises(UsageError, match="folder of recordings"):
+        place_of("test_a.py", ["test_a"], folder=folder)
