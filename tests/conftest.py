@@ -25,8 +25,13 @@ settings.load_profile("replaykit")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave ``tests/libraries`` alone in the light run: importing it needs the real libraries."""
-    return True if collection_path.name == "libraries" and config.option.markexpr != "libraries" else None
+    """
+    Leave ``tests/libraries`` alone in the light run: importing it needs the real libraries.
+
+    The sample project is one by itself, which tests run.
+    """
+    needs_libraries = collection_path.name == "libraries" and config.option.markexpr != "libraries"
+    return True if needs_libraries or collection_path.name == "sample_project" else None
 
 
 @pytest.fixture(autouse=True)
