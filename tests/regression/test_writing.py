@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -94,22 +91,6 @@ def test_the_kind_of_store_and_the_clock_do_not_show(tmp_path: Path, data: bytes
     """Recorded a hundred years later, by a machine a thousand times slower."""
     with session_in(f"{tmp_path}/{store}", Clock(4_900_000_000 * 10**9, 10**9)) as later:
         assert recording_bytes(IDENTITY, [(later, None)]) == data
-
-
-def test_another_process_writes_the_same(tmp_path: Path, data: bytes) -> None:
-    """With another hash seed, time zone, folder and locale."""
-    other = {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "LC_ALL": "C", "HOME": str(tmp_path)}
-    paths = os.pathsep.join(path for path in sys.path if path)
-
-    done = subprocess.run(
-        [sys.executable, "-c", "from regression.noting import write; write('runs.rpk')"],
-        env={**os.environ, **other, "PYTHONPATH": paths},
-        cwd=tmp_path,
-        capture_output=True,
-        check=True,
-    )
-
-    assert done.stdout == data
 
 
 def test_a_recording_recorded_again_is_itself(tmp_path: Path, session: ReplaySession, data: bytes) -> None:
