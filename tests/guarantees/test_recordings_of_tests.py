@@ -15,6 +15,7 @@ import attrs
 import pytest
 from regression.noting import IDENTITY, session_in
 
+from replaykit.errors import SecretFoundError
 from replaykit.regression.text import text_of_session
 from replaykit.regression.writing import recording_bytes
 from replaykit.storage.catalogue import Catalogue
@@ -38,6 +39,12 @@ def test_another_process_writes_the_same(tmp_path: Path, seed: str) -> None:
 
     with session_in(":memory:") as session:
         assert done.stdout == recording_bytes(IDENTITY, [(session, None)])
+
+
+def test_a_persons_data_counts_where_they_were_to_be_hidden() -> None:
+    """By the rule sets that the session states, beside those for secrets."""
+    with session_in(":memory:", redact=("secrets", "pii")) as session, pytest.raises(SecretFoundError, match="email"):
+        recording_bytes(IDENTITY, [(session, None)], metadata={"to": "bob@example.com"})
 
 
 def test_a_large_session_is_shown_without_being_held(tmp_path: Path, effort: Callable[[int], int]) -> None:
