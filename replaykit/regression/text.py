@@ -137,26 +137,30 @@ class _Calls:
         self._session = session
         self._actions = session.actions
         self._of_test = is_of_test(session)
-        self._within: dict[int, list[int]] = {}
-        self._inner: set[int] = set()
         self._sequences: Sequence[int] = (
             self._actions.sequences
             if isinstance(self._actions, ActionSequence)
             else [action.sequence for action in self._actions]
         )
+        self._within: dict[int, list[int]] = {}
+        self._inner: set[int] = set()
         for position, parent in enumerate(self._parents()):
-            # A parent that comes later, or is missing, is none: so this is a tree.
-            at = None if parent is None else self._find(parent)
-            if at is not None and at < position:
-                self._within.setdefault(at, []).append(position)
-                self._inner.add(position)
+            if parent is not None:
+                self._note_parent(position, parent)
+
+    def _note_parent(self, position: int, parent: int) -> None:
+        # A parent that comes later, or is missing, is none: so this is a tree.
+        at = self.position(parent)
+        if at < position and self._sequences[at] == parent:
+            self._within.setdefault(at, []).append(position)
+            self._inner.add(position)
 
     def outermost(self) -> Iterator[int]:
         """Yield the positions of the calls that no other made."""
         return (position for position in range(len(self._sequences)) if position not in self._inner)
 
     def position(self, sequence: int) -> int:
-        """Return where the action with this *sequence* is."""
+        """Return where the action with this *sequence* is, or would be."""
         return bisect_left(self._sequences, sequence)
 
     def lines(self, position: int) -> Iterator[str]:
@@ -171,10 +175,6 @@ class _Calls:
         if isinstance(self._actions, ActionSequence):
             return (asked.parent for asked in self._actions.asked())
         return (action.parent for action in self._actions)
-
-    def _find(self, sequence: int) -> int | None:
-        at = self.position(sequence)
-        return at if at < len(self._sequences) and self._sequences[at] == sequence else None
 
     def _entry(self, position: int) -> Entry:
         if isinstance(self._actions, ActionSequence):

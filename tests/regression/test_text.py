@@ -338,6 +338,7 @@ def test_git_diff_shows_what_changed(tmp_path: Path, small: str) -> None:
 
     difference = git("diff")
 
+    assert "@@ * find search of by hand" in difference
     assert "-* tool shout of by hand" in difference
     assert '-    - "too loud"' in difference
     assert "+" not in "".join(line[:1] for line in difference.splitlines() if not line.startswith("+++"))
