@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from replaykit.cli.replay import replay
 from replaykit.cli.run import run
 from replaykit.cli.scan import scan
 from replaykit.cli.tail import tail
-from replaykit.cli.words import action_of, as_json_option, ends, target_of, words_argument
+from replaykit.cli.words import Target, action_of, as_json_option, ends, target_of, words_argument
 from replaykit.model import Diagnosis, SessionSummary, uncovered_in
 from replaykit.settings import default_store
 
@@ -74,14 +75,25 @@ def list_command(store: str | None, name: str | None, state: str | None, as_json
 @program.command()
 @words_argument
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="Show so many actions.")
+@click.option("--text", "as_text", is_flag=True, help="Print all there is as plain text: for git diff.")
 @as_json_option
 @ends
-def show(words: tuple[str, ...], limit: int, as_json: bool) -> None:
-    """Show a session's actions as a table, or action N whole: show last 7."""
+def show(words: tuple[str, ...], limit: int, as_text: bool, as_json: bool) -> None:
+    """
+    Show a session's actions as a table, or action N whole: show last 7.
+
+    With --text all of every session, or of the one that is named, without
+    colours and widths: the same file always gives the same text.
+    """
     from replaykit.loading import load
 
+    if as_text and as_json:
+        raise click.UsageError("--text and --json are two forms: give one of them")
     target = target_of(words)
     with load(target.store) as recording:
+        if as_text:
+            _show_text(recording, target)
+            return
         session = recording.get_session(target.session)
         action = None if target.number is None else action_of(session, target.number)
         if as_json:
@@ -95,6 +107,23 @@ def show(words: tuple[str, ...], limit: int, as_json: bool) -> None:
             show_session(console(), session, limit)
         else:
             show_action(console(), action)
+
+
+def _show_text(recording: SessionReader, target: Target) -> None:
+    """Print what *target* names, line by line: a session may be larger than memory."""
+    from replaykit.regression.text import text_of_action, text_of_session, text_of_sessions
+
+    if not target.named:
+        lines = text_of_sessions(recording)
+    else:
+        session = recording.get_session(target.session)
+        number = target.number
+        lines = text_of_session(session) if number is None else text_of_action(session, action_of(session, number))
+    # The same bytes in every locale.
+    out = sys.stdout.buffer
+    for line in lines:
+        out.write(f"{line}\n".encode())
+    out.flush()
 
 
 @program.command()

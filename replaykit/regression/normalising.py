@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Sequence
 import cbor2
 from blake3 import blake3
 
-from replaykit.digests import completed
 from replaykit.errors import UsageError
 from replaykit.format.entries import Entry
 from replaykit.format.soundness import demand_sound_action
@@ -38,6 +37,7 @@ KNOWN_KEYS = (
 """The keys of an action's entry, in the order in which recorders write them: a play reads that order fastest."""
 
 _OF_ONE_RUN = frozenset({"i", "t", "d", "p", "g"})
+_OF_ARGUMENTS = frozenset({"args_hash"})
 
 
 def timeless_actions(sources: Iterable[Source]) -> Iterator[Entry]:
@@ -150,6 +150,17 @@ def _calls_of(session: ReplaySession) -> Counter[bytes]:
 
 
 def _hash_of(entry: Entry) -> bytes:
-    # Hashes and previews stand in an entry or follow from it, as its recorder chose.
-    stated = dict(_without(completed(entry), _OF_ONE_RUN))
-    return blake3(cbor2.dumps(stated, canonical=True)).digest()
+    own = dict(_without(entry, _OF_ONE_RUN | _derived(entry)))
+    if "in" in entry and "x" in entry:
+        own["x"] = _without(entry["x"], _OF_ARGUMENTS)
+    return blake3(cbor2.dumps(own, canonical=True)).digest()
+
+
+def _derived(entry: Entry) -> frozenset[str]:
+    """Return the hashes and previews that say no more than what is kept: one recorder states them, another does not."""
+    return frozenset(
+        key
+        for kept, digest, preview in (("in", "ih", "ip"), ("out", "oh", "op"))
+        if f"{kept}_n" not in entry and (kept in entry or not any(entry.get(digest, b"")))
+        for key in (digest, preview)
+    )

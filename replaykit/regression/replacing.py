@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from contextlib import closing, suppress
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from replaykit.storage.segment_file import OpenFile, open_file
 __all__ = ["write_recording"]
 
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+_ANY_MAY_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 _CHUNK_BYTES = 8 << 20
 
 
@@ -60,8 +62,9 @@ def _holds(files: FileLayer, place: str, data: bytes) -> bool:
             raise LockedError(place)
         if size == len(data) and file.read(0, size) == data:
             return True
-    if not os.access(place, os.W_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), place)
+        if not os.fstat(file.handle).st_mode & _ANY_MAY_WRITE:
+            # A rename asks the folder only.
+            raise PermissionError(errno.EACCES, "the file is read-only", place)
     return False
 
 

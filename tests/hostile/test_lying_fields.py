@@ -24,6 +24,8 @@ from replaykit.format.block import Block
 from replaykit.format.segment import ACTS, CKPT, GAP, OPEN, PART, SEAL, TOMB
 from replaykit.format.strict import decode_body
 from replaykit.format.thaw import thaw
+from replaykit.regression.text import text_of_session
+from replaykit.regression.writing import recording_bytes
 from replaykit.storage.damaged_segments import surveyed
 from replaykit.storage.recovering import recover_into
 from replaykit.storage.segment_file import SegmentFile
@@ -68,7 +70,9 @@ def look_at(session: Any) -> None:
     for checkpoint in session.checkpoints:
         _ = (checkpoint.timestamp_secs, list(checkpoint.snapshot.frame_ids), len(checkpoint.state_hash))
     session.to_records()
+    assert all(line.replace("\t", "").isprintable() for line in text_of_session(session))
     _ = (session.created_secs, session.ended_secs, dict(session.metadata))
+    assert recording_bytes("a test", [(session, None)], metadata=session.metadata)
 
 
 def forged_with(entry: dict[str, Any] | None = None, checkpoint: Any = None, **says: Any) -> bytes:
