@@ -15,6 +15,7 @@ MOST_ACTIONS = 5
 _MOST_REASONS = 5
 _MOST_LINES = 20
 _MOST_DIVERGENCES = 10
+_MOST_CHANGES = 5
 _LONGEST_TEXT = 1_200
 _WIDTH = 160
 _INDENT = "    "
@@ -105,9 +106,10 @@ def _divergence(item: Divergence) -> Iterator[str]:
     if not item.changes:
         yield one_line(item.details, 2 * _WIDTH)
         return
-    for change in item.changes:
+    shown = item.changes[:_MOST_CHANGES]
+    for change in shown:
         yield from _hit(change) if isinstance(change, HitChange) else _field(change)
-    left = item.changed - len(item.changes)
+    left = max(item.changed, len(item.changes)) - len(shown)
     if left > 0:
         yield f"and {left:,} more like this"
 
