@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from replaykit.model import ActionResult, Divergence, FieldChange, HitChange, ReplayResult
+from replaykit.model import ActionResult, Divergence, DivergenceType, FieldChange, HitChange, ReplayResult
 from replaykit.plain_text import counted, one_line, printable
 
 __all__ = ["explained", "headline"]
@@ -15,7 +15,6 @@ MOST_ACTIONS = 5
 _MOST_REASONS = 5
 _MOST_LINES = 20
 _MOST_DIVERGENCES = 10
-_MOST_CHANGES = 5
 _LONGEST_TEXT = 1_200
 _WIDTH = 160
 _INDENT = "    "
@@ -103,13 +102,11 @@ def _counts(item: ActionResult) -> str:
 
 
 def _divergence(item: Divergence) -> Iterator[str]:
-    if not item.changes:
+    if not item.changes or item.divergence_type is DivergenceType.RESULT_COUNT_DIFFERENCE:
         yield one_line(item.details, 2 * _WIDTH)
-        return
-    shown = item.changes[:_MOST_CHANGES]
-    for change in shown:
+    for change in item.changes:
         yield from _hit(change) if isinstance(change, HitChange) else _field(change)
-    left = max(item.changed, len(item.changes)) - len(shown)
+    left = item.changed - len(item.changes)
     if left > 0:
         yield f"and {left:,} more like this"
 
