@@ -51,6 +51,8 @@ def failure(*arguments, **options):
         replaykit.assert_replays(*arguments, **options)
     assert isinstance(caught.value, AssertionError)
     assert not caught.value.result
+    # What pytest shows ends at the line of the test.
+    assert all(entry.ishidden(caught) for entry in caught.traceback[1:])
     return str(caught.value)
 
 
