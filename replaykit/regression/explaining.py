@@ -47,7 +47,8 @@ def explained(result: ReplayResult, *, most_actions: int = MOST_ACTIONS) -> str:
 
 def _outcome(result: ReplayResult) -> str:
     if result.verdict == "failed":
-        first = result.first_divergence
+        found = (each for item in result.action_results if item.status == "mismatched" for each in item.divergences)
+        first = next(found, result.first_divergence)
         where = "" if first is None else f"; first action {first.at_sequence}: {one_line(first.details, 200)}"
         differ = "differs" if result.mismatched_actions == 1 else "differ"
         return f"{_share(result, result.mismatched_actions)} {differ}{where}"

@@ -126,6 +126,17 @@ def test_a_recording_that_is_not_whole_never_passes(recorded):
     assert "nothing differs, but not all of it could be compared: the session kept no arguments and results" in shown
 
 
+def test_what_cannot_be_compared_is_told_apart_from_what_differs(recorded, monkeypatch):
+    monkeypatch.setitem(ROWS, "odd", [object()])
+    session = recorded(lambda: run("odd", "fox"))
+    shown = failure(session, search)
+
+    assert "not all of it could be compared: 1 of 2 actions cannot be held against anything" in shown
+    assert "not comparable: action 0: not all of its arguments and results could be kept" in shown
+    monkeypatch.setitem(ROWS, "fox", [])
+    assert "1 of 2 actions differs; first action 1: lost frames 1, 2;" in failure(session, search)
+
+
 def test_a_path_stands_for_its_only_session(recorded):
     recorded()
 
