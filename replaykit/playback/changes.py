@@ -12,7 +12,7 @@ from replaykit.playback.retrieval import RetrievalDiff, hit_keys
 
 __all__ = ["MOST", "content_changes", "drifted", "field_changes", "lost", "moved", "new"]
 
-MOST = 10
+MOST = 5
 """So many changes of a divergence are kept; how many there are is said."""
 
 _MOST_WORD_DIFFS = 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,9 @@ __all__ = ["Difference", "brief", "call_text", "differences", "short", "word_dif
 
 MAX_WORDS = 600
 """Of longer texts only so many words around the first difference are compared."""
+
+_MOST_EQUAL_PAIRS = 20_000
+_FEW_WORDS = 100
 
 MAX_COMPARED_BYTES = 256 * 1024
 """Larger structures are said to differ; where is not looked for."""
@@ -74,12 +78,13 @@ def word_diff(recorded: str, seen: str) -> str:
 
     The marks are those of ``git diff --word-diff``.  Equal stretches of more
     than a few words are cut; so is all that lies further behind the first
-    difference than `MAX_WORDS`.
+    difference than `MAX_WORDS`, or than fewer where the texts repeat the same
+    words over and over: to compare those takes long.
     """
     old, new = _WORDS.findall(recorded), _WORDS.findall(seen)
     same = next((at for at, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
     begin = max(0, same - _LEAD_WORDS)
-    old, new = old[begin : begin + MAX_WORDS], new[begin : begin + MAX_WORDS]
+    old, new = _comparable(old[begin : begin + MAX_WORDS], new[begin : begin + MAX_WORDS])
     parts = ["... "] if begin else []
     matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
     for tag, a_begin, a_end, b_begin, b_end in matcher.get_opcodes():
@@ -88,6 +93,13 @@ def word_diff(recorded: str, seen: str) -> str:
         else:
             parts.append(_marked("[-", old[a_begin:a_end], "-]") + _marked("{+", new[b_begin:b_end], "+}"))
     return "".join(parts).strip()
+
+
+def _comparable(old: list[str], new: list[str]) -> tuple[list[str], list[str]]:
+    counts = Counter(new)
+    if sum(counts[word] for word in old) <= _MOST_EQUAL_PAIRS:
+        return old, new
+    return old[:_FEW_WORDS], new[:_FEW_WORDS]
 
 
 def _marked(before: str, words: list[str], after: str) -> str:

@@ -27,6 +27,8 @@ from replaykit.playback.retrieval import Order, RetrievalDiff, agreement, hit_ke
 
 __all__ = ["arguments_changed", "content_changed", "frames_changed", "judge", "ranking"]
 
+_MOST_LINED_UP = 200
+
 
 def judge(action: ReplayAction, seen: Outcome, tolerances: Tolerances | None = None) -> list[Divergence]:
     """
@@ -202,12 +204,7 @@ def _whole(say: _Sayer, recorded: Any, seen: Any) -> Iterator[Divergence]:
     if are_alike(recorded, seen):
         return
     if isinstance(recorded, (list, tuple)) and isinstance(seen, (list, tuple)) and len(recorded) != len(seen):
-        was, is_now = f"{len(recorded)} items", f"{len(seen)} items"
-        details = f"{was} were recorded, {is_now} came back"
-        found = differences(recorded, seen)
-        kept = changes.field_changes(found, "result")
-        kind = DivergenceType.RESULT_COUNT_DIFFERENCE
-        yield say(kind, was, is_now, details, where="result", changes=kept, changed=len(found))
+        yield _counts(say, recorded, seen)
         return
     if isinstance(recorded, str) and isinstance(seen, str):
         yield say.text(recorded, seen, "text", "result")
@@ -216,6 +213,22 @@ def _whole(say: _Sayer, recorded: Any, seen: Any) -> Iterator[Divergence]:
     told = say.places(DivergenceType.OUTPUT_MISMATCH, found, "result")
     more = f", and {len(found) - 1} more places" if len(found) > 1 else ""
     yield attrs.evolve(told, details=told.details + more)
+
+
+def _counts(say: _Sayer, recorded: Sequence[Any], seen: Sequence[Any]) -> Divergence:
+    was, is_now = _number(len(recorded), "item"), _number(len(seen), "item")
+    # Lining up long lists takes seconds, and the numbers say most of it.
+    is_short = max(len(recorded), len(seen)) <= _MOST_LINED_UP
+    found = differences(recorded, seen) if is_short else []
+    return say(
+        DivergenceType.RESULT_COUNT_DIFFERENCE,
+        was,
+        is_now,
+        f"recorded {was}, now {is_now}",
+        where="result",
+        changes=changes.field_changes(found, "result"),
+        changed=len(found),
+    )
 
 
 # -- rankings -----------------------------------------------------------------------

@@ -119,16 +119,19 @@ def _next_steps(result: ReplayResult) -> Iterator[str]:
         yield from _if_wanted(result)
     elif result.verdict == "errored":
         yield "This says nothing about the calls that could not be run: see why the target fails, then run it again."
-    elif result.verdict == "incomplete":
+    elif result.incomplete:
         yield "Record a session that ends, keeps all of its calls and is recorded with capture='full'."
+    elif result.verdict == "incomplete":
+        yield "Leave out what cannot be compared: skip_finds=True, skip_asks=True, or the functions without this one."
     else:
         yield "Give the functions or the memory that it was recorded on, and allow=NAME for writes and tools."
 
 
 def _if_wanted(result: ReplayResult) -> Iterator[str]:
-    types = {item.divergence_type for item in result.divergences}
+    found = [item for each in result.action_results if each.status == "mismatched" for item in each.divergences]
+    types = {item.divergence_type for item in found}
     yield "If this is as it should be, record the session anew, or accept it: a baseline=FILE of known divergences is"
     yield "written by replaykit.replay_all(recording, target, baseline=FILE, write_baseline=True)."
     yield from (hint for kinds, hint in _TOLERANCES if types <= kinds)
-    if all(item.where.startswith("answer.") for item in result.divergences):
+    if all(item.where.startswith("answer.") for item in found):
         yield "compare={'ask': 'frames'} compares the frames that answers stand on, not their words."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from replaykit.model import ActionResult, Divergence, FieldChange, HitChange, ReplayResult
+from replaykit.model import ActionResult, Divergence, DivergenceType, FieldChange, HitChange, ReplayResult
 from replaykit.plain_text import counted, one_line, printable
 
 __all__ = ["explained", "headline"]
@@ -47,7 +47,8 @@ def explained(result: ReplayResult, *, most_actions: int = MOST_ACTIONS) -> str:
 
 def _outcome(result: ReplayResult) -> str:
     if result.verdict == "failed":
-        first = result.first_divergence
+        found = (each for item in result.action_results if item.status == "mismatched" for each in item.divergences)
+        first = next(found, result.first_divergence)
         where = "" if first is None else f"; first action {first.at_sequence}: {one_line(first.details, 200)}"
         differ = "differs" if result.mismatched_actions == 1 else "differ"
         return f"{_share(result, result.mismatched_actions)} {differ}{where}"
@@ -102,9 +103,8 @@ def _counts(item: ActionResult) -> str:
 
 
 def _divergence(item: Divergence) -> Iterator[str]:
-    if not item.changes:
+    if not item.changes or item.divergence_type is DivergenceType.RESULT_COUNT_DIFFERENCE:
         yield one_line(item.details, 2 * _WIDTH)
-        return
     for change in item.changes:
         yield from _hit(change) if isinstance(change, HitChange) else _field(change)
     left = item.changed - len(item.changes)

@@ -12,12 +12,12 @@ from uuid import UUID
 import attrs
 
 from replaykit.errors import UsageError
-from replaykit.loading import load
+from replaykit.loading import Recording, load
 from replaykit.model import ReplaySession, SessionSummary
 from replaykit.plain_text import one_line
 from replaykit.suites.shards import part_of
 
-__all__ = ["SessionReference", "recorded_sessions"]
+__all__ = ["OpenRecordings", "SessionReference", "recorded_sessions"]
 
 _LABEL_DIGITS = 8
 
@@ -43,15 +43,52 @@ class SessionReference:
         """
         Give the session; its actions can be read inside the block.
 
+        Opening a recording takes the longer the more sessions it has: for many
+        of them there is `OpenRecordings`.
+
         Raises:
             SessionNotFoundError: It is gone.
             StorageError: The recording cannot be read.
         """
-        with load(self.path) as recording:
-            yield recording.get_session(self.session_id)
+        with OpenRecordings() as recordings:
+            yield recordings.session(self)
 
     def __str__(self) -> str:
         return self.label
+
+
+class OpenRecordings:
+    """
+    Recordings that stay open until this is closed, each opened when a session of it is first asked for.
+
+    Sessions read out of them can be used that long.  Not for several threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[str, Recording] = {}
+
+    def session(self, reference: SessionReference) -> ReplaySession:
+        """
+        Return the session.
+
+        Raises:
+            SessionNotFoundError: It is gone.
+            StorageError: The recording cannot be read.
+        """
+        if reference.path not in self._open:
+            self._open[reference.path] = load(reference.path)
+        return self._open[reference.path].get_session(reference.session_id)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def __enter__(self) -> OpenRecordings:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
 
 
 def recorded_sessions(

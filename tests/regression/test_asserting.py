@@ -51,6 +51,8 @@ def failure(*arguments, **options):
         replaykit.assert_replays(*arguments, **options)
     assert isinstance(caught.value, AssertionError)
     assert not caught.value.result
+    # What pytest shows ends at the line of the test.
+    assert all(entry.ishidden(caught) for entry in caught.traceback[1:])
     return str(caught.value)
 
 
@@ -122,6 +124,17 @@ def test_a_recording_that_is_not_whole_never_passes(recorded):
     shown = failure(recorded(capture="preview"), search)
 
     assert "nothing differs, but not all of it could be compared: the session kept no arguments and results" in shown
+
+
+def test_what_cannot_be_compared_is_told_apart_from_what_differs(recorded, monkeypatch):
+    monkeypatch.setitem(ROWS, "odd", [object()])
+    session = recorded(lambda: run("odd", "fox"))
+    shown = failure(session, search)
+
+    assert "not all of it could be compared: 1 of 2 actions cannot be held against anything" in shown
+    assert "not comparable: action 0: not all of its arguments and results could be kept" in shown
+    monkeypatch.setitem(ROWS, "fox", [])
+    assert "1 of 2 actions differs; first action 1: lost frames 1, 2;" in failure(session, search)
 
 
 def test_a_path_stands_for_its_only_session(recorded):

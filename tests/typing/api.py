@@ -19,11 +19,13 @@ from replaykit import (
     Recorder,
     Recording,
     ReplayAction,
+    ReplayResult,
     ReplaySession,
     Restoration,
     SearchResult,
     SessionSummary,
     StoredFrame,
+    testing,
 )
 from replaykit.asgi import Application, RecordingMiddleware
 from replaykit.protocols import Rewindable
@@ -210,6 +212,12 @@ def recordings_are_typed() -> None:
         assert_type(player.play_count, int)
         assert_type(player.all_played, bool)
     replaykit.play("runs.rpk", on_repeat="again")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def a_session_is_asserted_to_replay(session: ReplaySession, mv: Memory) -> None:
+    assert_type(replaykit.assert_replays(session, mv, tolerance=0.01, order="ties"), ReplayResult)
+    assert_type(testing.assert_replays("runs.rpk", [search], allow="search").matched_actions, int)
+    replaykit.assert_replays(3, mv)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 class Shelf: ...
