@@ -113,8 +113,7 @@ def replay_session(request: pytest.FixtureRequest) -> Any:
 
         yield RecordedTestSession(request.getfixturevalue("replay_recording"))
         return
-    with reference.open() as session:
-        yield session
+    yield _run(request.config).sessions.session(reference)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,6 +16,7 @@ from replaykit.pytest_plugin.summary import Counts, github_annotations, summary_
 from replaykit.regression.modes import chosen_mode
 from replaykit.regression.places import Place, demand_folder, place_at, place_of
 from replaykit.regression.recorded_test import PlayOptions, RecordedTest
+from replaykit.regression.sessions import OpenRecordings
 from replaykit.regression.stale import stale_recordings
 
 __all__ = ["Run"]
@@ -40,10 +41,12 @@ class Run:
 
     Attributes:
         counts: What to say at the end; of all workers where there are some.
+        sessions: The recordings whose sessions are tests, open until the end.
     """
 
     def __init__(self, config: pytest.Config) -> None:
         self.counts = Counts()
+        self.sessions = OpenRecordings()
         self._config = config
         self._current: RecordedTest | None = None
         with _told_in_a_line():
@@ -146,7 +149,8 @@ class Run:
     # -- the whole run ----------------------------------------------------------------
 
     def finish(self, session: pytest.Session, items: Sequence[pytest.Item]) -> None:
-        """Look for stale recordings, and hand over the counts or set the exit code."""
+        """Look for stale recordings, hand over the counts or set the exit code, and let go of files."""
+        self.sessions.close()
         worker = getattr(self._config, "workerinput", {}).get("workerid", "")
         if worker in ("", "gw0") and items and not self._is_partial():
             self._look_for_stale(items)
