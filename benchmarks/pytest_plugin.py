@@ -68,7 +68,7 @@ version: 1
 
 
 CLOCK = """
-import time, pytest
+import time, agent, pytest
 from pathlib import Path
 
 FINISHED = []
@@ -124,7 +124,7 @@ def prepare(root: Path, count: int) -> list[tuple[str, str, tuple[str, ...]]]:
 
 
 def run(root: Path, file: str, arguments: tuple[str, ...]) -> tuple[float, float]:
-    """Run the tests of *file* in a process of their own; return the CPU seconds of collecting and of all but one test."""
+    """Run the tests of *file* in a process; return CPU seconds: of collecting, of all but the first test."""
     environment = {name: value for name, value in os.environ.items() if name not in ("CI", "PYTEST_ADDOPTS")}
     command = [
         sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "-p", "no:hypothesispytest",

@@ -19,16 +19,16 @@ from replaykit.storage.opening import open_store
 from replaykit.storage.salvage import SalvagedStore
 from replaykit.surface import SessionReader
 
-__all__ = ["Recording", "RecoveryMode", "diagnosed", "load"]
+__all__ = ["Recording", "RecoveryMode", "diagnosed", "load", "load_finished"]
 
 
 class Recording(SessionReader):
     """A store, opened for reading; nothing is written, created or locked."""
 
-    def __init__(self, location: str, store: Store) -> None:
+    def __init__(self, location: str, store: Store, *, has_logs: bool = True) -> None:
         self._location = location
         self._store = store
-        self._reading = Catalogue(store)
+        self._reading = Catalogue(store, has_logs=has_logs)
 
     @property
     def _catalogue(self) -> Catalogue:
@@ -92,6 +92,16 @@ def load(location: str | os.PathLike[str], *, recovery: RecoveryMode = "prefix")
     if recovery == "strict":
         _demand_whole(recording)
     return recording
+
+
+def load_finished(path: str) -> Recording:
+    """
+    Open a file that nobody records into: unlike `load` it looks for no live log beside it, of which there may be many.
+
+    Raises:
+        StoreNotFoundError, NotAStoreError, DamagedError, UnsupportedVersionError: As for `load`.
+    """
+    return Recording(path, open_store(path, read_only=True), has_logs=False)
 
 
 def _store_at(path: str, *, is_salvaged: bool) -> Store:

@@ -10,7 +10,7 @@ from replaykit.errors import RedactionError
 from replaykit.format.values import MAX_DEPTH, Marker, pack, unpack
 from replaykit.redactors.pairs import is_secret_name
 from replaykit.redactors.rules import CURRENT, KEY, RULES_OF
-from replaykit.redactors.scanner import Loader, Scanner, load_hyperscan
+from replaykit.redactors.scanner import Loader, load_hyperscan, scanner_of
 from replaykit.redactors.search import PLACEHOLDERS, placeholder, secret_spans
 
 __all__ = ["Custom", "Note", "Path", "Redactor", "make_redactor"]
@@ -83,7 +83,7 @@ class Redactor:
         self._custom = tuple(custom)
         self._secrets = any(version.startswith("secrets/") for version in stated)
         self._finds = bool(rules)
-        self._scanner = Scanner(rules, names=self._secrets, load=load)
+        self._scanner = scanner_of(rules, self._secrets, load)
         self._is_suspect = self._scanner.is_suspect if rules and not self._custom else None
         self._names: dict[bytes, tuple[bool, bool]] = {}
         self._clean_keys: set[str] = set()

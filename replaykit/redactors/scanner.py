@@ -79,6 +79,12 @@ def _note(rule: int, _start: int, end: int, _flags: int, found: dict[int, list[i
     found.setdefault(rule, []).append(end)
 
 
+@functools.cache
+def scanner_of(rules: tuple[Rule, ...], names: bool, load: Loader) -> Scanner:
+    """Return the scanner of *rules*: one for all redactors, so that what a thread needs for it is made once."""
+    return Scanner(rules, names=names, load=load)
+
+
 class Scanner:
     """
     Says whether bytes may hold what *rules* look for, and where; any number of threads may ask at once.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 
 from replaykit.errors import RedactionError
@@ -28,4 +29,12 @@ def redactor_for(version: str, own: Iterable[Custom] = ()) -> Redactor:
             f"the session was redacted by {newer[0]}, this release knows {', '.join(RULES_OF)}. "
             "Upgrade: pip install -U replaykit-memory"
         )
-    return Redactor([name for name in stated if name in RULES_OF], custom=own)
+    known = tuple(name for name in stated if name in RULES_OF)
+    custom = tuple(own)
+    return Redactor(known, custom=custom) if custom else _without_own(known)
+
+
+@functools.cache
+def _without_own(versions: tuple[str, ...]) -> Redactor:
+    """Return the redactor of *versions*, one for all plays: what it has learnt of names serves the next."""
+    return Redactor(versions)

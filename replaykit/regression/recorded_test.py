@@ -21,7 +21,7 @@ from replaykit.errors import (
 from replaykit.format.matching import match_key
 from replaykit.intercept import scope
 from replaykit.intercept.handler import Call, Ticket
-from replaykit.loading import Recording, load
+from replaykit.loading import Recording, load_finished
 from replaykit.model import ReplayAction, ReplaySession
 from replaykit.playback.player import Player
 from replaykit.playback.tapes import tape_of
@@ -31,7 +31,7 @@ from replaykit.recording.session import ActiveSession
 from replaykit.redactors import make_redactor, redactor_for
 from replaykit.regression.modes import Mode
 from replaykit.regression.places import Place, proposal_path
-from replaykit.regression.writing import recording_bytes, same_calls, write_recording
+from replaykit.regression.writing import id_of_test, recording_bytes, same_calls, write_recording
 from replaykit.settings import Settings
 
 __all__ = ["Kept", "PlayOptions", "RecordedTest", "RecordedTestSession"]
@@ -215,13 +215,12 @@ class RecordedTest:
         self._stored = self._stored or _loaded(path, self.switch)
         if self.place.is_shared:
             return self._stored.get_session("last")
-        names = {summary.name: summary.session_id for summary in self._stored.list_sessions()}
-        if self.place.identity in names:
-            return self._stored.get_session(names[self.place.identity])
-        if not names:
-            raise SessionNotFoundError("last")
+        try:
+            return self._stored.get_session(id_of_test(self.place.identity))
+        except SessionNotFoundError:
+            other = self._stored.get_session("last")
         raise WrongRecordingError(
-            f"{path} is the recording of {next(iter(names))}, not of {self.place.identity}. "
+            f"{path} is the recording of {other.name}, not of {self.place.identity}. "
             f"If the test was renamed, record it again: {self.switch}rewrite",
             path=path,
         )
@@ -429,7 +428,7 @@ class RecordedTest:
 
 def _loaded(path: str, switch: str) -> Recording:
     try:
-        return load(path)
+        return load_finished(path)
     except DamagedError as error:
         error.add_note(f"Get it back from version control, or record it again: {switch}rewrite")
         raise

@@ -61,21 +61,28 @@ class Catalogue:
 
     *settle* is called before anything is read: it returns when ended
     sessions of this process are published.  *frames_at* reads frame ids of
-    checkpoints that do not carry them.
+    checkpoints that do not carry them.  Without *has_logs* nobody records
+    into the store, and no live log is looked for.
     """
 
     def __init__(
-        self, store: Store, *, settle: Callable[[], None] = lambda: None, frames_at: FrameReader | None = None
+        self,
+        store: Store,
+        *,
+        settle: Callable[[], None] = lambda: None,
+        frames_at: FrameReader | None = None,
+        has_logs: bool = True,
     ) -> None:
         self._store = store
         self._settle = settle
         self._frames_at = frames_at
+        self._logs = store.logs if has_logs else tuple
 
     def cards(self) -> list[Card]:
         """Return one card per session: ended ones in order of ending, then open ones."""
         self._settle()
         # Logs first: what is published and removed from now on is in the cards.
-        logs = self._store.logs()
+        logs = self._logs()
         cards = self._store.cards()
         if logs:
             cards = self._with_logs(cards, logs)
@@ -160,7 +167,7 @@ class Catalogue:
         session_id = self.resolve(which)
         self._settle()
         # Logs first: what is published and removed from now on is in the store.
-        log = next((log for log in self._store.logs() if log.session_id == session_id), None)
+        log = next((log for log in self._logs() if log.session_id == session_id), None)
         stored, live = self._both(session_id, log)
         if stored is None and live is None:
             raise SessionNotFoundError(which if not isinstance(which, (SessionSummary, ReplaySession)) else session_id)
@@ -182,7 +189,7 @@ class Catalogue:
         """
         session_id = self.resolve(which, unique=True)
         self._settle()
-        for log in self._store.logs():
+        for log in self._logs():
             if log.session_id == session_id:
                 raise SessionNotFoundError(session_id, "It is still open: end it first")
         if erase:
