@@ -10,10 +10,19 @@ import pytest
 from replaykit.redactors import make_redactor
 
 # What a run within a run imports it forgets, and the next imports it again.
-for _module in (
-    "apsw google_crc32c ormsgpack replaykit.adapters.finding replaykit.cli.commands replaykit.memory.memory "
-    "replaykit.pytest_plugin.run replaykit.pytest_plugin.sessions replaykit.regression.asserting replaykit.wrapping"
-).split():
+_NEEDED = [
+    "apsw",
+    "google_crc32c",
+    "ormsgpack",
+    "replaykit.adapters.finding",
+    "replaykit.cli.commands",
+    "replaykit.memory.memory",
+    "replaykit.pytest_plugin.run",
+    "replaykit.pytest_plugin.sessions",
+    "replaykit.regression.asserting",
+    "replaykit.wrapping",
+]
+for _module in _NEEDED:
     importlib.import_module(_module)
 make_redactor(("secrets",)).prepare()
 
