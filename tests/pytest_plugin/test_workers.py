@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 MANY = """
@@ -78,7 +80,7 @@ sys.exit(code)
 def test_a_run_that_does_not_use_it_imports_nothing_else_of_ours(project: pytest.Pytester) -> None:
     project.makepyfile(test_plain="def test_plain(): pass")
 
-    result = project.run("python", "-c", IMPORTED)
+    result = project.run(sys.executable, "-c", IMPORTED)
 
     assert result.ret == 0
     result.stdout.fnmatch_lines(["ours ['replaykit', 'replaykit._version', 'replaykit.pytest_plugin']"])
