@@ -20,6 +20,7 @@ _MODES = ("once", "new_episodes", "none", "all", "rewrite", "off")
 _MARK, _SESSIONS_MARK = "replaykit", "replaykit_sessions"
 _RUN: pytest.StashKey[Run] = pytest.StashKey()
 _ITEMS: pytest.StashKey[Sequence[pytest.Item]] = pytest.StashKey()
+_IS_BROKEN: pytest.StashKey[bool] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -74,10 +75,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         parametrize(metafunc, mark)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, pytest.CollectReport, Any]:
+    """Note that some tests are not known."""
+    report = yield
+    # A module that is skipped as a whole has no tests to be known.
+    if report.failed or (report.skipped and "::" in report.nodeid):
+        collector.config.stash[_IS_BROKEN] = True
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
     """Remember all tests that there are, before some are deselected: their recordings are not stale."""
     config.stash[_ITEMS] = list(items)
+    return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -169,9 +181,22 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Look for stale recordings; in a worker of pytest-xdist hand the counts over."""
-    run = session.config.stash.get(_RUN, None)
+    config = session.config
+    items = [] if config.stash.get(_IS_BROKEN, False) else config.stash.get(_ITEMS, [])
+    # No test that ran may have one, and yet there are some.
+    run = _run(config) if _RUN in config.stash or _has_recordings(config, items) else None
     if run is not None:
-        run.finish(session, session.config.stash.get(_ITEMS, []))
+        run.finish(session, items)
+
+
+def _has_recordings(config: pytest.Config, items: Sequence[pytest.Item]) -> bool:
+    """Return whether there is a recording beside a module of *items*."""
+    folder = config.getini("replaykit_recordings")
+    if folder in ("", ".", "..") or "/" in folder:
+        # It is an error for the first test that has a recording.
+        return False
+    folders = {path.parent / folder for path in {item.path for item in items}}
+    return any(next(each.glob("*/*.rpk"), None) is not None for each in folders if each.is_dir())
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -17,7 +17,7 @@ from replaykit.regression.modes import chosen_mode
 from replaykit.regression.places import Place, demand_folder, place_at, place_of
 from replaykit.regression.recorded_test import PlayOptions, RecordedTest
 from replaykit.regression.sessions import OpenRecordings
-from replaykit.regression.stale import stale_recordings
+from replaykit.regression.stale import remove_stale, stale_recordings
 
 __all__ = ["Run"]
 
@@ -116,7 +116,7 @@ class Run:
         try:
             with _told_in_a_line():
                 kept = recorded.keep() if whole and state.passed else "nothing"
-            self.counts.count(recorded, kept)
+            self.counts.count(recorded, kept, passed=whole and state.passed)
         finally:
             item.user_properties += _properties(recorded)
             recorded.close()
@@ -165,18 +165,23 @@ class Run:
 
     def _is_partial(self) -> bool:
         """Return whether this run looks at some tests of a module only, so that it knows nothing of the others."""
-        chosen = self._config.getoption("lf", False) or self._config.getoption("collectonly", False)
-        return bool(chosen) or any("::" in argument for argument in self._config.args)
+        option = self._config.getoption
+        chosen = option("lf", False) or option("collectonly", False) or option("replay_shard", None)
+        # What is a test at all is said anew: -o python_functions=...
+        said_anew = any(said.startswith("python_") for said in option("override_ini", None) or ())
+        return bool(chosen) or said_anew or any("::" in argument for argument in self._config.args)
 
     def _look_for_stale(self, items: Sequence[pytest.Item]) -> None:
         folder = self._config.getini("replaykit_recordings")
-        places = [self._place_of(item, _marked(item).get("path")) for item in items]
-        self.counts.stale = stale_recordings(
-            {str(item.path) for item in items}, {place.path for place in places}, folder
-        )
+        try:
+            used = {self._place_of(item, _marked(item).get("path")).path for item in items}
+        except (ReplaykitError, TypeError):
+            # A wrong mark fails its own test: which recording it means nobody knows.
+            return
+        self.counts.stale = stale_recordings({str(item.path) for item in items}, used, folder)
         if self._stale_policy == "delete":
-            for path in self.counts.stale:
-                os.unlink(path)
+            found, self.counts.stale = self.counts.stale, remove_stale(self.counts.stale)
+            self.counts.removed = [path for path in found if path not in self.counts.stale]
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Add the counts of a worker."""
@@ -184,8 +189,7 @@ class Run:
 
     def summarise(self, terminal: pytest.TerminalReporter) -> None:
         """Print a line of counts, what is to be done, and on GitHub an annotation for each failure."""
-        is_deleted = self._stale_policy == "delete"
-        for line in summary_lines(self.counts, self._config.invocation_params.dir, deletes=is_deleted):
+        for line in summary_lines(self.counts, self._config.invocation_params.dir):
             terminal.write_line(line)
         if os.environ.get("GITHUB_ACTIONS") == "true":
             failed = [*terminal.stats.get("failed", ()), *terminal.stats.get("error", ())]

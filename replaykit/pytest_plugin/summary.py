@@ -27,13 +27,16 @@ class Counts:
     proposed: list[str] = attrs.field(factory=list)
     uncovered: dict[str, int] = attrs.field(factory=dict)
     stale: list[str] = attrs.field(factory=list)
+    removed: list[str] = attrs.field(factory=list)
 
-    def count(self, recorded: RecordedTest, kept: Kept) -> None:
+    def count(self, recorded: RecordedTest, kept: Kept, *, passed: bool = True) -> None:
         """Add one test, and what became of its recording."""
         self.tests += 1
         self.played += recorded.play_count
         self.recorded += recorded.recorded_count if kept != "nothing" else 0
-        if len(recorded.unused):
+        # A test that failed did not come to its other calls, and what one
+        # test leaves of a shared recording others make.
+        if passed and not recorded.place.is_shared and len(recorded.unused):
             self.unused[recorded.path] = len(recorded.unused)
         if kept == "recorded":
             self.written.append(recorded.path)
@@ -50,6 +53,7 @@ class Counts:
         self.written += other.written
         self.proposed += other.proposed
         self.stale += other.stale
+        self.removed += other.removed
         self.uncovered = dict(Counter(self.uncovered) + Counter(other.uncovered))
 
     def to_record(self) -> dict[str, Any]:
@@ -60,16 +64,16 @@ class Counts:
 _MOST_NAMED = 10
 
 
-def summary_lines(counts: Counts, folder: str | os.PathLike[str], *, deletes: bool) -> Iterator[str]:
+def summary_lines(counts: Counts, folder: str | os.PathLike[str]) -> Iterator[str]:
     """Yield lines for the end of a run; paths are relative to *folder*."""
-    if not counts.tests and not counts.stale:
+    if not (counts.tests or counts.stale or counts.removed):
         return
     unused = sum(counts.unused.values())
     yield f"replaykit: {counts.played} played, {counts.recorded} recorded, {unused} unused"
     yield from _named("calls that their tests make no more (--replay-mode=rewrite drops them):", counts.unused, folder)
     yield from _named("changed, waiting for `replaykit review`:", counts.proposed, folder)
-    told = "deleted, no test has them:" if deletes else "stale, no test has them (--replay-stale=delete removes them):"
-    yield from _named(told, counts.stale, folder)
+    yield from _named("deleted, no test has them:", counts.removed, folder)
+    yield from _named("stale, no test has them (--replay-stale=delete removes them):", counts.stale, folder)
     if counts.uncovered:
         calls = ", ".join(f"{name} ({count})" for name, count in sorted(counts.uncovered.items()))
         yield f"  ran for real, since nothing says what they are: {calls}"

@@ -12,7 +12,19 @@ import attrs
 
 from replaykit.errors import UsageError
 
-__all__ = ["FOLDER", "PROPOSED", "SUFFIX", "Place", "demand_folder", "place_at", "place_of", "proposal_path"]
+__all__ = [
+    "FOLDER",
+    "PROPOSED",
+    "SUFFIX",
+    "Place",
+    "belongs_at",
+    "demand_folder",
+    "is_of_module",
+    "place_at",
+    "place_of",
+    "proposal_path",
+    "reviewed_path",
+]
 
 FOLDER = "recordings"
 SUFFIX = ".rpk"
@@ -67,10 +79,17 @@ def demand_folder(folder: str) -> None:
 
 
 def place_at(path: str | os.PathLike[str], identity: str | None = None) -> Place:
-    """Return the place of a recording that is named by its path; without an *identity* its name is one."""
+    """
+    Return the place of a recording that is named by its path; without an *identity* its name is one.
+
+    Raises:
+        UsageError: It is the name of what waits for a review.
+    """
     located = os.path.abspath(path)
     if not located.endswith(SUFFIX):
         located += SUFFIX
+    if located.endswith(PROPOSED):
+        raise UsageError(f"{located} is no name for a recording: what ends in {PROPOSED} waits for a review")
     return Place(located, identity or os.path.basename(located).removesuffix(SUFFIX), is_shared=True)
 
 
@@ -79,12 +98,41 @@ def proposal_path(path: str) -> str:
     return path.removesuffix(SUFFIX) + PROPOSED
 
 
+def reviewed_path(proposal: str) -> str:
+    """Return which recording *proposal* would replace: the other way round than `proposal_path`."""
+    return proposal.removesuffix(PROPOSED) + SUFFIX
+
+
+def belongs_at(path: str, identity: str) -> bool:
+    """Return whether the recording of the test *identity* is at *path*, whatever the folder of recordings is called."""
+    _, _, inner = identity.partition("::")
+    name = unicodedata.normalize("NFC", os.path.basename(path))
+    if not inner:
+        return name == identity + SUFFIX
+    return is_of_module(path, identity) and name == _file_name(_names(inner))
+
+
+def is_of_module(path: str, identity: str) -> bool:
+    """Return whether *path* is where tests of the module of *identity* have recordings."""
+    module, _, inner = identity.partition("::")
+    return bool(inner) and os.path.basename(os.path.dirname(path)) == os.path.splitext(module)[0]
+
+
+def _names(inner: str) -> list[str]:
+    """Return what leads from a module to a test; what its parameters hold is no step."""
+    head, bracket, parameters = inner.partition("[")
+    names = head.split("::")
+    names[-1] += bracket + parameters
+    return names
+
+
 def _file_name(names: Sequence[str]) -> str:
     exact = ".".join(names)
     readable = _UNSAFE.sub("_", unicodedata.normalize("NFC", exact))
     shortened = readable.encode()[:_MOST_BYTES].decode(errors="ignore")
     # Parameters that differ in case alone are one name on some file systems.
     parameters = exact.partition("[")[2]
-    if shortened != exact or parameters != parameters.lower() or exact.startswith("."):
+    taken = exact.startswith(".") or f"{exact}{SUFFIX}".endswith(PROPOSED)
+    if shortened != exact or parameters != parameters.lower() or taken:
         shortened = f"{shortened.lstrip('.')}-{hashlib.sha256(exact.encode(errors='surrogatepass')).hexdigest()[:8]}"
     return shortened + SUFFIX

@@ -1,4 +1,4 @@
-"""Puts a recording in its place: whole or not at all, and never over something that is none."""
+"""Puts a recording in its place, whole or not at all and never over something that is none, and takes one away."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from replaykit.protocols import FileLayer
 from replaykit.storage.files import SystemFiles
 from replaykit.storage.segment_file import OpenFile, open_file
 
-__all__ = ["write_recording"]
+__all__ = ["remove_file", "write_recording"]
 
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _ANY_MAY_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
@@ -93,10 +93,26 @@ def _append_whole(file: OpenFile, data: bytes) -> None:
         rest = rest[written:]
 
 
+def remove_file(path: str) -> None:
+    """
+    Remove what is at *path*, if there is something.
+
+    Raises:
+        ReadOnlyError: The folder takes no writes.
+        StorageError: The system refuses.
+    """
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _as_ours(error, path) from error
+
+
 def _as_ours(error: OSError, path: str) -> StorageError | ReadOnlyError:
     if error.errno in _READ_ONLY:
         return ReadOnlyError(
-            f"Cannot write the recording {path}: {error.strerror}. Where recordings are only to be read play them "
+            f"Cannot change the recording {path}: {error.strerror}. Where recordings are only to be read play them "
             "and record nothing: --replay-mode=none, or REPLAYKIT_MODE=none"
         )
-    return StorageError(f"Cannot write the recording {path}: {error.strerror}", path=path)
+    return StorageError(f"Cannot change the recording {path}: {error.strerror}", path=path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import pytest
+from regression.proposed import of_test
 
 MANY = """
     import agent, pytest
@@ -37,7 +38,6 @@ def test_four_workers_record_once_and_play_in_any_order(
     project.makepyfile(test_many=MANY)
     project.makeconftest(SHUFFLED)
     project.makepyfile(test_stale="def test_nothing(): pass")
-    stale = project.path / "recordings" / "test_stale" / "test_gone.rpk"
 
     result = project.runpytest_subprocess("-n", "4", "-q")
 
@@ -48,11 +48,13 @@ def test_four_workers_record_once_and_play_in_any_order(
 
     monkeypatch.setenv("OFFLINE", "1")
     monkeypatch.setenv("SEED", "2")
-    stale.parent.mkdir()
-    stale.write_bytes(next(iter(files.values())))
-    result = project.runpytest_subprocess("-n", "4", "-q", "--replay-mode=none", "--dist=worksteal")
+    stale = of_test(project.path, [("paris", [])], "test_gone", module="test_stale.py")
+    result = project.runpytest_subprocess(
+        "-n", "4", "-q", "--replay-mode=none", "--dist=worksteal", "--replay-stale=fail"
+    )
 
     result.assert_outcomes(passed=29)
+    assert (result.ret, result.stdout.str().count(stale.name)) == (pytest.ExitCode.TESTS_FAILED, 1)
     result.stdout.fnmatch_lines(
         ["replaykit: 52 played, 0 recorded, 0 unused", "*stale, no test has them*", "*test_gone.rpk*"]
     )
