@@ -9,17 +9,30 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import cbor2
 from blake3 import blake3
 
 from replaykit.errors import UsageError
 from replaykit.format.entries import Entry
+from replaykit.format.matching import match_key
 from replaykit.format.soundness import demand_sound_action
 from replaykit.model import ReplaySession
+from replaykit.playback.tapes import tape_of
 from replaykit.storage.catalogue import ActionSequence
 
-__all__ = ["CREATED_NS", "KNOWN_KEYS", "STEP_NS", "Source", "same_calls", "stored_actions", "timeless_actions"]
+__all__ = [
+    "CREATED_NS",
+    "KNOWN_KEYS",
+    "STEP_NS",
+    "Source",
+    "has_calls",
+    "not_made_again",
+    "same_calls",
+    "stored_actions",
+    "timeless_actions",
+]
 
 Source = tuple[ReplaySession, Sequence[int] | None]
 """A stored session and the sequences of the actions to take, in order; None for all."""
@@ -131,6 +144,36 @@ def same_calls(a: ReplaySession, b: ReplaySession) -> bool:
         DamagedError: An action is not as the format says.
     """
     return _calls_of(a) == _calls_of(b)
+
+
+def has_calls(a: ReplaySession, b: ReplaySession) -> bool:
+    """
+    Return whether all that was called in *b* was called in *a* as often, and came to the same.
+
+    Raises:
+        UsageError: A session is not from a store.
+        DamagedError: An action is not as the format says.
+    """
+    return _calls_of(b) <= _calls_of(a)
+
+
+def not_made_again(old: ReplaySession, new: ReplaySession) -> list[int]:
+    """
+    Return the sequences of the calls that *old* has and *new* does not make, with the calls that those made.
+
+    A call that *new* makes within another only is not made again by itself.
+    """
+    made = {_asked(asked) for asked in tape_of(new.actions).asked() if asked.parent is None}
+    kept: set[int] = set()
+    for asked in tape_of(old.actions).asked():
+        is_kept = _asked(asked) not in made if asked.parent is None else asked.parent in kept
+        if is_kept:
+            kept.add(asked.sequence)
+    return sorted(kept)
+
+
+def _asked(asked: Any) -> bytes:
+    return match_key(asked.kind, asked.name, asked.arguments)
 
 
 def _calls_of(session: ReplaySession) -> Counter[bytes]:

@@ -18,20 +18,21 @@ from replaykit.errors import (
     UsageError,
     WrongRecordingError,
 )
-from replaykit.format.matching import match_key
 from replaykit.intercept import scope
 from replaykit.intercept.handler import Call, Ticket
 from replaykit.loading import Recording, load_finished
 from replaykit.model import ReplayAction, ReplaySession
 from replaykit.playback.player import Player
-from replaykit.playback.tapes import tape_of
 from replaykit.playback.turns import OnRepeat
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.session import ActiveSession
 from replaykit.redactors import make_redactor, redactor_for
 from replaykit.regression.modes import Mode
+from replaykit.regression.normalising import has_calls, not_made_again, same_calls
+from replaykit.regression.owners import owner_of
 from replaykit.regression.places import Place, proposal_path
-from replaykit.regression.writing import id_of_test, recording_bytes, same_calls, write_recording
+from replaykit.regression.replacing import remove_file, write_recording
+from replaykit.regression.writing import id_of_test, recording_bytes
 from replaykit.settings import Settings
 
 __all__ = ["Kept", "PlayOptions", "RecordedTest", "RecordedTestSession"]
@@ -177,7 +178,9 @@ class RecordedTest:
         switch: str = "REPLAYKIT_MODE=",
     ) -> None:
         self.place = place
-        self.mode: Mode = "rewrite" if proposes and mode != "off" else mode
+        self.mode: Mode = mode
+        if proposes and mode != "off":
+            self.mode = "all" if place.is_shared else "rewrite"
         self.metadata: dict[str, Any] = {}
         self.switch = switch
         self._options = options or PlayOptions()
@@ -376,6 +379,8 @@ class RecordedTest:
         self._engine.troubles.settle_losses(self._recorded)
         new = self.new_session
         if not len(new.actions):
+            if self._proposes:
+                self._drop_proposal()
             return "nothing"
         if not new.playable:
             reasons = "; ".join(new.playable.reasons)
@@ -384,24 +389,46 @@ class RecordedTest:
 
     def _written(self, new: ReplaySession) -> Kept:
         old = self._old()
-        sources = self._sources(old, new)
-        target = proposal_path(self.path) if self._proposes else self.path
-        is_same = old is not None and self.mode in _RUNS_EVERYTHING and same_calls(old, new)
-        if is_same:
-            if self._proposes and os.path.lexists(target):
-                os.unlink(target)
+        if old is not None and self.mode in _RUNS_EVERYTHING and self._is_same(old, new):
+            self._drop_proposal()
             return "unchanged"
-        write_recording(target, recording_bytes(self.place.identity, sources, metadata=self.metadata))
-        return "proposed" if self._proposes else "recorded"
+        data = recording_bytes(self.place.identity, self._sources(old, new), metadata=self.metadata)
+        write_recording(proposal_path(self.path) if self._proposes else self.path, data)
+        if self._proposes:
+            return "proposed"
+        # It was for the recording that was there before.
+        self._drop_proposal()
+        return "recorded"
+
+    def _is_same(self, old: ReplaySession, new: ReplaySession) -> bool:
+        # The other calls of a shared recording are other tests'.
+        return has_calls(old, new) if self._adds_to_proposal else same_calls(old, new)
+
+    @property
+    def _adds_to_proposal(self) -> bool:
+        """Whether several tests may have one proposal: then each adds to it what it makes otherwise."""
+        return self._proposes and self.place.is_shared
+
+    def _drop_proposal(self) -> None:
+        """Remove what waits for a review, if it is this test's alone."""
+        path = proposal_path(self.path)
+        if self._adds_to_proposal or not os.path.lexists(path):
+            return
+        owner = owner_of(path)
+        if owner is not None and owner.session_id == id_of_test(self.place.identity):
+            remove_file(path)
 
     def _old(self) -> ReplaySession | None:
         """Return what is recorded already; None where there is nothing, or nothing that a new recording could keep."""
         if self._played is not None:
             return self._played
-        if not os.path.lexists(self.path):
+        path = proposal_path(self.path)
+        if not self._adds_to_proposal or not os.path.lexists(path):
+            path = self.path
+        if not os.path.lexists(path):
             return None
         try:
-            return self._session_of(self.path)
+            return self._session_of(path)
         except (DamagedError, SessionNotFoundError, WrongRecordingError):
             if self.mode == "rewrite":
                 return None
@@ -411,7 +438,7 @@ class RecordedTest:
         if old is None or self.mode == "rewrite":
             return [(new, None)]
         if self.mode == "all":
-            return [(old, _not_made_again(old, new)), (new, None)]
+            return [(old, not_made_again(old, new)), (new, None)]
         return [(old, None), (new, None)]
 
     def close(self) -> None:
@@ -432,18 +459,3 @@ def _loaded(path: str, switch: str) -> Recording:
     except DamagedError as error:
         error.add_note(f"Get it back from version control, or record it again: {switch}rewrite")
         raise
-
-
-def _not_made_again(old: ReplaySession, new: ReplaySession) -> list[int]:
-    """Return the sequences of the calls in *old* that *new* has not, with the calls that those made."""
-    made = {match_key(asked.kind, asked.name, asked.arguments) for asked in tape_of(new.actions).asked()}
-    kept: set[int] = set()
-    for asked in tape_of(old.actions).asked():
-        is_kept = asked.parent in kept if asked.parent is not None else _key(asked) not in made
-        if is_kept:
-            kept.add(asked.sequence)
-    return sorted(kept)
-
-
-def _key(asked: Any) -> bytes:
-    return match_key(asked.kind, asked.name, asked.arguments)

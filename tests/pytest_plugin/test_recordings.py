@@ -76,7 +76,7 @@ def test_names_are_never_paths(project: pytest.Pytester, run: Run) -> None:
             CITIES = ["../../etc", "a/b", "a_b", "A_B", "\\U0001f600", "", "x" * 300, ".hid", "con: <|>*?", "a\\x00b"]
 
             @pytest.mark.replaykit
-            @pytest.mark.parametrize("city", CITIES)
+            @pytest.mark.parametrize("city", CITIES, ids=[city or "nothing" for city in CITIES])
             def test_cities(city):
                 agent.search(city)
         """
