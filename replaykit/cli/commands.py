@@ -16,6 +16,7 @@ from replaykit.cli.care import compact, delete, doctor, recover, verify
 from replaykit.cli.diff import diff
 from replaykit.cli.importing import import_command
 from replaykit.cli.replay import replay
+from replaykit.cli.review import review
 from replaykit.cli.run import run
 from replaykit.cli.scan import scan
 from replaykit.cli.tail import tail
@@ -45,7 +46,9 @@ def program() -> None:
     """
 
 
-for _verb in (verify, doctor, recover, compact, delete, tail, diff, replay, run, fork, bisect, scan, import_command):
+for _verb in (
+    verify, doctor, recover, compact, delete, tail, diff, replay, run, fork, bisect, scan, import_command, review
+):  # fmt: skip
     program.add_command(_verb)
 
 

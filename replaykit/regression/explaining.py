@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from replaykit.model import ActionResult, Divergence, DivergenceType, FieldChange, HitChange, ReplayResult
 from replaykit.plain_text import counted, one_line, printable
 
-__all__ = ["explained", "headline"]
+__all__ = ["divergence_lines", "explained", "headline"]
 
 MOST_ACTIONS = 5
 """So many actions are shown; the others are counted."""
@@ -89,7 +89,7 @@ def _action(item: ActionResult) -> Iterator[str]:
     yield f"action {item.sequence}: {one_line(item.call or item.action_type, _WIDTH)}{_counts(item)}"
     shown = item.divergences[:_MOST_DIVERGENCES]
     for divergence in shown:
-        yield from (f"{_INDENT}{line}" for line in _divergence(divergence))
+        yield from (f"{_INDENT}{line}" for line in divergence_lines(divergence))
     if len(item.divergences) > len(shown):
         yield f"{_INDENT}and {counted(len(item.divergences) - len(shown), 'more divergence')}"
     for cause in dict.fromkeys(divergence.cause for divergence in shown if divergence.cause):
@@ -102,7 +102,8 @@ def _counts(item: ActionResult) -> str:
     return f"  ({counted(item.recorded_count, 'hit')} then, {item.seen_count} now)"
 
 
-def _divergence(item: Divergence) -> Iterator[str]:
+def divergence_lines(item: Divergence) -> Iterator[str]:
+    """Yield what *item* says in lines of bounded number and length, none of which steers a terminal."""
     if not item.changes or item.divergence_type is DivergenceType.RESULT_COUNT_DIFFERENCE:
         yield one_line(item.details, 2 * _WIDTH)
     for change in item.changes:
