@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 import attrs
@@ -14,11 +14,13 @@ from replaykit.errors import NoActiveSessionError, UsageError
 from replaykit.intercept.proxy import RecordedObject
 from replaykit.model import Checkpoint, ReplayConfig, ReplayOptions, ReplayResult, ReplaySession, SessionSummary
 from replaykit.model.options import chosen_options
-from replaykit.playback.replaying import Target, replay_session
-from replaykit.playback.targets import Methods
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.handle import SessionHandle
 from replaykit.storage.catalogue import Catalogue, Which
+
+# Whoever records or lists does not load what replays.
+if TYPE_CHECKING:
+    from replaykit.playback.replaying import Target
 
 __all__ = ["SessionReader", "SessionSurface"]
 
@@ -195,6 +197,8 @@ class SessionSurface(SessionReader):
             CheckpointNotFoundError: The session has no checkpoint *from_checkpoint*.
             UsageError: This has no memory to replay on, or an option is wrong.
         """
+        from replaykit.playback.replaying import replay_session
+
         start = from_checkpoint.id if isinstance(from_checkpoint, Checkpoint) else from_checkpoint
         chosen = chosen_options(options, more)
         if start is not None:
@@ -210,6 +214,8 @@ class SessionSurface(SessionReader):
             UsageError: There is none.
         """
         if isinstance(wrapped, RecordedObject):
+            from replaykit.playback.targets import Methods
+
             return Methods(wrapped.__wrapped__, wrapped._self_rows, options, wrapped._self_methods.chains)
         raise UsageError(
             "a recorder has no memory to replay on: replaykit.replay(session, target) takes a memory, "
