@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
@@ -12,8 +11,9 @@ import attrs
 
 from replaykit.errors import NoActiveSessionError, UsageError
 from replaykit.intercept.proxy import RecordedObject
-from replaykit.model import Checkpoint, ReplayConfig, ReplayOptions, ReplayResult, ReplaySession, SessionSummary
+from replaykit.model import Checkpoint, ReplayConfig, ReplayOptions, ReplayResult, ReplaySession
 from replaykit.model.options import chosen_options
+from replaykit.reading import SessionReader
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.handle import SessionHandle
 from replaykit.storage.catalogue import Catalogue, Which
@@ -22,42 +22,7 @@ from replaykit.storage.catalogue import Catalogue, Which
 if TYPE_CHECKING:
     from replaykit.playback.replaying import Target
 
-__all__ = ["SessionReader", "SessionSurface"]
-
-
-class SessionReader:
-    """Lists sessions and reads them."""
-
-    @property
-    def _catalogue(self) -> Catalogue:
-        raise AttributeError("_catalogue")
-
-    def list_sessions(
-        self,
-        *,
-        name: str | None = None,
-        state: str | None = None,
-        since: datetime | float | None = None,
-        until: datetime | float | None = None,
-        where: Callable[[Mapping[str, Any]], bool] | Mapping[str, Any] | None = None,
-    ) -> list[SessionSummary]:
-        """
-        Return the store's sessions that match all that is given: ended ones in order of ending, then open ones.
-
-        *since* and *until* bound the time of creation; *where* is metadata
-        that must be equal, or a callable on the metadata.
-        """
-        return self._catalogue.list_sessions(name=name, state=state, since=since, until=until, where=where)
-
-    def get_session(self, which: Which = "last") -> ReplaySession:
-        """
-        Return a session by id, prefix of 4 or more hex digits, name (the newest), ``"last"`` or summary.
-
-        Raises:
-            SessionNotFoundError: There is none.
-            AmbiguousSessionError: The prefix fits several.
-        """
-        return self._catalogue.get_session(which)
+__all__ = ["SessionSurface"]
 
 
 class SessionSurface(SessionReader):
