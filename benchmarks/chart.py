@@ -63,7 +63,8 @@ def _added(figures: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def _decades(values: Sequence[float]) -> tuple[int, int]:
-    return math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    """Return the powers of ten between which the values lie, from one microsecond at the latest."""
+    return min(0, math.floor(math.log10(min(values)))), math.ceil(math.log10(max(values)))
 
 
 def _place(value: float, first: int, last: int) -> float:

@@ -181,10 +181,11 @@ def show_cost(rows: Sequence[Row]) -> None:
     for workload in dict.fromkeys(row.workload for row in rows):
         ours = next((row for row in rows if row.workload == workload and row.is_ours), None)
         titles = "".join(f"{title:>11}" for title in ("min us", "+min", "+median", "of bare", "of ours", "slices"))
-        print(f"\n{TITLES[workload]:30}{titles}")
+        print(f"{TITLES[workload]:30}{titles}")
         for row in rows:
             if row.workload == workload:
                 print(f"{row.name:30}{''.join(f'{cell:>11}' for cell in _cells(row, ours))}")
+        print()
 
 
 def _cells(row: Row, ours: Row | None) -> tuple[str, ...]:
@@ -195,7 +196,7 @@ def _cells(row: Row, ours: Row | None) -> tuple[str, ...]:
 
 
 def show_kept(kept: Mapping[str, Kept]) -> None:
-    print(f"\n{'in a process of its own':30}{'after kill -9':>15}{'bytes a call':>14}{'CPU us a call':>15}")
+    print(f"{'in a process of its own':30}{'after kill -9':>15}{'bytes a call':>14}{'CPU us a call':>15}")
     for name, found in kept.items():
         survived = f"{found.kept} of {found.killed_calls}"
         print(f"{name:30}{survived:>15}{found.bytes_per_call:14,.0f}{found.cpu_us:15,.0f}")
@@ -261,15 +262,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         rows, kept = compare(chosen, 4.0 if options.quick else 60.0, Path(folder))
     absent = missing(chosen)
-    print(machine())
     show_cost(rows)
     show_kept(kept)
     print("\n" + "".join(f"not measured: {each}\n" for each in absent), end="")
     found = figures(rows, kept, absent)
+    # Drawn whether it is wanted or not: the quick run checks this too.
+    chart = cost_chart(found)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
     if options.chart:
-        options.chart.write_text(cost_chart(found))
+        options.chart.write_text(chart)
     problems = list(problems_of(rows, kept))
     print("\n".join(problems) or "replaykit adds less than OpenTelemetry's batches, and lost nothing")
     return 1 if problems else 0

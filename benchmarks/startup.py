@@ -27,7 +27,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import attrs
-from machine import machine
 
 import replaykit
 
@@ -139,7 +138,7 @@ def show(found: Sequence[Program]) -> None:
     bare = found[0]
     least, median, cpu = min(bare.took_ms), statistics.median(bare.took_ms), min(bare.cpu_ms)
     titles = f"{'min ms':>9}{'median ms':>11}{'CPU ms':>9}{'modules':>9}"
-    print(f"{machine()}\n\n{f'{len(bare.took_ms)} starts of each':32}{titles}")
+    print(f"{f'{len(bare.took_ms)} starts of each':32}{titles}")
     print(f"{'python alone':32}{least:9.1f}{median:11.1f}{cpu:9.1f}{bare.modules:9}")
     for program in found[1:]:
         print(
