@@ -49,7 +49,7 @@ QUICK = ("bare", "replaykit, not recording", "replaykit", "OpenTelemetry, batch"
 TITLES = {
     "find": "find, 0.9 KB result",
     "ask": "ask, 20 KB result",
-    "GET": "HTTP GET of 0.9 KB from this machine",
+    "GET": "HTTP GET, 0.9 KB",
     "memvid find": "find in memvid-sdk",
 }
 

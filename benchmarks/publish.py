@@ -32,12 +32,17 @@ def places(text: str) -> list[str]:
     return re.findall(re.escape(_PLACE).replace(re.escape("{name}"), "(.+)"), text)
 
 
-def placed(text: str, name: str, printed: str) -> str:
-    """Return *text* with what a benchmark printed in its place."""
+def placed(text: str, name: str, printed: str, *, how: str) -> str:
+    """Return *text* with what a benchmark printed in its place, under a line that says *how* it ran."""
     before, mark, rest = text.partition(_PLACE.format(name=name))
     after = rest[rest.index(_END) :]
-    today = time.strftime("%Y-%m-%d", time.gmtime())
-    return f"{before}{mark}{today}, {machine()}\n\n```text\n{printed.strip()}\n```\n{after}"
+    return f"{before}{mark}{how}\n\n```text\n{printed.strip()}\n```\n{after}"
+
+
+def conditions(more: Sequence[str]) -> str:
+    """Return the day, the machine and what else it has to do: its load."""
+    today, load = time.strftime("%Y-%m-%d", time.gmtime()), os.getloadavg()[0]
+    return ", ".join([today, machine(), f"load {load:.0f} at the start", *more])
 
 
 def run(name: str, more: Sequence[str]) -> str | None:
@@ -56,14 +61,16 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *places(_README.read_text())])
     parser.add_argument("--quick", action="store_true", help="the quick runs, to see that it works")
     options = parser.parse_args()
+    more = ["--quick"] if options.quick else []
     failed = []
     for name in options.names or places(_README.read_text()):
-        printed = run(name, ["--quick"] if options.quick else [])
+        how = conditions(more)
+        printed = run(name, more)
         if printed is None:
             failed.append(name)
         else:
             # Read again each time: a long run leaves room for an editor.
-            _README.write_text(placed(_README.read_text(), name, printed))
+            _README.write_text(placed(_README.read_text(), name, printed, how=how))
     print("failed: " + ", ".join(failed) if failed else "all is written")
     return 1 if failed else 0
 
