@@ -9,6 +9,7 @@ same calls without a recorder.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -51,10 +52,10 @@ def measure_kept(peer: Peer, folder: Path) -> Kept:
     assert peer.count_kept is not None
     ended = folder / "ended"
     with Sink(ended / "sink") as sink, _child(peer, ended, sink.url, "end") as child:
-        figures = json.loads(_line(child))
+        figures = json.loads(_line(child, ended))
     killed = folder / "killed"
     with Sink(killed / "sink") as sink, _child(peer, killed, sink.url, "kill") as child:
-        assert json.loads(_line(child)) == "done"
+        assert json.loads(_line(child, killed)) == "done"
         child.kill()
     return Kept(
         kept=peer.count_kept(killed),
@@ -65,19 +66,27 @@ def measure_kept(peer: Peer, folder: Path) -> Kept:
     )
 
 
-def _child(peer: Peer, folder: Path, url: str, how: str) -> subprocess.Popen[str]:
+@contextlib.contextmanager
+def _child(peer: Peer, folder: Path, url: str, how: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a trial in a process of its own; what its libraries say goes into a file beside the folder."""
     command = [sys.executable, __file__, peer.name, str(folder), url, how]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
+    with open(_said(folder), "w") as said:
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=said, text=True) as child:
+            yield child
 
 
-def _line(child: subprocess.Popen[str]) -> str:
+def _said(folder: Path) -> Path:
+    return folder.with_suffix(".stderr")
+
+
+def _line(child: subprocess.Popen[str], folder: Path) -> str:
     """Return the last word of a child, after whatever its libraries print."""
     assert child.stdout is not None
     for line in child.stdout:
         if line.startswith("trial: "):
             return line.removeprefix("trial: ")
-    raise ChildProcessError(f"{child.args!r} ended without a result")
+    raise ChildProcessError(f"{child.args!r} ended without a result:\n{_said(folder).read_text()[-2000:]}")
 
 
 # -- in the child ----------------------------------------------------------------------
