@@ -12,12 +12,12 @@ from replaykit.format.entries import Gap
 from replaykit.importers.memvid.store import MemvidStore, is_memvid
 from replaykit.model import Diagnosis, Verification
 from replaykit.protocols import Advance, Store
+from replaykit.reading import SessionReader
 from replaykit.storage.catalogue import Catalogue
 from replaykit.storage.compaction import silent
 from replaykit.storage.diagnosis import diagnose
 from replaykit.storage.opening import open_store
 from replaykit.storage.salvage import SalvagedStore
-from replaykit.surface import SessionReader
 
 __all__ = ["Recording", "RecoveryMode", "diagnosed", "load", "load_finished"]
 

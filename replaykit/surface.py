@@ -4,58 +4,25 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 import attrs
 
 from replaykit.errors import NoActiveSessionError, UsageError
 from replaykit.intercept.proxy import RecordedObject
-from replaykit.model import Checkpoint, ReplayConfig, ReplayOptions, ReplayResult, ReplaySession, SessionSummary
+from replaykit.model import Checkpoint, ReplayConfig, ReplayOptions, ReplayResult, ReplaySession
 from replaykit.model.options import chosen_options
-from replaykit.playback.replaying import Target, replay_session
-from replaykit.playback.targets import Methods
+from replaykit.reading import SessionReader
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.handle import SessionHandle
 from replaykit.storage.catalogue import Catalogue, Which
 
-__all__ = ["SessionReader", "SessionSurface"]
+# Whoever records or lists does not load what replays.
+if TYPE_CHECKING:
+    from replaykit.playback.replaying import Target
 
-
-class SessionReader:
-    """Lists sessions and reads them."""
-
-    @property
-    def _catalogue(self) -> Catalogue:
-        raise AttributeError("_catalogue")
-
-    def list_sessions(
-        self,
-        *,
-        name: str | None = None,
-        state: str | None = None,
-        since: datetime | float | None = None,
-        until: datetime | float | None = None,
-        where: Callable[[Mapping[str, Any]], bool] | Mapping[str, Any] | None = None,
-    ) -> list[SessionSummary]:
-        """
-        Return the store's sessions that match all that is given: ended ones in order of ending, then open ones.
-
-        *since* and *until* bound the time of creation; *where* is metadata
-        that must be equal, or a callable on the metadata.
-        """
-        return self._catalogue.list_sessions(name=name, state=state, since=since, until=until, where=where)
-
-    def get_session(self, which: Which = "last") -> ReplaySession:
-        """
-        Return a session by id, prefix of 4 or more hex digits, name (the newest), ``"last"`` or summary.
-
-        Raises:
-            SessionNotFoundError: There is none.
-            AmbiguousSessionError: The prefix fits several.
-        """
-        return self._catalogue.get_session(which)
+__all__ = ["SessionSurface"]
 
 
 class SessionSurface(SessionReader):
@@ -195,6 +162,8 @@ class SessionSurface(SessionReader):
             CheckpointNotFoundError: The session has no checkpoint *from_checkpoint*.
             UsageError: This has no memory to replay on, or an option is wrong.
         """
+        from replaykit.playback.replaying import replay_session
+
         start = from_checkpoint.id if isinstance(from_checkpoint, Checkpoint) else from_checkpoint
         chosen = chosen_options(options, more)
         if start is not None:
@@ -210,6 +179,8 @@ class SessionSurface(SessionReader):
             UsageError: There is none.
         """
         if isinstance(wrapped, RecordedObject):
+            from replaykit.playback.targets import Methods
+
             return Methods(wrapped.__wrapped__, wrapped._self_rows, options, wrapped._self_methods.chains)
         raise UsageError(
             "a recorder has no memory to replay on: replaykit.replay(session, target) takes a memory, "

@@ -5,14 +5,13 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from replaykit.adapters.maps import Operations, derived_map_for, map_for
 from replaykit.errors import UsageError
 from replaykit.intercept.absent import absent_target
 from replaykit.intercept.instrumenting import instrument_object, recorder_behind
 from replaykit.intercept.proxy import RecordedFunction, RecordedObject, recorded_function, recorded_object
-from replaykit.memory.memory import Memory
 from replaykit.operations import Adapter, MethodMap, Operation, Place, operation_from
 from replaykit.protocols import Restorable, Store
 from replaykit.recording.engine import RecordingEngine
@@ -20,6 +19,9 @@ from replaykit.recording.handle import SessionHandle
 from replaykit.rewinding.surface import RewindingSurface
 from replaykit.settings import Settings, absolute_store, default_store
 from replaykit.surface import SessionSurface
+
+if TYPE_CHECKING:
+    from replaykit.memory.memory import Memory
 
 __all__ = ["Recorder", "configure", "configured", "new_recorder", "recorder_of", "records", "session", "wrap"]
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import replaykit
 
 _ROOT = Path(replaykit.__file__).parent.parent
@@ -27,16 +29,73 @@ def test_importing_replaykit_loads_next_to_nothing() -> None:
     assert {name for name in loaded if name.startswith("replaykit.")} == {"replaykit._version"}
 
 
-def test_a_session_loads_neither_logging_nor_the_command_line() -> None:
-    """Recording into a file needs no database, no structlog, no click and no rich."""
-    loaded = _loaded(
+def _command(*arguments: str) -> set[str]:
+    """Run the command line in a fresh interpreter; return which modules it has loaded."""
+    return _loaded(
+        f"sys.argv = ['replaykit', *{arguments!r}]\n"
+        "from replaykit.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass"
+    )
+
+
+def _ours(loaded: set[str]) -> set[str]:
+    return {name for name in loaded if name.partition(".")[0] == "replaykit"}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store") / "runs.rpk"
+
+
+@pytest.fixture(scope="module")
+def first_session(store: Path) -> set[str]:
+    """Return what a program has loaded that has recorded one call."""
+    return _loaded(
         "import replaykit\n"
         "@replaykit.records('find')\n"
         "def search(query): return [query]\n"
-        "with replaykit.session(store='runs.rpk'): search('x')"
+        f"with replaykit.session(store={str(store)!r}): search('x')"
     )
 
-    assert loaded & {"structlog", "click", "rich", "numpy"} == set()
+
+def test_a_session_loads_neither_logging_nor_the_command_line(first_session: set[str]) -> None:
+    """Recording into a file needs no structlog, no click and no rich."""
+    assert first_session & {"structlog", "click", "rich", "numpy"} == set()
+
+
+def test_a_session_loads_neither_a_memory_nor_what_replays(first_session: set[str]) -> None:
+    """Whoever records their own functions pays for no database and no search."""
+    parts = {name.split(".")[1] for name in _ours(first_session) if "." in name}
+
+    assert parts & {"memory", "playback", "importers", "cli"} == set()
+    assert "apsw" not in first_session
+
+
+def test_a_listing_loads_nothing_that_records(first_session: set[str], store: Path) -> None:
+    """``replaykit list`` starts without proxies, without rules for secrets, without a database."""
+    loaded = _command("list", str(store))
+    parts = {name.split(".")[1] for name in _ours(loaded) if "." in name}
+
+    assert parts & {"memory", "playback", "recording", "intercept", "redactors"} == set()
+    assert loaded & {"wrapt", "asyncio", "hyperscan", "apsw", "structlog", "numpy"} == set()
+    assert len(_ours(loaded)) <= 115
+
+
+def test_the_start_of_a_session_stays_within_its_count_of_modules(first_session: set[str]) -> None:
+    """It stood at 126 of ours and 317 with what they need; a module more is a decision, twenty are an accident."""
+    assert len(_ours(first_session)) <= 135
+    assert len(first_session - _loaded("")) <= 360
+
+
+def test_help_reads_no_store() -> None:
+    """``replaykit --help`` loads the commands' names and texts, not what they work with."""
+    loaded = _command("--help")
+    parts = {name.split(".")[1] for name in _ours(loaded) if "." in name}
+
+    assert parts & {"storage", "memory", "playback", "recording", "importers"} == set()
+    assert loaded & {"wrapt", "asyncio", "hyperscan", "apsw", "structlog"} == set()
+    assert len(_ours(loaded)) <= 45
 
 
 def test_the_errors_and_the_data_load_no_dependency_but_attrs() -> None:

@@ -19,6 +19,7 @@ _LAYERS = [
     "pipeline",
     "settings",
     "intercept storage importers",
+    "reading",
     "recording",
     "playback",
     "surface",

@@ -25,7 +25,7 @@ from replaykit.model import Diagnosis, SessionSummary, uncovered_in
 from replaykit.settings import default_store
 
 if TYPE_CHECKING:
-    from replaykit.surface import SessionReader
+    from replaykit.reading import SessionReader
 
 __all__ = ["program"]
 

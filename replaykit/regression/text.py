@@ -19,10 +19,10 @@ from replaykit.format.matching import stored_form
 from replaykit.format.soundness import demand_sound_action
 from replaykit.model import Checkpoint, ReplayAction, ReplaySession
 from replaykit.plain_text import printable
+from replaykit.reading import SessionReader
 from replaykit.regression.value_lines import field_lines, map_lines, quoted
 from replaykit.regression.writing import is_of_test
 from replaykit.storage.catalogue import ActionSequence
-from replaykit.surface import SessionReader
 
 __all__ = ["text_of_action", "text_of_session", "text_of_sessions"]
 

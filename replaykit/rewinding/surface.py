@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from replaykit.adapters.finding import restorable_of
 from replaykit.errors import PlaybackError, UsageError
 from replaykit.intercept.proxy import RecordedObject
 from replaykit.intercept.scope import is_playing
-from replaykit.memory.memory import Memory
 from replaykit.model import Checkpoint, Restoration
 from replaykit.operations import Operation
 from replaykit.protocols import Restorable
 from replaykit.rewinding.places import shadow_path
-from replaykit.rewinding.rewinder import Rewinder
-from replaykit.rewinding.shadow import Shadow
 from replaykit.surface import SessionSurface
+
+# A recorder that holds nothing, which is what most are, loads no memory.
+if TYPE_CHECKING:
+    from replaykit.memory.memory import Memory
+    from replaykit.rewinding.rewinder import Rewinder
 
 __all__ = ["RewindingSurface"]
 
@@ -39,6 +41,9 @@ class RewindingSurface(SessionSurface):
                 f"the checkpoints of this recorder hold a {type(self._rewound).__name__} already: "
                 "give the other store a recorder of its own"
             )
+        from replaykit.rewinding.rewinder import Rewinder
+        from replaykit.rewinding.shadow import Shadow
+
         store = restorable_of(target, frames)
         engine = self._engine
         if self._rewinder is not None:
@@ -89,6 +94,8 @@ class RewindingSurface(SessionSurface):
         rewinder = self._rewinding()
         if is_playing():
             raise PlaybackError("a play executes nothing, and restore() changes a store: call it outside")
+        from replaykit.memory.memory import Memory
+
         if isinstance(into, Memory):
             return rewinder.restore_into_memory(checkpoint, into._frames)
         if into is not None:
