@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, Protocol
 
 import attrs
@@ -25,7 +27,7 @@ from replaykit.format.entry_blocks import (
     with_blobs,
 )
 from replaykit.format.fields import Fields, opening_of
-from replaykit.format.index import Place, SequenceMap
+from replaykit.format.index import BlockColumns, BlockRuns, Place, SequenceMap
 from replaykit.format.merkle import Trees
 from replaykit.format.segment import ACTS, BLOB, CKPT, GAP, OPEN, SessionIndex, index_of, session_fields
 
@@ -111,7 +113,7 @@ def read_index(source: BlockSource, session_id: bytes, place: Place) -> SessionI
     return attrs.evolve(
         pieces[0],
         edges=pieces[0].edges,
-        actions=[block for piece in reversed(pieces) for block in piece.actions],
+        actions=BlockColumns.joined([piece.actions for piece in reversed(pieces)]),
         checkpoints=[each for piece in reversed(pieces) for each in piece.checkpoints],
         gaps=[each for piece in reversed(pieces) for each in piece.gaps],
         earlier=None,
@@ -128,8 +130,8 @@ class SegmentSession:
     def __init__(self, card: Card, pieces: Sequence[Piece]) -> None:
         self._card = card
         self._pieces = pieces
-        self._blocks = [(piece, block) for piece in pieces for block in piece.index.actions]
-        self._map = SequenceMap([block for _, block in self._blocks])
+        self._map = SequenceMap(*(piece.index.actions for piece in pieces))
+        self._begins = [0, *accumulate(len(piece.index.actions) for piece in pieces)]
         self._decoded: OrderedDict[int, EntryBlock] = OrderedDict()
         self._decoded_bytes = 0
         self._lock = threading.Lock()
@@ -182,14 +184,14 @@ class SegmentSession:
         number = self._map.block_of(sequence)
         if number is None:
             raise KeyError(sequence)
-        piece, described = self._blocks[number]
+        piece, described = self._described(number)
         return self._entry(piece, self._read(number), described.position(sequence), sequence)
 
     def actions(self) -> Iterator[Mapping[str, Any]]:
         """Yield action entries in order of sequence, in bounded memory."""
         turns = _Turns()
         for first, stop, number in self._map.spans():
-            piece, described = self._blocks[number]
+            piece, described = self._described(number)
             block = self._cached(number)
             if block is None:
                 block = self._read(number)
@@ -201,7 +203,7 @@ class SegmentSession:
         """Yield what the actions asked, in order of sequence and in bounded memory: much cheaper than `actions`."""
         turns = _Turns()
         for first, stop, number in self._map.spans():
-            piece, described = self._blocks[number]
+            piece, described = self._described(number)
             block = self._read(number)
             turns.take(number, block)
             at = described.position(first)
@@ -221,6 +223,10 @@ class SegmentSession:
         others = SequenceMap(piece.index.actions).sequences()
         yield from map(self.action, self._map.sequences().shared_with(others))
 
+    def _described(self, number: int) -> tuple[Piece, BlockRuns]:
+        at = bisect_right(self._begins, number) - 1
+        return self._pieces[at], self._pieces[at].index.actions[number - self._begins[at]]
+
     def _cached(self, number: int) -> EntryBlock | None:
         with self._lock:
             decoded = self._decoded.get(number)
@@ -232,7 +238,7 @@ class SegmentSession:
         decoded = self._cached(number)
         if decoded is not None:
             return decoded
-        piece, described = self._blocks[number]
+        piece, described = self._described(number)
         decoded = piece.entries(described.place, ACTS)
         if len(decoded) != described.count:
             raise DamagedError(decoded.path, decoded.offset, "a block holds other actions than the index says")
