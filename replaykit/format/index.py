@@ -53,6 +53,11 @@ class BlockRuns:
         at = bisect_right(self.runs, sequence, key=lambda run: run.first) - 1
         return self._before[at] + sequence - self.runs[at].first
 
+    def sequences(self) -> Iterator[int]:
+        """Yield the sequences of its actions."""
+        for run in self.runs:
+            yield from range(run.first, run.stop)
+
     @cached_property
     def _before(self) -> Sequence[int]:
         """How many actions come before each run."""

@@ -6,7 +6,7 @@ import os
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, Protocol
@@ -31,7 +31,7 @@ from replaykit.format.index import BlockColumns, BlockRuns, Place, SequenceMap
 from replaykit.format.merkle import Trees
 from replaykit.format.segment import ACTS, BLOB, CKPT, GAP, OPEN, SessionIndex, index_of, session_fields
 
-__all__ = ["BlockSource", "Piece", "SegmentSession", "demand_roots", "read_index"]
+__all__ = ["BlockSource", "LookAtBlock", "Piece", "SegmentSession", "demand_action", "demand_roots", "read_index"]
 
 _CACHE_BYTES = 8 << 20
 _AGAIN_TIMES = 16
@@ -44,6 +44,10 @@ class BlockSource(Protocol):
     @property
     def path(self) -> str:
         """Where it is, for messages."""
+
+    @property
+    def file_id(self) -> bytes:
+        """Which segment it is, whatever its path."""
 
     def block(self, place: Place) -> Block:
         """Return the block at *place*; DamagedError when it is not as it was written."""
@@ -292,35 +296,49 @@ class _Turns:
             raise DamagedError(block.path, block.offset, "blocks take turns as no recorder writes them")
 
 
-def demand_roots(pieces: Iterable[Piece]) -> bytes | None:
+LookAtBlock = Callable[[Piece, EntryBlock, BlockRuns | None], None]
+"""Is shown each block of a session with its piece, and as the index describes it where it holds actions."""
+
+
+def demand_roots(
+    pieces: Iterable[Piece], *, look: LookAtBlock = lambda _piece, _block, _described: None
+) -> bytes | None:
     """
     Return the root of a session after checking it against every entry; None where it has none.
+
+    *look* is shown every block, each once.
 
     Raises:
         DamagedError: The entries are not those that the root is made of.
     """
     trees = Trees()
-    root = None
+    root, has_root = None, True
     for piece in pieces:
         trees = trees if piece.continues else Trees()
         for described in piece.index.actions:
-            for raw in piece.entries(described.place, ACTS).raws:
-                trees.actions.add(raw)
+            block = piece.entries(described.place, ACTS)
+            look(piece, block, described)
+            trees.actions.extend(block.raws)
         for place in piece.index.checkpoints:
-            for raw in piece.entries(place, CKPT).raws:
-                trees.checkpoints.add(raw)
-        if piece.index.edges is None:
-            return None
-        if piece.index.edges != trees.edges():
+            block = piece.entries(place, CKPT)
+            look(piece, block, None)
+            trees.checkpoints.extend(block.raws)
+        has_root = has_root and piece.index.edges is not None
+        if has_root and piece.index.edges != trees.edges():
             raise DamagedError(piece.source.path, piece.index.opening.offset, "a session's root differs")
         root = trees.root()
-    return root
+    return root if has_root else None
+
+
+def demand_action(entry: Mapping[str, Any], sequence: int, block: EntryBlock) -> None:
+    """Return if *entry*, of *block*, is the action with this *sequence*; DamagedError if it is not."""
+    if entry.get("i") != sequence or type(entry.get("k")) is not str:
+        raise DamagedError(block.path, block.offset, "a block holds other actions than the index says")
 
 
 def _action_in(block: EntryBlock, position: int, sequence: int) -> dict[str, Any]:
     entry = block.entry(position)
-    if entry.get("i") != sequence or type(entry.get("k")) is not str:
-        raise DamagedError(block.path, block.offset, "a block holds other actions than the index says")
+    demand_action(entry, sequence, block)
     return entry
 
 
