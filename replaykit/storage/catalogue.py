@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import repeat
 from typing import Any, overload
 from uuid import UUID
 
@@ -455,6 +456,12 @@ class ActionSequence(Sequence[ReplayAction]):
             yield from (asked_by(self._entry(sequence)) for sequence in self._sequences)
         else:
             yield from self._stored.asked()
+
+    def likenesses(self) -> Iterator[bytes | None]:
+        """Yield for each action 16 bytes that agree only where actions hold the same; None where that is not told."""
+        if self._stored is None or self._live:
+            return repeat(None, len(self))
+        return self._stored.likenesses()
 
     @overload
     def __getitem__(self, index: int) -> ReplayAction: ...

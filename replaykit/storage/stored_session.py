@@ -28,6 +28,7 @@ from replaykit.format.entry_blocks import (
 )
 from replaykit.format.fields import Fields, opening_of
 from replaykit.format.index import BlockColumns, BlockRuns, Place, SequenceMap
+from replaykit.format.likeness import likenesses
 from replaykit.format.merkle import Trees
 from replaykit.format.segment import ACTS, BLOB, CKPT, GAP, OPEN, SessionIndex, index_of, session_fields
 
@@ -205,16 +206,26 @@ class SegmentSession:
 
     def asked(self) -> Iterator[Asked]:
         """Yield what the actions asked, in order of sequence and in bounded memory: much cheaper than `actions`."""
+        for piece, block, positions, first in self._stretches():
+            # The mark is made once the block is read: no file can know it.
+            found = asked_in(block.raws[positions], first, mark=os.urandom(8))
+            for position, asked in enumerate(found, positions.start):
+                yield asked or self._asked(piece, block, position, first + position - positions.start)
+
+    def likenesses(self) -> Iterator[bytes | None]:
+        """Yield the `likenesses` of the actions, in order of sequence and in bounded memory."""
+        for _, block, positions, _ in self._stretches():
+            yield from likenesses(block.raws[positions])
+
+    def _stretches(self) -> Iterator[tuple[Piece, EntryBlock, slice, int]]:
+        """Yield blocks in order of sequence, which of their actions come next, and the sequence of the first."""
         turns = _Turns()
         for first, stop, number in self._map.spans():
             piece, described = self._described(number)
             block = self._read(number)
             turns.take(number, block)
             at = described.position(first)
-            # The mark is made once the block is read: no file can know it.
-            found = asked_in(block.raws[at : at + stop - first], first, mark=os.urandom(8))
-            for position, asked in enumerate(found, at):
-                yield asked or self._asked(piece, block, position, first + position - at)
+            yield piece, block, slice(at, at + stop - first), first
 
     def repeated_in(self, actions: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Return the published actions whose sequences *actions* have too."""
