@@ -20,7 +20,9 @@ from replaykit.playback.alignment import Pair, align
 __all__ = ["Paired", "Recognised", "Side", "line_up"]
 
 _WINDOW = 8192
-"""So many actions of each session are lined up together."""
+"""So many actions of each session are lined up together at most; usually what differs is short, and a few do."""
+
+_SHARES = (32, 4, 1)
 
 _FURTHER = 1 << 18
 """Where these have nothing in common, so many more are searched for where both go on alike."""
@@ -132,9 +134,19 @@ def line_up(first: Side, second: Side) -> Paired:
         at = (at[0] + equal, at[1] + equal)
         if at[0] == len(first) or at[1] == len(second):
             return found
-        for pair, is_equal in (window := _Window(first, second, at)).pairs():
+        window = _settled_window(first, second, at)
+        for pair, is_equal in window.pairs():
             found.add(pair, is_equal=is_equal)
         at = window.end
+
+
+def _settled_window(first: Side, second: Side, at: Pair) -> _Window:
+    """Return the smallest window in which most goes on alike, else the largest."""
+    for share in _SHARES:
+        window = _Window(first, second, at, _WINDOW // share)
+        if window.is_settled:
+            break
+    return window
 
 
 def _equal_from(first: Side, second: Side, at: Pair) -> int:
@@ -190,22 +202,25 @@ def _meetings(first: Side, second: Side, at: Pair) -> Iterator[Pair]:
 
 class _Window:
     """
-    A few thousand actions of both sides, lined up.
+    Some actions of both sides, lined up.
 
     Attributes:
         end: Up to where they were.
+        is_settled: Most of them are equal, or there are no more.
     """
 
-    def __init__(self, first: Side, second: Side, at: Pair) -> None:
-        stops = min(at[0] + _WINDOW, len(first)), min(at[1] + _WINDOW, len(second))
+    def __init__(self, first: Side, second: Side, at: Pair, size: int) -> None:
         self._sides = first, second
         self._at = at
+        self._size = size
+        stops = min(at[0] + size, len(first)), min(at[1] + size, len(second))
         self._first, self._second = first.window(at[0], stops[0]), second.window(at[1], stops[1])
         self._equal = align(self._first[1], self._second[1])
-        if stops != (len(first), len(second)):
+        is_all = stops == (len(first), len(second))
+        self._end = (stops[0] - at[0], stops[1] - at[1])
+        self.is_settled = is_all or 2 * len(self._equal) > size
+        if not is_all:
             self._cut()
-        else:
-            self._end = (stops[0] - at[0], stops[1] - at[1])
         self.end = (at[0] + self._end[0], at[1] + self._end[1])
 
     def _cut(self) -> None:
@@ -214,11 +229,11 @@ class _Window:
 
         A quarter of it is passed in any case, so that no session takes long.
         """
-        sure = [pair for pair in self._equal if max(pair) < _WINDOW * 3 // 4]
-        if sure and max(sure[-1]) >= _WINDOW // 4:
+        sure = [pair for pair in self._equal if max(pair) < self._size * 3 // 4]
+        if sure and max(sure[-1]) >= self._size // 4:
             self._equal, self._end = sure, (sure[-1][0] + 1, sure[-1][1] + 1)
             return
-        half = _WINDOW // 2
+        half = max(1, self._size // 2)
         self._end = self._meeting() or (min(half, len(self._first[0])), min(half, len(self._second[0])))
         self._equal = [pair for pair in sure if pair[0] < self._end[0] and pair[1] < self._end[1]]
 
