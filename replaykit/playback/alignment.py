@@ -29,6 +29,8 @@ def align(first: Sequence[Hashable], second: Sequence[Hashable]) -> list[Pair]:
 
     Aligning the other way round gives the same pairs, turned.
     """
+    if not first or not second:
+        return []
     # difflib breaks ties by what comes first, so the roles are fixed.
     if _comes_first(first, second):
         return list(_aligned(first, second))

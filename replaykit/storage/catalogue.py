@@ -415,6 +415,9 @@ def summaries_of(cards: Sequence[Card]) -> list[SessionSummary]:
 
 # -- actions ------------------------------------------------------------------
 
+_MOST_HELD = 128
+"""So many actions that were looked at one by one are held decoded."""
+
 
 class ActionSequence(Sequence[ReplayAction]):
     """The actions of a session in order of sequence; each is read when it is looked at."""
@@ -429,7 +432,7 @@ class ActionSequence(Sequence[ReplayAction]):
             self._sequences = published.united_with(self._live)
         elif self._live:
             self._sequences = sorted({*published, *self._live})
-        self._read = lru_cache(maxsize=1024)(self._read_one)
+        self._read = lru_cache(maxsize=_MOST_HELD)(self._read_one)
 
     @property
     def sequences(self) -> Sequence[int]:
