@@ -87,8 +87,12 @@ class BlockColumns(Sequence[BlockRuns]):
     """
     The blocks of an index, in columns; each is described when it is looked at.
 
-    ``later_runs`` has the runs behind the first of those blocks that have holes.
+    Attributes:
+        later_runs: The runs behind the first of those blocks that have holes.
+        only_run: What all runs together are, where that is known to be one run.
     """
+
+    only_run: Run | None = None
 
     def __init__(
         self,
@@ -126,7 +130,7 @@ class BlockColumns(Sequence[BlockRuns]):
         return whole
 
     def __len__(self) -> int:
-        return len(self.offsets)
+        return len(self.sizes)
 
     @overload
     def __getitem__(self, index: int) -> BlockRuns: ...
@@ -155,33 +159,42 @@ class SequenceMap:
     """
 
     def __init__(self, *parts: Sequence[BlockRuns]) -> None:
-        firsts, stops, numbers = _runs_of(BlockColumns.joined(parts))
+        self._blocks = BlockColumns.joined(parts)
+
+    @cached_property
+    def _resolved(self) -> tuple[list[int], list[int], Sequence[int]]:
+        """First and stop of each stretch, and the number of its block; without overlaps."""
+        firsts, stops, numbers = _runs_of(self._blocks)
         if not all(map(le, stops, islice(firsts, 1, None))):
             resolved = list(_resolve(sorted(zip(firsts, stops, numbers, strict=True))))
             firsts, stops, numbers = (list(column) for column in zip(*resolved, strict=True))
-        self._firsts, self._stops, self._numbers = firsts, stops, numbers
+        return firsts, stops, numbers
 
     def block_of(self, sequence: int) -> int | None:
         """Return the number of the block that holds *sequence*, None when none does."""
-        at = bisect_right(self._firsts, sequence) - 1
-        if at < 0 or sequence >= self._stops[at]:
+        firsts, stops, numbers = self._resolved
+        at = bisect_right(firsts, sequence) - 1
+        if at < 0 or sequence >= stops[at]:
             return None
-        return self._numbers[at]
+        return numbers[at]
 
     def spans(self) -> Iterator[tuple[int, int, int]]:
         """Yield ``(first, stop, block)`` in order of sequence, without overlaps."""
-        return zip(self._firsts, self._stops, self._numbers, strict=True)
+        return zip(*self._resolved, strict=True)
 
     def sequences(self) -> Sequences:
         """Return all sequences, each once."""
-        if not self._firsts:
+        if self._blocks.only_run is not None:
+            return Sequences([self._blocks.only_run])
+        firsts, stops, _ = self._resolved
+        if not firsts:
             return Sequences([])
-        breaks = list(compress(count(1), map(ne, self._stops, islice(self._firsts, 1, None))))
-        begins, ends = [0, *breaks], [*breaks, len(self._firsts)]
-        return Sequences([Run(self._firsts[at], self._stops[end - 1]) for at, end in zip(begins, ends, strict=True)])
+        breaks = list(compress(count(1), map(ne, stops, islice(firsts, 1, None))))
+        begins, ends = [0, *breaks], [*breaks, len(firsts)]
+        return Sequences([Run(firsts[at], stops[end - 1]) for at, end in zip(begins, ends, strict=True)])
 
     def __len__(self) -> int:
-        return sum(self._stops) - sum(self._firsts)
+        return len(self.sequences())
 
 
 def _runs_of(blocks: BlockColumns) -> tuple[list[int], list[int], Sequence[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import accumulate, chain
 from operator import add
 from typing import Any
@@ -58,8 +59,36 @@ def decode_blocks(columns: object, *, end: int, path: str = "", offset: int = 0)
     return blocks
 
 
-# A million actions are tens of thousands of blocks, and whoever opens a
-# session waits for this: so columns are checked and summed up whole.
+class _Unbroken(BlockColumns):
+    """
+    Blocks each of which begins where the one before stops, as those of a recording do.
+
+    A million actions are tens of thousands of blocks, and whoever opens a
+    session waits for them: what only reading an action needs is added up then.
+    """
+
+    def __init__(self, skips: list[int], sizes: list[int], steps: list[int], counts: list[int]) -> None:
+        self._skips, self._steps, self._counts = skips, steps, counts
+        self.sizes = sizes
+        self.later_runs = {}
+        self.only_run = Run(steps[0], steps[0] + sum(counts))
+
+    @cached_property
+    def offsets(self) -> list[int]:  # type: ignore[override]  # an attribute there
+        """Where each block begins."""
+        return list(accumulate(chain.from_iterable(zip(self._skips, self.sizes, strict=True))))[::2]
+
+    @cached_property
+    def firsts(self) -> list[int]:  # type: ignore[override]  # an attribute there
+        """The first sequence of each block."""
+        return list(accumulate(self._steps))
+
+    @cached_property
+    def stops(self) -> list[int]:  # type: ignore[override]  # an attribute there
+        """What the sequences of each block's first run are below."""
+        return list(map(add, self.firsts, self._counts))
+
+
 def _blocks(columns: Any) -> tuple[BlockColumns, int]:
     """Return the blocks, and where the last of them ends."""
     skips, sizes, steps, counts = (columns[key] for key in "ozfn")
@@ -68,11 +97,15 @@ def _blocks(columns: Any) -> tuple[BlockColumns, int]:
     _demand(len(skips) == len(sizes) == len(steps) == len(counts))
     if not skips:
         return BlockColumns(), 0
-    _demand(min(skips) >= 0 and min(sizes) > 0 and min(counts) > 0)
+    stop = sum(skips) + sum(sizes)
+    _demand(min(skips) >= 0 and min(sizes) > 0 and min(counts) > 0 and stop <= _MAX)
+    if steps[1:] == counts[:-1] and not columns["h"]:
+        _demand(steps[0] >= 0 and steps[0] + sum(counts) <= _MAX)
+        return _Unbroken(skips, sizes, steps, counts), stop
     edges = list(accumulate(chain.from_iterable(zip(skips, sizes, strict=True))))
     firsts = list(accumulate(steps))
     stops = list(map(add, firsts, counts))
-    _demand(min(firsts) >= 0 and max(stops) <= _MAX and edges[-1] <= _MAX)
+    _demand(min(firsts) >= 0 and max(stops) <= _MAX)
     blocks = BlockColumns(edges[::2], sizes, firsts, stops)
     # What a block's number is none of is left out, as ever.
     blocks.later_runs.update(
@@ -80,7 +113,7 @@ def _blocks(columns: Any) -> tuple[BlockColumns, int]:
         for number, gaps in _holes(columns["h"]).items()
         if 0 <= number < len(stops)
     )
-    return blocks, edges[-1]
+    return blocks, stop
 
 
 def _holes(rows: Any) -> Mapping[int, list[int]]:
