@@ -128,21 +128,24 @@ def line_up(first: Side, second: Side) -> Paired:
     """
     found = Paired()
     at = (0, 0)
+    shares: Sequence[int] = _SHARES
     while True:
         equal = _equal_from(first, second, at)
         found.add(at, equal, is_equal=True)
         at = (at[0] + equal, at[1] + equal)
         if at[0] == len(first) or at[1] == len(second):
             return found
-        window = _settled_window(first, second, at)
+        window = _settled_window(first, second, at, shares)
         for pair, is_equal in window.pairs():
             found.add(pair, is_equal=is_equal)
         at = window.end
+        # Behind a window that is mostly different comes another, likely.
+        shares = _SHARES if window.is_settled else _SHARES[-1:]
 
 
-def _settled_window(first: Side, second: Side, at: Pair) -> _Window:
-    """Return the smallest window in which most goes on alike, else the largest."""
-    for share in _SHARES:
+def _settled_window(first: Side, second: Side, at: Pair, shares: Sequence[int]) -> _Window:
+    """Return the smallest window, of those *shares* of the largest, in which most goes on alike; else the last."""
+    for share in shares:
         window = _Window(first, second, at, _WINDOW // share)
         if window.is_settled:
             break
