@@ -113,8 +113,13 @@ def read_index(source: BlockSource, session_id: bytes, place: Place) -> SessionI
     while following is not None:
         # Each index names an earlier place, so this ends.
         piece = index_of(source.block(following), session_id, path=source.path)
+        earlier = piece.earlier
+        # A part's blocks stand behind the part before it: else each of many
+        # small indexes could have all of a file expanded once more.
+        if earlier and piece.actions and piece.actions[0].place.offset < earlier.offset + earlier.size:
+            raise DamagedError(source.path, following.offset, "an index names blocks of an earlier part")
         pieces.append(piece)
-        following = piece.earlier
+        following = earlier
     return attrs.evolve(
         pieces[0],
         edges=pieces[0].edges,
