@@ -312,6 +312,9 @@ class StoredSession(Protocol):
     def asked(self) -> Iterator[Any]:
         """Yield one ``format.asked.Asked`` per action, in order of sequence and in bounded memory."""
 
+    def likenesses(self) -> Iterator[bytes | None]:
+        """Yield for each action 16 bytes that agree only where actions hold the same; None where that is not told."""
+
 
 @runtime_checkable
 class ForeignSession(Protocol):

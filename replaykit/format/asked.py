@@ -17,7 +17,7 @@ from replaykit.errors import DamagedError
 from replaykit.format.strict import decode_map, decode_together
 from replaykit.model import KINDS
 
-__all__ = ["Asked", "asked_by", "asked_in"]
+__all__ = ["HEAD", "INTEGER", "Asked", "asked_by", "asked_in"]
 
 
 class Asked(NamedTuple):
@@ -32,10 +32,12 @@ class Asked(NamedTuple):
 
 _TOGETHER = 100
 _MOST_NAMES = 4096
-_INTEGER = rb"[\x00-\x17]|\x18.|\x19..|\x1a.{4}|\x1b.{8}"
+INTEGER = rb"[\x00-\x17]|\x18.|\x19..|\x1a.{4}|\x1b.{8}"
 # Keys and values in the order in which they are written: sequence; kind, name
 # and source; time and duration; the parent.
-_HEAD = re.compile(rb"[\xa7-\xb7]ai(?:%(n)b)(ak.+?)at\x1b.{8}ad(?:%(n)b)(?:ap(%(n)b))?" % {b"n": _INTEGER}, re.DOTALL)
+HEAD = re.compile(rb"[\xa7-\xb7]ai(?:%(n)b)(ak.+?)at\x1b.{8}ad(?:%(n)b)(?:ap(%(n)b))?" % {b"n": INTEGER}, re.DOTALL)
+"""How the actions of a recorder of ours begin; its groups say kind, name and source, and the parent."""
+
 _ARGUMENTS, _FAILED, _RESULT = b"\x62in", b"\x63err", b"\x63out"
 _NO_RESULT = re.compile(rb"\x64outb\x82|\x62fl[\x81-\x97]|\Z")
 _FIRST_MAP, _LAST_MAP = b"\xa0", b"\xb7"
@@ -67,7 +69,7 @@ def asked_in(raws: Sequence[bytes], first: int, *, mark: bytes) -> Iterator[Aske
 
 def _cut(raw: bytes) -> tuple[bytes, bytes | None, bytes] | None:
     """Return what says kind and name, the parent and the arguments; None where that is not plain to see."""
-    head = _HEAD.match(raw)
+    head = HEAD.match(raw)
     if head is None:
         return None
     at = head.end()

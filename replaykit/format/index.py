@@ -9,27 +9,15 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import accumulate
-from typing import Any, NamedTuple, overload
+from itertools import accumulate, compress, count, islice
+from operator import le, ne
+from typing import NamedTuple, overload
 
 import attrs
 
-from replaykit.errors import DamagedError
-
-__all__ = [
-    "BlockRuns",
-    "Place",
-    "Run",
-    "SequenceMap",
-    "Sequences",
-    "decode_blocks",
-    "encode_blocks",
-    "runs_of",
-]
-
-_MAX = 1 << 48
+__all__ = ["BlockColumns", "BlockRuns", "Place", "Run", "SequenceMap", "Sequences", "runs_of"]
 
 
 # A tuple, since a listing makes thousands and nothing is made faster.
@@ -65,6 +53,11 @@ class BlockRuns:
         at = bisect_right(self.runs, sequence, key=lambda run: run.first) - 1
         return self._before[at] + sequence - self.runs[at].first
 
+    def sequences(self) -> Iterator[int]:
+        """Yield the sequences of its actions."""
+        for run in self.runs:
+            yield from range(run.first, run.stop)
+
     @cached_property
     def _before(self) -> Sequence[int]:
         """How many actions come before each run."""
@@ -87,117 +80,136 @@ def runs_of(sequences: Sequence[int]) -> tuple[Run, ...]:
     return (*runs, Run(first, last + 1))
 
 
-# -- as it is stored ------------------------------------------------------------
-
-
-def encode_blocks(blocks: Sequence[BlockRuns]) -> dict[str, Any]:
-    """
-    Return *blocks* as columns of small integers.
-
-    ``o`` offset less the end of the block before, ``z`` size, ``f`` first
-    sequence less the last block's, ``n`` length of the first run, ``h`` for
-    blocks with holes: [number of the block, gap, length, gap, length ...].
-    """
-    offsets, sizes, firsts, counts, holes = [], [], [], [], []
-    end = first = 0
-    for number, block in enumerate(blocks):
-        offsets.append(block.place.offset - end)
-        sizes.append(block.place.size)
-        firsts.append(block.runs[0].first - first)
-        counts.append(block.runs[0].stop - block.runs[0].first)
-        if len(block.runs) > 1:
-            holes.append([number, *_gaps(block.runs)])
-        end, first = block.place.offset + block.place.size, block.runs[0].first
-    return {"o": offsets, "z": sizes, "f": firsts, "n": counts, "h": holes}
-
-
-def decode_blocks(columns: object, *, end: int, path: str = "", offset: int = 0) -> list[BlockRuns]:
-    """
-    Return the blocks that *columns* describe; all of them lie before *end*.
-
-    Raises:
-        DamagedError: The columns are no index, or name places outside the segment.
-    """
-    try:
-        blocks = _blocks(columns)
-    except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:
-        raise DamagedError(path, offset, "the index of a session is malformed") from error
-    if any(block.place.offset + block.place.size > end for block in blocks):
-        raise DamagedError(path, offset, "the index of a session points outside its segment")
-    return blocks
-
-
-def _gaps(runs: Sequence[Run]) -> Iterator[int]:
-    for before, run in zip(runs, runs[1:], strict=False):
-        yield run.first - before.stop
-        yield run.stop - run.first
-
-
-def _blocks(columns: Any) -> list[BlockRuns]:
-    for column in (*(columns[key] for key in "ozfn"), *columns["h"]):
-        _demand(set(map(type, column)) <= {int})
-    holes = _holes(columns["h"])
-    blocks = []
-    end = first = 0
-    rows = zip(columns["o"], columns["z"], columns["f"], columns["n"], strict=True)
-    for number, (skip, size, step, count) in enumerate(rows):
-        _demand(skip >= 0 and size > 0 and count > 0)
-        first += step
-        runs = (Run(first, first + count), *_later_runs(first + count, holes.get(number, ())))
-        _demand(first >= 0 and runs[-1].stop <= _MAX)
-        blocks.append(BlockRuns(Place(end + skip, size), runs))
-        end += skip + size
-    return blocks
-
-
-def _holes(rows: Any) -> Mapping[int, list[int]]:
-    return {row[0]: row[1:] for row in rows}
-
-
-def _later_runs(stop: int, gaps: Sequence[int]) -> Iterator[Run]:
-    for gap, length in zip(gaps[::2], gaps[1::2], strict=True):
-        _demand(gap > 0 and length > 0)
-        yield Run(stop + gap, stop + gap + length)
-        stop += gap + length
-
-
-def _demand(holds: bool) -> None:
-    if not holds:
-        raise ValueError("a number is out of range")
-
-
 # -- as it is used --------------------------------------------------------------
 
 
-class SequenceMap:
-    """For each sequence the number of the block that holds its newest action."""
+class BlockColumns(Sequence[BlockRuns]):
+    """
+    The blocks of an index, in columns; each is described when it is looked at.
 
-    def __init__(self, blocks: Sequence[BlockRuns]) -> None:
-        runs = [(run.first, run.stop, number) for number, block in enumerate(blocks) for run in block.runs]
-        self._resolved = runs if _ascends(runs) else list(_resolve(sorted(runs)))
-        self._firsts = [first for first, _, _ in self._resolved]
+    Attributes:
+        later_runs: The runs behind the first of those blocks that have holes.
+        only_run: What all runs together are, where that is known to be one run.
+    """
+
+    only_run: Run | None = None
+
+    def __init__(
+        self,
+        offsets: Iterable[int] = (),
+        sizes: Iterable[int] = (),
+        firsts: Iterable[int] = (),
+        stops: Iterable[int] = (),
+    ) -> None:
+        self.offsets, self.sizes = list(offsets), list(sizes)
+        self.firsts, self.stops = list(firsts), list(stops)
+        self.later_runs: dict[int, tuple[Run, ...]] = {}
+
+    @classmethod
+    def of(cls, blocks: Sequence[BlockRuns]) -> BlockColumns:
+        """Return *blocks* as columns."""
+        if isinstance(blocks, cls):
+            return blocks
+        places, runs = [block.place for block in blocks], [block.runs for block in blocks]
+        firsts, stops = [each[0].first for each in runs], [each[0].stop for each in runs]
+        columns = cls([place.offset for place in places], [place.size for place in places], firsts, stops)
+        columns.later_runs.update((number, each[1:]) for number, each in enumerate(runs) if len(each) > 1)
+        return columns
+
+    @classmethod
+    def joined(cls, parts: Sequence[Sequence[BlockRuns]]) -> BlockColumns:
+        """Return the blocks of all *parts*, numbered through."""
+        if len(parts) == 1:
+            return cls.of(parts[0])
+        whole = cls()
+        for part in map(cls.of, parts):
+            at = len(whole)
+            whole.later_runs.update((at + number, runs) for number, runs in part.later_runs.items())
+            for name in ("offsets", "sizes", "firsts", "stops"):
+                getattr(whole, name).extend(getattr(part, name))
+        return whole
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    @overload
+    def __getitem__(self, index: int) -> BlockRuns: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[BlockRuns]: ...
+
+    def __getitem__(self, index: int | slice) -> BlockRuns | Sequence[BlockRuns]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        number = range(len(self))[index]
+        first = Run(self.firsts[number], self.stops[number])
+        return BlockRuns(Place(self.offsets[number], self.sizes[number]), (first, *self.later_runs.get(number, ())))
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # like a list: compared by content
+
+
+class SequenceMap:
+    """
+    For each sequence the number of the block that holds its newest action.
+
+    The blocks of several *parts* of an index are numbered through.
+    """
+
+    def __init__(self, *parts: Sequence[BlockRuns]) -> None:
+        self._blocks = BlockColumns.joined(parts)
+
+    @cached_property
+    def _resolved(self) -> tuple[list[int], list[int], Sequence[int]]:
+        """First and stop of each stretch, and the number of its block; without overlaps."""
+        firsts, stops, numbers = _runs_of(self._blocks)
+        if not all(map(le, stops, islice(firsts, 1, None))):
+            resolved = list(_resolve(sorted(zip(firsts, stops, numbers, strict=True))))
+            firsts, stops, numbers = (list(column) for column in zip(*resolved, strict=True))
+        return firsts, stops, numbers
 
     def block_of(self, sequence: int) -> int | None:
         """Return the number of the block that holds *sequence*, None when none does."""
-        at = bisect_right(self._firsts, sequence) - 1
-        if at < 0 or sequence >= self._resolved[at][1]:
+        firsts, stops, numbers = self._resolved
+        at = bisect_right(firsts, sequence) - 1
+        if at < 0 or sequence >= stops[at]:
             return None
-        return self._resolved[at][2]
+        return numbers[at]
 
-    def spans(self) -> Sequence[tuple[int, int, int]]:
-        """Return ``(first, stop, block)`` in order of sequence, without overlaps."""
-        return self._resolved
+    def spans(self) -> Iterator[tuple[int, int, int]]:
+        """Yield ``(first, stop, block)`` in order of sequence, without overlaps."""
+        return zip(*self._resolved, strict=True)
 
     def sequences(self) -> Sequences:
         """Return all sequences, each once."""
-        return Sequences([Run(first, stop) for first, stop, _ in self._resolved])
+        if self._blocks.only_run is not None:
+            return Sequences([self._blocks.only_run])
+        firsts, stops, _ = self._resolved
+        if not firsts:
+            return Sequences([])
+        breaks = list(compress(count(1), map(ne, stops, islice(firsts, 1, None))))
+        begins, ends = [0, *breaks], [*breaks, len(firsts)]
+        return Sequences([Run(firsts[at], stops[end - 1]) for at, end in zip(begins, ends, strict=True)])
 
     def __len__(self) -> int:
-        return sum(stop - first for first, stop, _ in self._resolved)
+        return len(self.sequences())
 
 
-def _ascends(runs: Sequence[tuple[int, int, int]]) -> bool:
-    return all(before[1] <= run[0] for before, run in zip(runs, runs[1:], strict=False))
+def _runs_of(blocks: BlockColumns) -> tuple[list[int], list[int], Sequence[int]]:
+    """Return first and stop of each run, and the number of its block."""
+    if not blocks.later_runs:
+        return blocks.firsts, blocks.stops, range(len(blocks))
+    firsts: list[int] = []
+    stops: list[int] = []
+    numbers: list[int] = []
+    for number, block in enumerate(blocks):
+        for run in block.runs:
+            firsts.append(run.first)
+            stops.append(run.stop)
+            numbers.append(number)
+    return firsts, stops, numbers
 
 
 def _resolve(runs: Sequence[tuple[int, int, int]]) -> Iterator[tuple[int, int, int]]:

@@ -9,7 +9,7 @@ stays the same however blocks are cut, compressed or moved.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 from blake3 import blake3
@@ -43,14 +43,20 @@ class MerkleTree:
 
     def add(self, entry: bytes) -> None:
         """Add the leaf of an entry's bytes."""
-        peaks = self._peaks
-        peaks.append(blake3(_LEAF + entry).digest())
-        self.count += 1
-        count = self.count
-        while not count & 1:
-            right = peaks.pop()
-            peaks[-1] = blake3(_NODE + peaks[-1] + right).digest()
-            count >>= 1
+        self.extend((entry,))
+
+    def extend(self, entries: Iterable[bytes]) -> None:
+        """Add the leaf of each entry's bytes, in order."""
+        peaks, count = self._peaks, self.count
+        for entry in entries:
+            digest = blake3(_LEAF + entry).digest()
+            count += 1
+            waiting = count
+            while not waiting & 1:
+                digest = blake3(_NODE + peaks.pop() + digest).digest()
+                waiting >>= 1
+            peaks.append(digest)
+        self.count = count
 
     def edge(self) -> Edge:
         """Return what a later part continues from."""

@@ -23,7 +23,8 @@ from replaykit.format.block import (
     read_block,
 )
 from replaykit.format.fields import Fields
-from replaykit.format.index import BlockRuns, Place, decode_blocks, encode_blocks
+from replaykit.format.index import BlockColumns, BlockRuns, Place
+from replaykit.format.index_columns import decode_blocks, encode_blocks
 from replaykit.format.merkle import Edge
 from replaykit.format.strict import decode_body, encode_body
 
@@ -108,7 +109,7 @@ class SessionIndex:
 
     session_id: bytes
     opening: Place
-    actions: Sequence[BlockRuns] = ()
+    actions: Sequence[BlockRuns] = attrs.field(factory=BlockColumns)
     checkpoints: Sequence[Place] = ()
     gaps: Sequence[Place] = ()
     earlier: Place | None = None

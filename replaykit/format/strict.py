@@ -19,6 +19,7 @@ from replaykit.errors import DamagedError, UsageError
 
 __all__ = [
     "MOST_CONTAINERS",
+    "are_few_enough",
     "is_small_enough",
     "LOWEST_INTEGER",
     "MAX_DEPTH",
@@ -49,7 +50,6 @@ _CONTAINERS = frozenset({list, dict})
 _ENCODABLE = _CONTAINERS | {tuple}
 _TEXT_ONLY = frozenset({str})
 _HIGHEST = 2**64 - 1
-_SMALL_BYTES = 4096
 _TOGETHER = 100
 _BUILT_IN_TAGS = (
     *range(6),
@@ -131,6 +131,14 @@ def is_small_enough(body: bytes) -> bool:
     return containers <= MOST_CONTAINERS and items <= _MOST_ITEMS
 
 
+def are_few_enough(bodies: Sequence[bytes]) -> bool:
+    """Return whether it is plain to see that *bodies* hold no more lists and maps than one body may."""
+    # Bytes that could begin one are counted, as above.
+    return sum(map(len, bodies)) <= MOST_CONTAINERS or (
+        sum(len(body) - len(body.translate(None, _CONTAINER_HEADS)) for body in bodies) <= MOST_CONTAINERS
+    )
+
+
 def decode_maps(bodies: Sequence[bytes], *, mark: bytes, path: str = "", offset: int = 0) -> Iterator[dict[str, Any]]:
     """
     Yield what `decode_map` returns for each of *bodies*: cheaper where there are many small ones.
@@ -144,18 +152,19 @@ def decode_maps(bodies: Sequence[bytes], *, mark: bytes, path: str = "", offset:
 
 def decode_together(bodies: Sequence[bytes], mark: bytes) -> Sequence[dict[str, Any]]:
     """
-    Return the maps that *bodies* hold, decoded as one list; nothing where one is long or may not be exactly a map.
+    Return the maps that *bodies* hold, decoded at once; nothing where they are long or one may not be exactly a map.
 
     *mark* is as for `decode_maps`.
     """
-    if max(map(len, bodies)) > _SMALL_BYTES:
+    if sum(map(len, bodies)) > MOST_CONTAINERS:
         return ()
     # A body that ends early or goes on too long would move those behind it.
-    # Marks between them, which no file can know, show that none does.
-    data = b"".join((b"\x9a", (2 * len(bodies) - 1).to_bytes(4, "big"), (b"\x48" + mark).join(bodies)))
+    # Marks between them, which no file can know, show that none does.  They
+    # stand as deep as the entries of a block do, so that no more is let in.
+    data = b"".join((b"\x81\x9a", (2 * len(bodies) - 1).to_bytes(4, "big"), (b"\x48" + mark).join(bodies)))
     stream = io.BytesIO(data)
     try:
-        items = _only_item(_decoder(stream, len(data)), stream, len(data), "", 0)
+        items = _only_item(_decoder(stream, len(data)), stream, len(data), "", 0)[0]
     except DamagedError:
         return ()
     maps = items[::2]

@@ -29,14 +29,18 @@ def align(first: Sequence[Hashable], second: Sequence[Hashable]) -> list[Pair]:
 
     Aligning the other way round gives the same pairs, turned.
     """
+    if not first or not second:
+        return []
     # difflib breaks ties by what comes first, so the roles are fixed.
-    if _rank(first) <= _rank(second):
+    if _comes_first(first, second):
         return list(_aligned(first, second))
     return [(mine, its) for its, mine in _aligned(second, first)]
 
 
-def _rank(items: Sequence[Hashable]) -> tuple[int, int | str]:
-    return len(items), repr(items)
+def _comes_first(first: Sequence[Hashable], second: Sequence[Hashable]) -> bool:
+    if len(first) != len(second):
+        return len(first) < len(second)
+    return next((repr(mine) < repr(its) for mine, its in zip(first, second, strict=True) if mine != its), True)
 
 
 def _aligned(first: Sequence[Hashable], second: Sequence[Hashable]) -> Iterator[Pair]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-
-import attrs
+from itertools import repeat
+from typing import Any, overload
 
 from replaykit.errors import UsageError
+from replaykit.format.likeness import LIKENESS_BYTES
 from replaykit.model import (
     Answer,
     Divergence,
@@ -17,12 +17,14 @@ from replaykit.model import (
     SessionComparison,
     Tolerances,
 )
-from replaykit.playback.alignment import Pair, align
+from replaykit.playback.alignment import Pair
 from replaykit.playback.hits import hits_of
 from replaykit.playback.imported import imported_differences, imported_essence, is_imported
 from replaykit.playback.judging import arguments_changed, judge
+from replaykit.playback.lining_up import Paired, Recognised, Side, line_up
 from replaykit.playback.outcomes import fingerprint, outcome_of, whole, without_times
 from replaykit.playback.retrieval import Order
+from replaykit.storage.catalogue import ActionSequence
 
 __all__ = ["compare"]
 
@@ -53,64 +55,33 @@ def compare(
     return _Comparison(session_a, session_b, rules).result()
 
 
-@attrs.frozen
-class _Side:
-    """One session with what its actions are recognised by."""
-
-    actions: Sequence[ReplayAction]
-    asked: Sequence[bytes]
-    whole: Sequence[bytes]
-
-    @classmethod
-    def of(cls, session: ReplaySession) -> _Side:
-        states = {checkpoint.id: checkpoint.state_hash for checkpoint in session.checkpoints}
-        actions = list(session.actions)
-        asked = [_asked(action) for action in actions]
-        whole = [fingerprint([key, _essence(action, states)]) for key, action in zip(asked, actions, strict=True)]
-        return cls(actions, asked, whole)
-
-
 class _Comparison:
     def __init__(self, session_a: ReplaySession, session_b: ReplaySession, rules: Tolerances) -> None:
         self._sessions = (session_a, session_b)
-        self._a, self._b = _Side.of(session_a), _Side.of(session_b)
+        self._a, self._b = session_a.actions, session_b.actions
         self._rules = rules
 
     def result(self) -> SessionComparison:
-        pairs = self._pairs()
+        paired = line_up(*map(_side, self._sessions))
         differing: list[Divergence] = []
         matching = 0
-        for pair in pairs:
-            found = self._differences(pair)
+        for pair, count in paired.stretches():
+            found = self._differences(pair) if count == 0 else []
             differing += found
-            matching += not found
-        in_a, in_b = {at for at, _ in pairs}, {at for _, at in pairs}
+            matching += count or not found
+        only_in_a, only_in_b = paired.left_over((len(self._a), len(self._b)))
         return SessionComparison(
             session_a=self._sessions[0].session_id,
             session_b=self._sessions[1].session_id,
-            actions_only_in_a=_left_over(self._a.actions, in_a),
-            actions_only_in_b=_left_over(self._b.actions, in_b),
+            actions_only_in_a=_sequences_at(self._a, only_in_a),
+            actions_only_in_b=_sequences_at(self._b, only_in_b),
             differing_actions=tuple(differing),
             matching_actions=matching,
-            pairs=tuple((self._a.actions[at].sequence, self._b.actions[its].sequence) for at, its in pairs),
+            pairs=_SequencePairs(paired, self._a, self._b),
         )
 
-    def _pairs(self) -> list[Pair]:
-        """Return who is held against whom: what is equal, and between that what was asked in the same words."""
-        equal = align(self._a.whole, self._b.whole)
-        pairs: list[Pair] = []
-        before = (0, 0)
-        for end in [*equal, (len(self._a.actions), len(self._b.actions))]:
-            alike = align(self._a.asked[before[0] : end[0]], self._b.asked[before[1] : end[1]])
-            pairs += [(before[0] + at, before[1] + its) for at, its in alike]
-            pairs.append(end)
-            before = (end[0] + 1, end[1] + 1)
-        return pairs[:-1]
-
     def _differences(self, pair: Pair) -> list[Divergence]:
-        if self._a.whole[pair[0]] == self._b.whole[pair[1]]:
-            return []
-        recorded, other = self._a.actions[pair[0]], self._b.actions[pair[1]]
+        recorded, other = self._a[pair[0]], self._b[pair[1]]
         if recorded.kind == "checkpoint":
             return [_difference(recorded, DivergenceType.STATE_HASH_MISMATCH, "state_hash")]
         if is_imported(recorded) or is_imported(other):
@@ -121,8 +92,58 @@ class _Comparison:
         return [*arguments_changed(recorded, other.arguments), *judge(recorded, outcome_of(other), self._rules)]
 
 
-def _left_over(actions: Sequence[ReplayAction], paired: set[int]) -> tuple[int, ...]:
-    return tuple(sorted(action.sequence for at, action in enumerate(actions) if at not in paired))
+def _side(session: ReplaySession) -> Side:
+    states = {checkpoint.id: checkpoint.state_hash for checkpoint in session.checkpoints}
+    actions = session.actions
+
+    def recognise(at: int) -> Recognised:
+        action = actions[at]
+        asked = fingerprint([action.kind, action.name, action.input_hash])
+        return asked, fingerprint([asked, _essence(action, states)])
+
+    told = actions.likenesses() if isinstance(actions, ActionSequence) else repeat(None, len(actions))
+    likenesses = bytearray()
+    for at, likeness in enumerate(told):
+        likenesses += likeness or recognise(at)[1][:LIKENESS_BYTES]
+    return Side(likenesses, recognise)
+
+
+class _SequencePairs(Sequence[Pair]):
+    """The sequences of actions that were held against each other."""
+
+    def __init__(self, paired: Paired, first: Sequence[ReplayAction], second: Sequence[ReplayAction]) -> None:
+        self._paired = paired
+        self._first, self._second = _sequences(first), _sequences(second)
+
+    def __len__(self) -> int:
+        return len(self._paired)
+
+    @overload
+    def __getitem__(self, index: int) -> Pair: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Pair]: ...
+    def __getitem__(self, index: int | slice) -> Pair | Sequence[Pair]:
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(len(self)))]
+        at, its = self._paired[index]
+        return self._first[at], self._second[its]
+
+    def __eq__(self, other: object) -> bool:
+        return tuple(self) == tuple(other) if isinstance(other, Sequence) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # like a list: compared by content
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} pairs>"
+
+
+def _sequences(actions: Sequence[ReplayAction]) -> Sequence[int]:
+    return actions.sequences if isinstance(actions, ActionSequence) else [action.sequence for action in actions]
+
+
+def _sequences_at(actions: Sequence[ReplayAction], positions: Sequence[range]) -> tuple[int, ...]:
+    sequences = _sequences(actions)
+    return tuple(sorted(sequences[at] for some in positions for at in some))
 
 
 def _difference(action: ReplayAction, kind: DivergenceType, where: str) -> Divergence:
@@ -134,10 +155,6 @@ def _difference(action: ReplayAction, kind: DivergenceType, where: str) -> Diver
         details=f"the {where.replace('_', ' ')} differs",
         where=where,
     )
-
-
-def _asked(action: ReplayAction) -> bytes:
-    return fingerprint([action.kind, action.name, action.input_hash])
 
 
 def _essence(action: ReplayAction, states: Mapping[int, bytes]) -> Any:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import repeat
 from typing import Any, overload
 from uuid import UUID
 
@@ -414,6 +415,9 @@ def summaries_of(cards: Sequence[Card]) -> list[SessionSummary]:
 
 # -- actions ------------------------------------------------------------------
 
+_MOST_HELD = 128
+"""So many actions that were looked at one by one are held decoded."""
+
 
 class ActionSequence(Sequence[ReplayAction]):
     """The actions of a session in order of sequence; each is read when it is looked at."""
@@ -428,7 +432,7 @@ class ActionSequence(Sequence[ReplayAction]):
             self._sequences = published.united_with(self._live)
         elif self._live:
             self._sequences = sorted({*published, *self._live})
-        self._read = lru_cache(maxsize=1024)(self._read_one)
+        self._read = lru_cache(maxsize=_MOST_HELD)(self._read_one)
 
     @property
     def sequences(self) -> Sequence[int]:
@@ -455,6 +459,12 @@ class ActionSequence(Sequence[ReplayAction]):
             yield from (asked_by(self._entry(sequence)) for sequence in self._sequences)
         else:
             yield from self._stored.asked()
+
+    def likenesses(self) -> Iterator[bytes | None]:
+        """Yield for each action 16 bytes that agree only where actions hold the same; None where that is not told."""
+        if self._stored is None or self._live:
+            return repeat(None, len(self))
+        return self._stored.likenesses()
 
     @overload
     def __getitem__(self, index: int) -> ReplayAction: ...

@@ -1,83 +1,174 @@
 """
 Reads every byte of a store and says what is wrong with it.
 
-Each byte is read twice: in its block, then in its session.  So progress is
-told of twice the bytes that there are.
+Each byte is read twice: in its session, then in its file.  So progress is
+told of twice the bytes that there are.  What takes the time, decoding, is done
+once: a body that its session has shown to be sound is not decoded again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+import os
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterator, Sequence
+from typing import Any, Protocol
 from uuid import UUID
+
+import attrs
 
 from replaykit.errors import DamagedError, StorageError
 from replaykit.format.block import MAGIC, NO_BLOCK, Block, Tail
 from replaykit.format.entries import Card
+from replaykit.format.entry_blocks import EntryBlock, blob_references
+from replaykit.format.index import BlockRuns
 from replaykit.format.segment import CATALOG, body_of
-from replaykit.format.strict import decode_body
+from replaykit.format.strict import are_few_enough, decode_body, decode_together, decode_value, demand_plain
 from replaykit.model import Verification
 from replaykit.protocols import Advance
 from replaykit.storage.segment_file import SegmentFile, Tear
-from replaykit.storage.stored_session import SegmentSession, demand_roots
+from replaykit.storage.stored_session import BlockSource, Piece, SegmentSession, demand_action, demand_roots
 
-__all__ = ["segment_problems", "verified"]
+__all__ = ["SessionsRead", "read_sessions", "segment_problems"]
+
+_TOGETHER = 16
+"""So many entries are decoded at once; more of them wake the collector of cycles again and again."""
 
 
 class _Readable(Protocol):
-    @property
-    def location(self) -> str: ...
-
     def cards(self) -> Sequence[Card]: ...
 
     def read(self, session_id: UUID) -> SegmentSession: ...
 
 
-def verified(store: _Readable, *, bytes_read: int, problems: Sequence[str], progress: Advance) -> Verification:
-    """
-    Return the verdict on *store*: the *problems* of its bytes, and what reading each session shows.
+@attrs.define
+class SessionsRead:
+    """What reading every session of a store has shown."""
 
-    Problems are listed, never raised.
+    sessions: int = 0
+    actions: int = 0
+    problems: list[str] = attrs.field(factory=list)
+    _sound: defaultdict[tuple[str, bytes], set[int]] = attrs.field(factory=lambda: defaultdict(set))
+
+    def sound_in(self, path: str, file_id: bytes) -> Container[int]:
+        """Return the offsets of those blocks of a source whose bodies were decoded, and are sound."""
+        return self._sound[path, file_id]
+
+    def note_sound(self, source: BlockSource, offset: int) -> None:
+        """Note that the body of a block is sound."""
+        # A compaction may give the path to another file meanwhile.
+        self._sound[source.path, source.file_id].add(offset)
+
+    def verification(self, location: str, bytes_read: int, problems: Sequence[str]) -> Verification:
+        """Return the verdict on the store at *location*, whose bytes have these *problems*."""
+        return Verification(
+            path=location,
+            sessions=self.sessions,
+            actions=self.actions,
+            bytes_read=bytes_read,
+            problems=(*problems, *self.problems),
+        )
+
+
+# -- sessions -----------------------------------------------------------------------
+
+
+def read_sessions(store: _Readable, *, size: int, progress: Advance) -> SessionsRead:
     """
-    found = list(problems)
-    actions = passed = 0
+    Read every session of *store*, of *size* bytes, once; problems are listed, never raised.
+
+    Progress is told up to *size* of twice as much.
+    """
+    found = SessionsRead()
     try:
         cards = store.cards()
     except StorageError as error:
-        cards = []
-        found.append(str(error))
-    expected = sum(card.action_count for card in cards)
+        found.problems.append(str(error))
+        return found
+    found.sessions = len(cards)
+    expected = max(1, sum(card.action_count for card in cards))
+    passed = 0
+
+    def tell(actions: int) -> None:
+        nonlocal passed
+        passed += actions
+        progress(size * min(passed, expected) // expected, 2 * size)
+
     for card in cards:
-        progress(bytes_read + bytes_read * passed // max(1, expected), 2 * bytes_read)
-        passed += card.action_count
         try:
-            actions += _count_actions(store, card)
+            found.actions += _count_actions(store, card, found, tell)
         except StorageError as error:
-            found.append(f"session {card.session_id}: {error}")
-    progress(2 * bytes_read, 2 * bytes_read)
-    return Verification(
-        path=store.location, sessions=len(cards), actions=actions, bytes_read=bytes_read, problems=tuple(found)
-    )
+            found.problems.append(f"session {card.session_id}: {error}")
+    return found
 
 
-def _count_actions(store: _Readable, card: Card) -> int:
+def _count_actions(store: _Readable, card: Card, found: SessionsRead, tell: Callable[[int], None]) -> int:
     session = store.read(card.session_id)
-    counted = sum(1 for _ in session.actions()), len(session.checkpoints)
+
+    def look(piece: Piece, block: EntryBlock, described: BlockRuns | None) -> None:
+        _demand_sound(piece, block, described, found)
+        tell(0 if described is None else len(block))
+
+    demand_roots(session.pieces, look=look)
+    counted = len(session.sequences), len(session.checkpoints)
     if counted != (card.action_count, card.checkpoint_count):
         raise StorageError(
             f"{counted[0]} actions and {counted[1]} checkpoints, where its card says "
             f"{card.action_count} and {card.checkpoint_count}"
         )
-    demand_roots(session.pieces)
     return counted[0]
 
 
-def segment_problems(segment: SegmentFile, *, passed: Callable[[int], None] = lambda _offset: None) -> list[str]:
+def _demand_sound(piece: Piece, block: EntryBlock, described: BlockRuns | None, found: SessionsRead) -> None:
+    """Return if each entry of *block*, of actions where it is *described*, and each value that they name is sound."""
+    if described is not None and len(block) != described.count:
+        raise DamagedError(block.path, block.offset, "a block holds other actions than the index says")
+    seen: set[bytes] = set()
+    all_together = are_few_enough(block.raws)
+    sequences = iter(()) if described is None else described.sequences()
+    for entries, together in _decoded(block):
+        all_together = all_together and together
+        for entry, sequence in zip(entries, sequences, strict=False):
+            demand_action(entry, sequence, block)
+            references = blob_references(entry)
+            if references:
+                _demand_values(piece, block, set(references.values()) - seen, found)
+                seen.update(references.values())
+    if all_together:
+        found.note_sound(piece.source, block.offset)
+
+
+def _decoded(block: EntryBlock) -> Iterator[tuple[Sequence[dict[str, Any]], bool]]:
+    """Yield the entries of *block*, some at once, and whether they fill their bytes as they do in the whole body."""
+    # Made once the block is read: no file can know it.
+    mark = os.urandom(8)
+    for at in range(0, len(block), _TOGETHER):
+        together = decode_together(block.raws[at : at + _TOGETHER], mark)
+        if together:
+            demand_plain(together, path=block.path, offset=block.offset)
+            yield together, True
+        else:
+            yield [block.entry(number) for number in range(at, min(at + _TOGETHER, len(block)))], False
+
+
+def _demand_values(piece: Piece, block: EntryBlock, digests: set[bytes], found: SessionsRead) -> None:
+    for digest in digests:
+        decode_value(piece.blob(digest, block), path=block.path, offset=block.offset)
+        for place in block.blobs[digest]:
+            found.note_sound(piece.source, place.offset)
+
+
+# -- bytes --------------------------------------------------------------------------
+
+
+def segment_problems(
+    segment: SegmentFile, *, sound: Container[int] = (), passed: Callable[[int], None] = lambda _offset: None
+) -> list[str]:
     """
     Check each block, the chain of all blocks, and each tail; empty when all is well.
 
-    Nothing but the magic, whole blocks, tails and zero padding is well.
-    *passed* is told up to where in the file all was read.
+    Nothing but the magic, whole blocks, tails and zero padding is well.  The
+    bodies of the blocks at the offsets *sound* are known to be it.  *passed*
+    is told up to where in the file all was read.
     """
     previous = NO_BLOCK
     catalogs: dict[int, bytes] = {}
@@ -90,17 +181,19 @@ def segment_problems(segment: SegmentFile, *, passed: Callable[[int], None] = la
             if catalogs.get(item.catalog, b"")[:4] != item.check:
                 problems.append(f"{segment.path}, byte {item.offset}: the tail names no catalog")
         else:
-            problems.extend(_block_problems(segment.path, item, previous))
+            problems.extend(_block_problems(segment.path, item, previous, is_sound=item.offset in sound))
             previous = item.digest()
             if item.kind == CATALOG:
                 catalogs[item.offset] = previous
     return problems
 
 
-def _block_problems(path: str, block: Block, previous: bytes) -> list[str]:
+def _block_problems(path: str, block: Block, previous: bytes, *, is_sound: bool) -> list[str]:
     problems = []
     if block.previous != previous:
         problems.append(f"{path}, byte {block.offset}: the block does not follow the one before it")
+    if is_sound:
+        return problems
     try:
         decode_body(body_of(block, path=path), path=path, offset=block.offset)
     except DamagedError as error:

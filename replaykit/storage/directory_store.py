@@ -31,7 +31,7 @@ from replaykit.format.catalog import Record
 from replaykit.format.entries import Card, Part
 from replaykit.model import Compaction, Verification
 from replaykit.protocols import Advance, FileLayer
-from replaykit.storage.checking import segment_problems, verified
+from replaykit.storage.checking import SessionsRead, read_sessions, segment_problems
 from replaykit.storage.compaction import rewrite, silent
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.files import SystemFiles
@@ -59,8 +59,13 @@ class _Listed:
     records: Sequence[Record]
 
 
-def _advance_behind(progress: Advance, before: int, total: int, offset: int) -> None:
-    progress(before + offset, max(total, before + offset))
+def _advance_behind(progress: Advance, size: int, offset: int) -> None:
+    # Files may have grown since their sizes were added up.
+    progress(size + min(offset, size), 2 * size)
+
+
+def _behind(passed: Callable[[int], None], before: int, offset: int) -> None:
+    passed(before + offset)
 
 
 class DirectoryStore:
@@ -343,26 +348,27 @@ class DirectoryStore:
 
         A file that is no store, though its name says so, is a problem too.
         """
-        return self._check()[1]
+        return self._check(SessionsRead(), lambda _offset: None)[1]
 
     def verify(self, *, progress: Advance = silent) -> Verification:
         """Read every byte and every session; the result is true only if all of it is accounted for."""
-        bytes_read, problems = self._check(progress)
-        return verified(self, bytes_read=bytes_read, problems=problems, progress=progress)
+        size = sum(map(self._size_of, self._store_names()))
+        found = read_sessions(self, size=size, progress=progress)
+        bytes_read, problems = self._check(found, partial(_advance_behind, progress, size))
+        progress(2 * size, 2 * size)
+        return found.verification(self.location, bytes_read, problems)
 
-    def _check(self, progress: Advance = silent) -> tuple[int, list[str]]:
+    def _check(self, found: SessionsRead, passed: Callable[[int], None]) -> tuple[int, list[str]]:
         problems: list[str] = []
         bytes_read = 0
         with self._guard.lock:
             self._demand_open()
-            names = self._store_names()
-            total = 2 * sum(self._size_of(name) for name in names)
-            for name in names:
+            for name in self._store_names():
                 try:
                     segment = self._reader(name).segment
                     before, bytes_read = bytes_read, bytes_read + segment.size()
-                    passed = partial(_advance_behind, progress, before, total)
-                    problems.extend(segment_problems(segment, passed=passed))
+                    sound = found.sound_in(segment.path, segment.file_id)
+                    problems.extend(segment_problems(segment, sound=sound, passed=partial(_behind, passed, before)))
                 except StoreNotFoundError:
                     continue
                 except StorageError as error:

@@ -41,7 +41,7 @@ from replaykit.protocols import Advance, FileLayer
 from replaykit.storage.appending import Appender
 from replaykit.storage.beginning import open_for_writing
 from replaykit.storage.cards import card_after
-from replaykit.storage.checking import segment_problems, verified
+from replaykit.storage.checking import read_sessions, segment_problems
 from replaykit.storage.compaction import rewrite, silent
 from replaykit.storage.files import SystemFiles
 from replaykit.storage.guard import Guard
@@ -431,8 +431,14 @@ class FileStore:
     def verify(self, *, progress: Advance = silent) -> Verification:
         """Read every byte and every session; the result is true only if all of it is accounted for."""
         size = self._segment.size()
-        problems = segment_problems(self._segment, passed=lambda offset: progress(offset, 2 * size))
-        return verified(self, bytes_read=size, problems=problems, progress=progress)
+        found = read_sessions(self, size=size, progress=progress)
+        problems = segment_problems(
+            self._segment,
+            sound=found.sound_in(self._segment.path, self._segment.file_id),
+            passed=lambda offset: progress(size + offset, 2 * size),
+        )
+        progress(2 * size, 2 * size)
+        return found.verification(self.location, size, problems)
 
     def idle(self) -> None:
         """Nothing is written for now: say in the file that all of it was synced."""

@@ -156,6 +156,11 @@ class SegmentFile:
         self._file = file
         self.head: Head = head or _head_of(file)
 
+    @property
+    def file_id(self) -> bytes:
+        """Which segment it is, whatever its path."""
+        return self.head.file_id
+
     def size(self) -> int:
         """Return how many bytes the file has now."""
         return self._file.size()

@@ -35,7 +35,7 @@ from replaykit.format.strict import decode_maps, encode_body
 from replaykit.model import Compaction, Verification
 from replaykit.protocols import Advance, FileLayer, Log
 from replaykit.storage.cards import card_after
-from replaykit.storage.checking import verified
+from replaykit.storage.checking import read_sessions
 from replaykit.storage.compaction import COMPACT_BLOCK_BYTES, COMPACT_LEVEL, demand_same, silent
 from replaykit.storage.copying import parts_of
 from replaykit.storage.database import MEMORY, demand_stored_tables, open_database
@@ -346,13 +346,15 @@ class SqliteStore:
         problems: list[str] = []
         bytes_read = 0
         parts = self._rows("SELECT rowid, coalesce(length(body), 0) FROM replaykit_part ORDER BY rowid")
-        total = 2 * sum(size for _, size in parts)
+        total = sum(size for _, size in parts)
+        found = read_sessions(self, size=total, progress=progress)
         for row, _ in parts:
-            progress(bytes_read, total)
+            progress(total + bytes_read, 2 * total)
             for (body,) in self._rows("SELECT body FROM replaykit_part WHERE rowid = ?", row):
-                problems.extend(part_problems(body, f"{self._path} part {row}"))
+                problems.extend(part_problems(body, f"{self._path} part {row}", found.sound_in))
                 bytes_read += len(body) if isinstance(body, bytes) else 0
-        return verified(self, bytes_read=bytes_read, problems=problems, progress=progress)
+        progress(2 * total, 2 * total)
+        return found.verification(self.location, bytes_read, problems)
 
     def idle(self) -> None:
         """Nothing is written for now: the database says so by itself."""

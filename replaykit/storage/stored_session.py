@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, Protocol
 
 import attrs
@@ -25,11 +27,12 @@ from replaykit.format.entry_blocks import (
     with_blobs,
 )
 from replaykit.format.fields import Fields, opening_of
-from replaykit.format.index import Place, SequenceMap
+from replaykit.format.index import BlockColumns, BlockRuns, Place, SequenceMap
+from replaykit.format.likeness import likenesses
 from replaykit.format.merkle import Trees
 from replaykit.format.segment import ACTS, BLOB, CKPT, GAP, OPEN, SessionIndex, index_of, session_fields
 
-__all__ = ["BlockSource", "Piece", "SegmentSession", "demand_roots", "read_index"]
+__all__ = ["BlockSource", "LookAtBlock", "Piece", "SegmentSession", "demand_action", "demand_roots", "read_index"]
 
 _CACHE_BYTES = 8 << 20
 _AGAIN_TIMES = 16
@@ -42,6 +45,10 @@ class BlockSource(Protocol):
     @property
     def path(self) -> str:
         """Where it is, for messages."""
+
+    @property
+    def file_id(self) -> bytes:
+        """Which segment it is, whatever its path."""
 
     def block(self, place: Place) -> Block:
         """Return the block at *place*; DamagedError when it is not as it was written."""
@@ -106,12 +113,17 @@ def read_index(source: BlockSource, session_id: bytes, place: Place) -> SessionI
     while following is not None:
         # Each index names an earlier place, so this ends.
         piece = index_of(source.block(following), session_id, path=source.path)
+        earlier = piece.earlier
+        # A part's blocks stand behind the part before it: else each of many
+        # small indexes could have all of a file expanded once more.
+        if earlier and piece.actions and piece.actions[0].place.offset < earlier.offset + earlier.size:
+            raise DamagedError(source.path, following.offset, "an index names blocks of an earlier part")
         pieces.append(piece)
-        following = piece.earlier
+        following = earlier
     return attrs.evolve(
         pieces[0],
         edges=pieces[0].edges,
-        actions=[block for piece in reversed(pieces) for block in piece.actions],
+        actions=BlockColumns.joined([piece.actions for piece in reversed(pieces)]),
         checkpoints=[each for piece in reversed(pieces) for each in piece.checkpoints],
         gaps=[each for piece in reversed(pieces) for each in piece.gaps],
         earlier=None,
@@ -128,8 +140,8 @@ class SegmentSession:
     def __init__(self, card: Card, pieces: Sequence[Piece]) -> None:
         self._card = card
         self._pieces = pieces
-        self._blocks = [(piece, block) for piece in pieces for block in piece.index.actions]
-        self._map = SequenceMap([block for _, block in self._blocks])
+        self._map = SequenceMap(*(piece.index.actions for piece in pieces))
+        self._begins = [0, *accumulate(len(piece.index.actions) for piece in pieces)]
         self._decoded: OrderedDict[int, EntryBlock] = OrderedDict()
         self._decoded_bytes = 0
         self._lock = threading.Lock()
@@ -182,14 +194,14 @@ class SegmentSession:
         number = self._map.block_of(sequence)
         if number is None:
             raise KeyError(sequence)
-        piece, described = self._blocks[number]
+        piece, described = self._described(number)
         return self._entry(piece, self._read(number), described.position(sequence), sequence)
 
     def actions(self) -> Iterator[Mapping[str, Any]]:
         """Yield action entries in order of sequence, in bounded memory."""
         turns = _Turns()
         for first, stop, number in self._map.spans():
-            piece, described = self._blocks[number]
+            piece, described = self._described(number)
             block = self._cached(number)
             if block is None:
                 block = self._read(number)
@@ -199,16 +211,26 @@ class SegmentSession:
 
     def asked(self) -> Iterator[Asked]:
         """Yield what the actions asked, in order of sequence and in bounded memory: much cheaper than `actions`."""
+        for piece, block, positions, first in self._stretches():
+            # The mark is made once the block is read: no file can know it.
+            found = asked_in(block.raws[positions], first, mark=os.urandom(8))
+            for position, asked in enumerate(found, positions.start):
+                yield asked or self._asked(piece, block, position, first + position - positions.start)
+
+    def likenesses(self) -> Iterator[bytes | None]:
+        """Yield the `likenesses` of the actions, in order of sequence and in bounded memory."""
+        for _, block, positions, _ in self._stretches():
+            yield from likenesses(block.raws[positions])
+
+    def _stretches(self) -> Iterator[tuple[Piece, EntryBlock, slice, int]]:
+        """Yield blocks in order of sequence, which of their actions come next, and the sequence of the first."""
         turns = _Turns()
         for first, stop, number in self._map.spans():
-            piece, described = self._blocks[number]
+            piece, described = self._described(number)
             block = self._read(number)
             turns.take(number, block)
             at = described.position(first)
-            # The mark is made once the block is read: no file can know it.
-            found = asked_in(block.raws[at : at + stop - first], first, mark=os.urandom(8))
-            for position, asked in enumerate(found, at):
-                yield asked or self._asked(piece, block, position, first + position - at)
+            yield piece, block, slice(at, at + stop - first), first
 
     def repeated_in(self, actions: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Return the published actions whose sequences *actions* have too."""
@@ -221,6 +243,10 @@ class SegmentSession:
         others = SequenceMap(piece.index.actions).sequences()
         yield from map(self.action, self._map.sequences().shared_with(others))
 
+    def _described(self, number: int) -> tuple[Piece, BlockRuns]:
+        at = bisect_right(self._begins, number) - 1
+        return self._pieces[at], self._pieces[at].index.actions[number - self._begins[at]]
+
     def _cached(self, number: int) -> EntryBlock | None:
         with self._lock:
             decoded = self._decoded.get(number)
@@ -232,7 +258,7 @@ class SegmentSession:
         decoded = self._cached(number)
         if decoded is not None:
             return decoded
-        piece, described = self._blocks[number]
+        piece, described = self._described(number)
         decoded = piece.entries(described.place, ACTS)
         if len(decoded) != described.count:
             raise DamagedError(decoded.path, decoded.offset, "a block holds other actions than the index says")
@@ -286,35 +312,49 @@ class _Turns:
             raise DamagedError(block.path, block.offset, "blocks take turns as no recorder writes them")
 
 
-def demand_roots(pieces: Iterable[Piece]) -> bytes | None:
+LookAtBlock = Callable[[Piece, EntryBlock, BlockRuns | None], None]
+"""Is shown each block of a session with its piece, and as the index describes it where it holds actions."""
+
+
+def demand_roots(
+    pieces: Iterable[Piece], *, look: LookAtBlock = lambda _piece, _block, _described: None
+) -> bytes | None:
     """
     Return the root of a session after checking it against every entry; None where it has none.
+
+    *look* is shown every block, each once.
 
     Raises:
         DamagedError: The entries are not those that the root is made of.
     """
     trees = Trees()
-    root = None
+    root, has_root = None, True
     for piece in pieces:
         trees = trees if piece.continues else Trees()
         for described in piece.index.actions:
-            for raw in piece.entries(described.place, ACTS).raws:
-                trees.actions.add(raw)
+            block = piece.entries(described.place, ACTS)
+            look(piece, block, described)
+            trees.actions.extend(block.raws)
         for place in piece.index.checkpoints:
-            for raw in piece.entries(place, CKPT).raws:
-                trees.checkpoints.add(raw)
-        if piece.index.edges is None:
-            return None
-        if piece.index.edges != trees.edges():
+            block = piece.entries(place, CKPT)
+            look(piece, block, None)
+            trees.checkpoints.extend(block.raws)
+        has_root = has_root and piece.index.edges is not None
+        if has_root and piece.index.edges != trees.edges():
             raise DamagedError(piece.source.path, piece.index.opening.offset, "a session's root differs")
         root = trees.root()
-    return root
+    return root if has_root else None
+
+
+def demand_action(entry: Mapping[str, Any], sequence: int, block: EntryBlock) -> None:
+    """Return if *entry*, of *block*, is the action with this *sequence*; DamagedError if it is not."""
+    if entry.get("i") != sequence or type(entry.get("k")) is not str:
+        raise DamagedError(block.path, block.offset, "a block holds other actions than the index says")
 
 
 def _action_in(block: EntryBlock, position: int, sequence: int) -> dict[str, Any]:
     entry = block.entry(position)
-    if entry.get("i") != sequence or type(entry.get("k")) is not str:
-        raise DamagedError(block.path, block.offset, "a block holds other actions than the index says")
+    demand_action(entry, sequence, block)
     return entry
 
 

@@ -21,14 +21,14 @@ from replaykit.format.entries import Card, Opening, Part, Sealing
 from replaykit.format.entry_blocks import decode_entry_block
 from replaykit.format.fields import Fields, map_of_card, map_of_opening, opening_of
 from replaykit.format.index import (
+    BlockColumns,
     BlockRuns,
     Place,
     SequenceMap,
     Sequences,
-    decode_blocks,
-    encode_blocks,
     runs_of,
 )
+from replaykit.format.index_columns import decode_blocks, encode_blocks
 from replaykit.format.parts import encode_part
 from replaykit.format.segment import (
     HEAD,
@@ -119,7 +119,23 @@ def test_the_newest_block_has_each_sequence(held: list[list[int]]) -> None:
     spans = [sequence for first, stop, _ in mapped.spans() for sequence in range(first, stop)]
     assert sorted(model) == spans
     assert len(model) == len(mapped)
-    assert blocks == decode_blocks(decode_body(encode_body({"x": encode_blocks(blocks)}))["x"], end=100)
+    assert blocks == stored_and_read(blocks)
+
+
+def stored_and_read(blocks: list[BlockRuns]) -> BlockColumns:
+    return decode_blocks(decode_body(encode_body({"x": encode_blocks(blocks)}))["x"], end=100)
+
+
+@given(st.lists(SEQUENCES, min_size=2, max_size=8), st.integers(0, 8))
+def test_an_index_in_parts_is_one_index(held: list[list[int]], cut: int) -> None:
+    """Joined, or mapped as parts, it tells what the whole does."""
+    blocks = [BlockRuns(Place(at * 10, 10), runs_of(each)) for at, each in enumerate(held)]
+    parts = [stored_and_read(blocks[:cut]), stored_and_read(blocks[cut:])]
+    whole, mapped = SequenceMap(blocks), SequenceMap(*parts)
+    assert blocks == BlockColumns.joined(parts)
+    assert blocks[1:] == BlockColumns.joined(parts)[1:]
+    assert list(whole.spans()) == list(mapped.spans()) == list(SequenceMap(BlockColumns.joined(parts)).spans())
+    assert whole.sequences() == mapped.sequences()
 
 
 @given(SEQUENCES)

@@ -18,7 +18,8 @@ import cbor2
 from replaykit.errors import ReplaykitError
 from replaykit.format import records
 from replaykit.format.block import MAGIC, SYNC_BYTES, block_size, read_block
-from replaykit.format.index import BlockRuns, Place, decode_blocks, encode_blocks
+from replaykit.format.index import BlockRuns, Place
+from replaykit.format.index_columns import decode_blocks, encode_blocks
 from replaykit.format.segment import CATALOG, KINDS, SegmentWriter
 
 __all__ = ["changed_bytes", "changed_log", "changed_segment", "changed_value", "resealed"]

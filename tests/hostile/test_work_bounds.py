@@ -287,6 +287,24 @@ def test_blocks_that_take_turns_are_read_in_bounded_time() -> None:
             assert "turns" in str(error)
 
 
+def test_indexes_that_name_the_same_blocks_again_are_refused() -> None:
+    """Each part has blocks of its own: a chain of small indexes has none read for each of them."""
+    from replaykit.format.segment import ACTS, OPEN
+
+    forgery = Forgery()
+    opening = forgery.add(OPEN, {"s": SESSION.bytes, "t": 1})
+    block = forgery.add(ACTS, acts_body([{"i": 0, "k": "tool", "t": 1, "d": 1}]))
+    columns = {"o": [block.offset], "z": [block.size], "f": [0], "n": [1], "h": []}
+    body = {"s": SESSION.bytes, "open": [opening.offset, opening.size], "idx": columns}
+    first = forgery.add(PART, body)
+    second = forgery.add(PART, {**body, "prev": [first.offset, first.size]})
+    forgery.catalog([{"pt": 1, "at": [second.offset, second.size], "card": card(st="open")}])
+    store = opened(forgery.bytes())
+    with pytest.raises(DamagedError, match="earlier part"):
+        store.read(SESSION)
+    assert not store.verify()
+
+
 def test_a_value_that_names_one_large_blob_many_times_is_refused() -> None:
     """Pieces stand one behind the other: none is read twice."""
     from replaykit.format.segment import BLOB

@@ -301,3 +301,25 @@ def test_hits_are_found_in_the_usual_shapes(shape):
 def test_tolerances_are_checked(options):
     with pytest.raises(UsageError, match=next(iter(options))):
         Tolerances(**options)
+
+
+def test_a_stored_session_is_compared_as_one_in_memory(tmp_path):
+    """Told from the bytes or decoded: with the same result, whatever stands in the recording."""
+    sessions = []
+    for number in range(2):
+        with replaykit.open(tmp_path / f"{number}.mv") as mv:
+            if number:
+                mv.put("what only one memory has")
+            with mv.session("run"):
+                everything(mv)
+                mv.find("only one" if number else "another", k=3)
+                everything(mv)
+        sessions.append(replaykit.load(tmp_path / f"{number}.mv").get_session("last"))
+    held = [attrs.evolve(session, actions=tuple(session.actions)) for session in sessions]
+
+    found = replaykit.compare(*sessions)
+    assert found.differing_actions
+    assert found == replaykit.compare(*held)
+    assert found.pairs == replaykit.compare(*held).pairs
+    assert replaykit.compare(sessions[0], held[0]).is_identical
+    assert replaykit.compare(sessions[0], sessions[0]) == replaykit.compare(held[0], held[0])

@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import repeat
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
@@ -150,6 +151,10 @@ class ImportedEntries:
     def asked(self) -> Iterator[Asked]:
         """Yield what its actions asked, in order of sequence."""
         return map(asked_by, self.actions())
+
+    def likenesses(self) -> Iterator[None]:
+        """Yield None for each action: what memvid kept is compared in its own way."""
+        return repeat(None, len(self.sequences))
 
     def _entry(self, sequence: int, action: ReplayAction) -> dict[str, Any]:
         flags = set(action.flags)
