@@ -14,10 +14,15 @@ from collections.abc import Sequence
 import attrs
 from blake3 import blake3
 
-__all__ = ["Edge", "MerkleTree", "Trees"]
+__all__ = ["Edge", "MerkleTree", "Trees", "leaf_of"]
 
 _HASH_BYTES = 32
 _LEAF, _NODE, _BOTH = b"\x00", b"\x01", b"\x02"
+
+
+def leaf_of(entry: bytes) -> bytes:
+    """Return the leaf that an entry's bytes make."""
+    return blake3(_LEAF + entry).digest()
 
 
 @attrs.frozen
@@ -43,8 +48,12 @@ class MerkleTree:
 
     def add(self, entry: bytes) -> None:
         """Add the leaf of an entry's bytes."""
+        self.add_leaf(leaf_of(entry))
+
+    def add_leaf(self, leaf: bytes) -> None:
+        """Add a leaf."""
         peaks = self._peaks
-        peaks.append(blake3(_LEAF + entry).digest())
+        peaks.append(leaf)
         self.count += 1
         count = self.count
         while not count & 1:

@@ -100,8 +100,8 @@ def _add_actions(
         raws = [action.raw for action in block]
         place = writer.add(ACTS, encode_entry_block(session_id, "a", raws, blobs=places))
         described.append(BlockRuns(place, runs_of([action["i"] for action in block])))
-        for raw in raws if trees is not None else ():
-            trees.actions.add(raw)  # type: ignore[union-attr]  # the line above asks
+        for action in block if trees is not None else ():
+            trees.actions.add_leaf(action.leaf)  # type: ignore[union-attr]  # the line above asks
     return described
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 import cbor2
@@ -69,14 +69,14 @@ HEAD = struct.Struct("<BBIqqqqqII")
 """What, flags, operation, sequence, parent, time, duration, generation, length of arguments, of the result."""
 
 
-@attrs.frozen
-class Record:
+# Tuples, since each recorded call makes one of both kinds.
+class Record(NamedTuple):
     """One whole record: where it begins, where the next one does, its kind and its body."""
 
     offset: int
     end: int
     what: int
-    body: memoryview
+    body: bytes
 
     def map(self) -> dict[str, Any]:
         """
@@ -85,7 +85,7 @@ class Record:
         Raises:
             DamagedError: It is no strict CBOR map.
         """
-        return decode_body(bytes(self.body[1:]))
+        return decode_body(self.body[1:])
 
 
 @attrs.frozen
@@ -97,8 +97,7 @@ class Damage:
     data: bytes
 
 
-@attrs.frozen
-class ActionRecord:
+class ActionRecord(NamedTuple):
     """An INTENT or ACTION record, taken apart; payloads are still packed."""
 
     flags: int
@@ -113,7 +112,7 @@ class ActionRecord:
     facts: bytes
 
     @classmethod
-    def read(cls, body: memoryview) -> ActionRecord:
+    def read(cls, body: bytes) -> ActionRecord:
         """Take apart the body of an INTENT or ACTION record."""
         _, flags, operation, sequence, parent, time_ns, duration_ns, generation, arguments, result = HEAD.unpack_from(
             body
@@ -121,16 +120,16 @@ class ActionRecord:
         arguments_end = HEAD.size + arguments
         result_end = arguments_end + result
         return cls(
-            flags=flags,
-            operation=operation,
-            sequence=sequence,
-            parent=parent,
-            time_ns=time_ns,
-            duration_ns=duration_ns,
-            generation=generation,
-            arguments=bytes(body[HEAD.size : arguments_end]),
-            result=bytes(body[arguments_end:result_end]),
-            facts=bytes(body[result_end:]),
+            flags,
+            operation,
+            sequence,
+            parent,
+            time_ns,
+            duration_ns,
+            generation,
+            body[HEAD.size : arguments_end],
+            body[arguments_end:result_end],
+            body[result_end:],
         )
 
 
@@ -228,6 +227,14 @@ class _Window:
         self._offset = 0
         self._data = b""
 
+    def prefix(self, offset: int) -> tuple[bytes, int, int] | None:
+        """Return what stands before the body of a record at *offset*; None at the end of the log."""
+        begin = offset - self._offset
+        if begin < 0 or begin + PREFIX.size > len(self._data):
+            self._fill(offset)
+            begin = 0
+        return PREFIX.unpack_from(self._data, begin) if begin + PREFIX.size <= len(self._data) else None
+
     def __call__(self, offset: int, size: int) -> bytes:
         begin = offset - self._offset
         if begin >= 0 and begin + size <= len(self._data):
@@ -266,12 +273,12 @@ def _padding_at(read: Callable[[int, int], bytes], at: int, end: int, align: int
     return size if size and read(at, min(size, end - at)) == bytes(size) else 0
 
 
-def _record_at(read: Callable[[int, int], bytes], at: int, end: int, budget: _Budget) -> Record | None:
+def _record_at(read: _Window, at: int, end: int, budget: _Budget) -> Record | None:
     checksum = _checksum or _load_checksum()
-    prefix = read(at, PREFIX.size)
-    if len(prefix) < PREFIX.size:
+    prefix = read.prefix(at)
+    if prefix is None:
         return None
-    magic, length, crc = PREFIX.unpack(prefix)
+    magic, length, crc = prefix
     body_at = at + PREFIX.size
     if magic != MAGIC or length > MAX_RECORD_BYTES or not 0 < length <= end - body_at:
         return None
@@ -282,4 +289,4 @@ def _record_at(read: Callable[[int, int], bytes], at: int, end: int, budget: _Bu
     what = body[0]
     if what in (INTENT, ACTION) and length < HEAD.size:
         return None
-    return Record(at, body_at + length, what, memoryview(body))
+    return Record(at, body_at + length, what, body)

@@ -8,6 +8,7 @@ recovery of a log whose writer is gone, and a listing by another process.
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from uuid import UUID
@@ -28,6 +29,8 @@ __all__ = ["Item", "LogReader", "encode_opening", "encode_sealing", "sequences_i
 
 _MOST_SEQUENCES = 1 << 48
 _LONGEST_REASON = 500
+_ROW_TEXTS = ("kind", "name", "source")
+_LACKING = frozenset({"damaged", "unreplayable"})
 
 
 class Item(enum.Enum):
@@ -190,7 +193,9 @@ class LogReader:
             self.metadata = dict(self.opening.metadata)
             self.last_ns = max(self.last_ns, self.opening.created_ns)
         elif what == records.DEFINE:
-            self._definitions[fields.integer("n")] = fields.mapping("row")
+            row = fields.mapping("row")
+            if all(type(row.get(key)) is str for key in _ROW_TEXTS):
+                self._definitions[fields.integer("n")] = row
         elif what == records.NOTE:
             self.metadata.update(content)
         elif what == records.END:
@@ -199,13 +204,13 @@ class LogReader:
 
     def _call(self, record: ActionRecord) -> RawCall:
         arguments = record.arguments
-        flags = {name for bit, name in records.FLAG_NAMES.items() if record.flags & bit}
+        flags = _named(record.flags)
         announced = self.announced.pop(record.sequence, None)
         if record.flags & records.INTENDED:
             if announced is None:
                 # The record with its arguments is damaged: that must not
                 # look like a call without any.
-                flags |= {"damaged", "unreplayable"}
+                flags |= _LACKING
             else:
                 arguments = announced.arguments
         failed = bool(record.flags & records.FAILED)
@@ -221,7 +226,7 @@ class LogReader:
             output=record.facts if failed else record.result,
             error=record.result if failed else b"",
             facts=b"" if failed else record.facts,
-            flags=frozenset(flags),
+            flags=flags,
         )
 
     def unfinished(self) -> Iterator[RawCall]:
@@ -229,13 +234,19 @@ class LogReader:
         for sequence in sorted(self.announced):
             record = self.announced[sequence]
             if record.operation in self._definitions:
-                yield self._call(attrs.evolve(record, flags=record.flags | records.UNFINISHED))
+                yield self._call(record._replace(flags=record.flags | records.UNFINISHED))
         self.announced.clear()
+
+
+@functools.cache
+def _named(flags: int) -> frozenset[str]:
+    """Return the names of the flags of an action, which are one byte."""
+    return frozenset(name for bit, name in records.FLAG_NAMES.items() if flags & bit)
 
 
 def unreadable(record: Record, error: Exception) -> Gap:
     """Return the gap that keeps a record whose content makes no sense."""
-    return Gap(offset=record.offset, reason=f"unreadable record: {error}"[:_LONGEST_REASON], data=bytes(record.body))
+    return Gap(offset=record.offset, reason=f"unreadable record: {error}"[:_LONGEST_REASON], data=record.body)
 
 
 def _in_range(record: ActionRecord) -> ActionRecord:
