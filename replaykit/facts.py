@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeGuard
 from uuid import UUID
 
-import attrs
-
 from replaykit.model import FrameId
 
 __all__ = ["ID_NAMES", "PLACES", "Facts", "bare_content", "facts_of", "view"]
@@ -68,15 +66,15 @@ def _step(step: str, value: Any) -> Iterable[Any]:
 # -- facts --------------------------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
-class Facts:
+# A tuple, since each recorded call makes one.
+class Facts(NamedTuple):
     """What a call was about; None and empty where it is not known."""
 
     query: str = ""
     content: str | bytes | None = None
     k: int | None = None
     mode: str = ""
-    count: int = 0
+    total: int = 0
     ids: tuple[FrameId, ...] = ()
     provider: str = ""
     model: str = ""
@@ -165,7 +163,7 @@ def _find_facts(
         mode=_text(found["mode"])
         if "mode" in found
         else _text(_first(arguments, _MODE_NAMES) or _member(output, "mode")),
-        count=max(len(ids), _length(output)) if count is None else count,
+        total=max(len(ids), _length(output)) if count is None else count,
         ids=ids,
     )
 
@@ -176,7 +174,7 @@ def _id_facts(arguments: Mapping[str, Any], output: Any, found: dict[str, Any]) 
     return Facts(
         query=", ".join(str(item) for item in asked),
         mode="id",
-        count=0 if missing else len(asked),
+        total=0 if missing else len(asked),
         ids=() if missing else asked,
     )
 
@@ -188,7 +186,7 @@ def _ask_facts(
     answer = _last_of_stream(output)
     model = _text(_member(answer, "model")) or _text(arguments.get("model"))
     provider = _text(_member(answer, "provider")) or _text(arguments.get("provider")) or _text(arguments.get("model"))
-    return attrs.evolve(base, model=model, provider=provider)
+    return base._replace(model=model, provider=provider)
 
 
 def _last_of_stream(output: Any) -> Any:
@@ -210,7 +208,7 @@ def _write_facts(
     count = _integer(found.get("count"))
     if count is None:
         count = len(ids) or (len(content) if isinstance(content, list) and kind == "put_many" else 0)
-    return Facts(content=bare_content(content), ids=ids, count=count)
+    return Facts(content=bare_content(content), ids=ids, total=count)
 
 
 def _guess_content(arguments: Mapping[str, Any]) -> Any:

@@ -133,7 +133,7 @@ def _own_fields(kind: str, facts: Facts, definition: Mapping[str, Any], limit: i
         shown: dict[str, Any] = {
             "query": _query(facts, limit),
             "mode": _storable(facts.mode),
-            "result_count": facts.count,
+            "result_count": facts.total,
         }
         return shown if facts.k is None else {**shown, "k": facts.k}
     if kind == "ask":
@@ -143,7 +143,7 @@ def _own_fields(kind: str, facts: Facts, definition: Mapping[str, Any], limit: i
             "model": _storable(facts.model),
         }
     if kind == "put_many":
-        return {"frame_ids": list(facts.ids), "count": facts.count}
+        return {"frame_ids": list(facts.ids), "count": facts.total}
     if kind == "tool":
         return {"tool": definition["name"]}
     return {"frame_id": facts.ids[0] if facts.ids else None}

@@ -65,6 +65,7 @@ MOST_ENTRIES = 1 << 16
 _PIECE_BYTES = 8 << 20
 _REFERENCES = {"in": "inb", "out": "outb"}
 _VALUES = {reference: key for key, reference in _REFERENCES.items()}
+_NO_BLOBS: Mapping[bytes, bytes] = {}
 _HASH_BYTES = 32
 _MOST_SEQUENCES = 1 << 48
 
@@ -120,7 +121,7 @@ def encode_plain_actions(entries: Sequence[Entry]) -> list[EncodedEntry]:
 
 def _encoded(entry: Entry, raw: bytes) -> EncodedEntry:
     if len(raw) < BLOB_BYTES:
-        return EncodedEntry.of(entry, raw, {})
+        return EncodedEntry.of(entry, raw, _NO_BLOBS)
     blobs: dict[bytes, bytes] = {}
     if not is_small_enough(raw):
         entry = _without_too_much(entry)

@@ -64,6 +64,8 @@ FLAG_NAMES = {
 NO_NUMBER = -1
 """Stands for no parent and no generation."""
 
+_MOST_SEQUENCES = 1 << 48
+
 PREFIX = struct.Struct("<4sII")
 HEAD = struct.Struct("<BBIqqqqqII")
 """What, flags, operation, sequence, parent, time, duration, generation, length of arguments, of the result."""
@@ -113,10 +115,17 @@ class ActionRecord(NamedTuple):
 
     @classmethod
     def read(cls, body: bytes) -> ActionRecord:
-        """Take apart the body of an INTENT or ACTION record."""
+        """
+        Take apart the body of an INTENT or ACTION record.
+
+        Raises:
+            ValueError: A number of the call is out of range.
+        """
         _, flags, operation, sequence, parent, time_ns, duration_ns, generation, arguments, result = HEAD.unpack_from(
             body
         )
+        if not 0 <= sequence < _MOST_SEQUENCES or time_ns < 0 or duration_ns < 0:
+            raise ValueError("a number of the call is out of range")
         arguments_end = HEAD.size + arguments
         result_end = arguments_end + result
         return cls(

@@ -171,9 +171,18 @@ def unpack(data: bytes | memoryview) -> Any:
     Raises:
         ValueError: The bytes are not one packed value.
     """
+    return (_UNPACK or _load_unpack())(data, ext_hook=_read_marker)
+
+
+_UNPACK: Callable[..., Any] | None = None
+
+
+def _load_unpack() -> Callable[..., Any]:
+    global _UNPACK  # noqa: PLW0603 - loaded on first use, so that importing replaykit stays cheap
     import ormsgpack
 
-    return ormsgpack.unpackb(data, ext_hook=_read_marker)
+    _UNPACK = ormsgpack.unpackb
+    return _UNPACK
 
 
 def _read_marker(code: int, _data: bytes) -> Marker:
@@ -187,10 +196,8 @@ def plain_of(packed: bytes, *, notes: set[str]) -> Any:
     Raises:
         ValueError: The bytes are not one packed value.
     """
-    import ormsgpack
-
     try:
-        tree = ormsgpack.unpackb(packed)
+        tree = (_UNPACK or _load_unpack())(packed)
     except ValueError:
         # Markers, or no packed value at all.
         return plain(unpack(packed), notes=notes)

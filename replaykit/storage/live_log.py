@@ -27,7 +27,6 @@ from replaykit.protocols import Log
 __all__ = ["Item", "LogReader", "encode_opening", "encode_sealing", "sequences_in", "unreadable"]
 
 
-_MOST_SEQUENCES = 1 << 48
 _LONGEST_REASON = 500
 _ROW_TEXTS = ("kind", "name", "source")
 _LACKING = frozenset({"damaged", "unreplayable"})
@@ -167,9 +166,9 @@ class LogReader:
     def _taken(self, record: Record) -> tuple[Item, Any] | None:
         what = record.what
         if what == records.ACTION:
-            return Item.CALL, self._call(_in_range(ActionRecord.read(record.body)))
+            return Item.CALL, self._call(ActionRecord.read(record.body))
         if what == records.INTENT:
-            intent = _in_range(ActionRecord.read(record.body))
+            intent = ActionRecord.read(record.body)
             self.announced[intent.sequence] = intent
             self.last_ns = max(self.last_ns, intent.time_ns)
             return None
@@ -247,12 +246,6 @@ def _named(flags: int) -> frozenset[str]:
 def unreadable(record: Record, error: Exception) -> Gap:
     """Return the gap that keeps a record whose content makes no sense."""
     return Gap(offset=record.offset, reason=f"unreadable record: {error}"[:_LONGEST_REASON], data=record.body)
-
-
-def _in_range(record: ActionRecord) -> ActionRecord:
-    if not 0 <= record.sequence < _MOST_SEQUENCES or record.time_ns < 0 or record.duration_ns < 0:
-        raise ValueError("a number of the call is out of range")
-    return record
 
 
 def sequences_in(reader: LogReader, *, pause: Callable[[], None] = lambda: None) -> set[int]:
