@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeGuard
 from uuid import UUID
 
@@ -20,6 +22,7 @@ __all__ = ["ID_NAMES", "PLACES", "Facts", "bare_content", "facts_of", "view"]
 PLACES = ("query", "content", "ids", "k", "mode", "count")
 """What a row may say the place of."""
 
+_PLACES = frozenset(PLACES)
 _RESULT_PLACES = frozenset({"ids", "count"})
 
 
@@ -108,10 +111,11 @@ def facts_of(
     the *definition* come next, guesses last.  Values are as stored.
     """
     kind = definition["kind"]
-    found = dict(given or {})
-    for place in PLACES:
-        if place in definition and place not in found:
-            found[place] = _at_path(definition[place], place, arguments, output)
+    found = dict(given) if given else {}
+    if not _PLACES.isdisjoint(definition):
+        for place in PLACES:
+            if place in definition and place not in found:
+                found[place] = _at_path(definition[place], place, arguments, output)
     reader = _READERS.get(kind, _tool_facts)
     return reader(definition, arguments, output, found)
 
@@ -250,11 +254,10 @@ def _first(arguments: Mapping[str, Any], names: Iterable[str]) -> Any:
 
 
 def _guess_text(arguments: Mapping[str, Any], names: Iterable[str]) -> str:
-    given = [arguments[name] for name in names if name in arguments]
-    for value in given:
-        if text := _text(value):
+    for name in names:
+        if name in arguments and (text := _text(arguments[name])):
             return text
-    if any(isinstance(value, str) for value in given):
+    if any(isinstance(arguments.get(name), str) for name in names):
         return ""
     return next((_text(item) for item in arguments.values() if bare_content(item) is not None), "")
 
@@ -342,14 +345,22 @@ def _result_ids(output: Any) -> Iterator[FrameId]:
     """Yield the frame ids in a result of one of the usual shapes; plain text in it is content, not an id."""
     value = view(output)
     if isinstance(value, list):
-        for item in value:
-            # Nearly every hit is a map with a plain id: no generators for it.
-            if type(item) is dict and type(item.get("frame_id")) is int:
-                yield item["frame_id"]
-            else:
-                yield from _hit_ids(item)
+        yield from _own_numbers(value) or chain.from_iterable(map(_hit_ids, value))
     elif isinstance(value, dict) and "~t" not in value:
         yield from _member_ids(value)
+
+
+def _own_numbers(hits: list[Any]) -> list[int]:
+    """Return the ids of *hits* that are maps with a number for an id, as nearly all are; nothing if one is not."""
+    try:
+        found = list(map(_FRAME_ID, hits))
+    except (KeyError, TypeError, IndexError):
+        return []
+    return found if set(map(type, found)) == _INTEGERS else []
+
+
+_FRAME_ID = itemgetter("frame_id")
+_INTEGERS = frozenset({int})
 
 
 def _member_ids(fields: Mapping[Any, Any]) -> Iterator[FrameId]:

@@ -9,7 +9,7 @@ stays the same however blocks are cut, compressed or moved.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 from blake3 import blake3
@@ -48,18 +48,18 @@ class MerkleTree:
 
     def add(self, entry: bytes) -> None:
         """Add the leaf of an entry's bytes."""
-        self.add_leaf(leaf_of(entry))
+        self.extend((leaf_of(entry),))
 
-    def add_leaf(self, leaf: bytes) -> None:
-        """Add a leaf."""
+    def extend(self, leaves: Iterable[bytes]) -> None:
+        """Add *leaves* in order."""
         peaks = self._peaks
-        peaks.append(leaf)
-        self.count += 1
-        count = self.count
-        while not count & 1:
-            right = peaks.pop()
-            peaks[-1] = blake3(_NODE + peaks[-1] + right).digest()
-            count >>= 1
+        for count, leaf in enumerate(leaves, self.count + 1):
+            self.count = count
+            peaks.append(leaf)
+            while not count & 1:
+                right = peaks.pop()
+                peaks[-1] = blake3(_NODE + peaks[-1] + right).digest()
+                count >>= 1  # noqa: PLW2901 - how many trees of the next size there are
 
     def edge(self) -> Edge:
         """Return what a later part continues from."""

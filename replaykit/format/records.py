@@ -67,6 +67,7 @@ NO_NUMBER = -1
 _MOST_SEQUENCES = 1 << 48
 
 PREFIX = struct.Struct("<4sII")
+_PREFIX_BYTES = PREFIX.size
 HEAD = struct.Struct("<BBIqqqqqII")
 """What, flags, operation, sequence, parent, time, duration, generation, length of arguments, of the result."""
 
@@ -121,25 +122,13 @@ class ActionRecord(NamedTuple):
         Raises:
             ValueError: A number of the call is out of range.
         """
-        _, flags, operation, sequence, parent, time_ns, duration_ns, generation, arguments, result = HEAD.unpack_from(
-            body
-        )
+        _, *numbers, arguments, result = HEAD.unpack_from(body)
+        _, _, sequence, _, time_ns, duration_ns, _ = numbers
         if not 0 <= sequence < _MOST_SEQUENCES or time_ns < 0 or duration_ns < 0:
             raise ValueError("a number of the call is out of range")
-        arguments_end = HEAD.size + arguments
-        result_end = arguments_end + result
-        return cls(
-            flags,
-            operation,
-            sequence,
-            parent,
-            time_ns,
-            duration_ns,
-            generation,
-            body[HEAD.size : arguments_end],
-            body[arguments_end:result_end],
-            body[result_end:],
-        )
+        result_at = HEAD.size + arguments
+        facts_at = result_at + result
+        return cls._make((*numbers, body[HEAD.size : result_at], body[result_at:facts_at], body[facts_at:]))
 
 
 def sealed(head: bytes, rest: bytes = b"") -> bytes:
@@ -236,13 +225,13 @@ class _Window:
         self._offset = 0
         self._data = b""
 
-    def prefix(self, offset: int) -> tuple[bytes, int, int] | None:
-        """Return what stands before the body of a record at *offset*; None at the end of the log."""
+    def at(self, offset: int) -> tuple[bytes, int]:
+        """Return bytes of the log and where in them *offset* is; what stands before a body is whole if it is at all."""
         begin = offset - self._offset
-        if begin < 0 or begin + PREFIX.size > len(self._data):
+        if begin < 0 or begin + _PREFIX_BYTES > len(self._data):
             self._fill(offset)
             begin = 0
-        return PREFIX.unpack_from(self._data, begin) if begin + PREFIX.size <= len(self._data) else None
+        return self._data, begin
 
     def __call__(self, offset: int, size: int) -> bytes:
         begin = offset - self._offset
@@ -284,16 +273,17 @@ def _padding_at(read: Callable[[int, int], bytes], at: int, end: int, align: int
 
 def _record_at(read: _Window, at: int, end: int, budget: _Budget) -> Record | None:
     checksum = _checksum or _load_checksum()
-    prefix = read.prefix(at)
-    if prefix is None:
+    data, begin = read.at(at)
+    if len(data) < begin + _PREFIX_BYTES:
         return None
-    magic, length, crc = prefix
-    body_at = at + PREFIX.size
+    magic, length, crc = PREFIX.unpack_from(data, begin)
+    body_at = at + _PREFIX_BYTES
     if magic != MAGIC or length > MAX_RECORD_BYTES or not 0 < length <= end - body_at:
         return None
-    body = read(body_at, length)
+    begin += _PREFIX_BYTES
+    body = data[begin : begin + length] if begin + length <= len(data) else read(body_at, length)
     if len(body) < length or checksum(0, body) != crc:
-        budget.left -= PREFIX.size + length
+        budget.left -= _PREFIX_BYTES + length
         return None
     what = body[0]
     if what in (INTENT, ACTION) and length < HEAD.size:

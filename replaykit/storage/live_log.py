@@ -202,29 +202,31 @@ class LogReader:
             self.metadata.update(self.sealing.metadata)
 
     def _call(self, record: ActionRecord) -> RawCall:
-        arguments = record.arguments
-        flags = _named(record.flags)
-        announced = self.announced.pop(record.sequence, None)
-        if record.flags & records.INTENDED:
+        bits, operation, sequence, parent, time_ns, duration_ns, generation, arguments, result, facts = record
+        flags = _named(bits)
+        announced = self.announced.pop(sequence, None)
+        if bits & records.INTENDED:
             if announced is None:
                 # The record with its arguments is damaged: that must not
                 # look like a call without any.
                 flags |= _LACKING
             else:
                 arguments = announced.arguments
-        failed = bool(record.flags & records.FAILED)
-        self.last_ns = max(self.last_ns, record.time_ns + record.duration_ns)
+        self.last_ns = max(self.last_ns, time_ns + duration_ns)
+        output, error = result, b""
+        if bits & records.FAILED:
+            output, error, facts = facts, result, b""
         return RawCall(
-            sequence=record.sequence,
-            definition=self._definitions[record.operation],
-            time_ns=record.time_ns,
-            duration_ns=record.duration_ns,
-            parent=None if record.parent == records.NO_NUMBER else record.parent,
-            generation=None if record.generation == records.NO_NUMBER else record.generation,
+            sequence=sequence,
+            definition=self._definitions[operation],
+            time_ns=time_ns,
+            duration_ns=duration_ns,
+            parent=None if parent == records.NO_NUMBER else parent,
+            generation=None if generation == records.NO_NUMBER else generation,
             arguments=arguments,
-            output=record.facts if failed else record.result,
-            error=record.result if failed else b"",
-            facts=b"" if failed else record.facts,
+            output=output,
+            error=error,
+            facts=facts,
             flags=flags,
         )
 
