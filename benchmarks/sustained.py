@@ -22,6 +22,8 @@ import warnings
 from array import array
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +44,19 @@ def find(query: str, k: int = 5) -> list[dict[str, object]]:
 
 def session(folder: Path, name: str, *, recorded: bool) -> AbstractContextManager[Any]:
     """Return a session on a store of its own; one that is not recorded costs next to nothing."""
-    recorder = replaykit.Recorder(folder / name)
+    # A name may end with a slash: then the store is a folder.
+    recorder = replaykit.Recorder(f"{folder}/{name}")
     return recorder.session(name, enabled=recorded)
 
 
 # -- what a child measures --------------------------------------------------------
 
 
-def back_to_back(folder: Path, count: int, *, recorded: bool) -> dict[str, float]:
+def back_to_back(folder: Path, count: int, *, recorded: bool, store: str = "loop.rpk") -> dict[str, float]:
     """Return rates, CPU and latencies of *count* calls without a pause."""
     took = array("d")
-    cpu, begun = time.process_time(), time.perf_counter()
-    with session(folder, "loop.rpk", recorded=recorded) as opened:
+    with session(folder, store, recorded=recorded) as opened:
+        cpu, begun = time.process_time(), time.perf_counter()
         for number in range(count):
             before = time.perf_counter()
             find(f"question {number}")
@@ -73,9 +76,8 @@ def back_to_back(folder: Path, count: int, *, recorded: bool) -> dict[str, float
 def paced(folder: Path, count: int, *, recorded: bool) -> dict[str, float]:
     """Return latencies of *count* calls, one a millisecond, and how late each of them was begun."""
     took, late = array("d"), array("d")
-    cpu = time.process_time()
     with session(folder, "paced.rpk", recorded=recorded) as opened:
-        due = time.perf_counter()
+        cpu, due = time.process_time(), time.perf_counter()
         for number in range(count):
             due += SPACING_S
             time.sleep(max(0.0, due - time.perf_counter()))
@@ -131,6 +133,8 @@ def spread(seconds: Sequence[float], unit: str) -> dict[str, float]:
 
 MEASURED: dict[str, Callable[..., dict[str, float]]] = {
     "back to back": back_to_back,
+    "back to back, a folder": partial(back_to_back, store="loop/"),
+    "back to back, a memory's file": partial(back_to_back, store="loop.mv"),
     "paced": paced,
     "memory": memory,
 }
@@ -153,10 +157,10 @@ def show(what: str, count: int, rounds: int) -> list[dict[str, float]]:
         for name, figures in found.items():
             figures.append(in_child(what, count, recorded=name == "recorded"))
     columns = list(found["recorded"][0])
-    print(f"\n{what + f', {count:,} calls':32}" + "".join(f"{column:>13}" for column in columns))
+    print(f"\n{what + f', {count:,} calls':44}" + "".join(f"{column:>13}" for column in columns))
     for name, figures in found.items():
         best = {key: (max if key.endswith("/s") else min)(each[key] for each in figures) for key in columns}
-        print(f"{name:32}" + "".join(f"{best[key]:13,.1f}" for key in columns))
+        print(f"{name:44}" + "".join(f"{best[key]:13,.1f}" for key in columns))
     return found["recorded"]
 
 
@@ -178,16 +182,14 @@ def main() -> int:
     options = parser.parse_args()
     if options.child:
         return child(options.child, options.actions, recorded=options.recorded)
-    lost = 0.0
-    for what, calls in (
-        ("back to back", 3_000 if options.quick else 30_000),
-        ("paced", 500 if options.quick else 5_000),
-    ):
-        lost += show(what, calls, 1 if options.quick else 3)[0]
-    missing, grown = show("memory", 20_000 if options.quick else options.actions, 1)
+    rounds = 1 if options.quick else 3
+    loops = [show(what, 3_000 if options.quick else 30_000, rounds) for what in MEASURED if what.startswith("back")]
+    waiting = show("paced", 500 if options.quick else 5_000, rounds)
+    grown = show("memory", 20_000 if options.quick else options.actions, 1)
+    lost = sum(each["lost"] for each in (*chain.from_iterable(loops), *waiting, *grown))
     growth = min(each["growth MiB"] for each in grown)
-    print(f"\n{lost + missing:.0f} actions lost; {growth:.0f} MiB grown, {MOST_GROWTH_MIB} allowed")
-    return 1 if lost + missing or growth > MOST_GROWTH_MIB else 0
+    print(f"\n{lost:.0f} actions lost; {growth:.0f} MiB grown, {MOST_GROWTH_MIB} allowed")
+    return 1 if lost or growth > MOST_GROWTH_MIB else 0
 
 
 if __name__ == "__main__":
