@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from replaykit.storage.gathering import DECODED, ENCODED, collect
 from replaykit.storage.live_log import LogReader, encode_opening
 from replaykit.storage.log_files import MemoryLog
 from replaykit.storage.publish import Publisher
+from replaykit.testing.files import MemoryFiles
 
 SESSION = UUID(int=7)
 KINDS = ("put", "put_many", "find", "ask", "update", "delete", "tool")
@@ -159,3 +161,24 @@ def test_a_row_without_names_makes_gaps_of_its_calls() -> None:
 
         actions, _, gaps, _ = collect(LogReader(log))
         assert (actions, len(gaps)) == ([], 1)
+
+
+def test_a_call_takes_few_steps_in_python() -> None:
+    """Counted, since times differ from machine to machine: 120 functions a call were half of the background's work."""
+    hits = [{"frame_id": number, "score": 0.5, "title": "a title", "text": "some words"} for number in range(5)]
+    asked, count = pack({"query": "the capital", "k": 5}), 400
+    log = log_of(*(call(number, arguments=asked, result=pack(hits)) for number in range(count)))
+    publisher = Publisher(FileStore("runs.rpk", files=MemoryFiles()), log)
+    entered = 0
+
+    def profile(_frame: object, event: str, _argument: object) -> None:
+        nonlocal entered
+        entered += event == "call"
+
+    sys.setprofile(profile)
+    try:
+        publisher.publish(final=True)
+    finally:
+        sys.setprofile(None)
+
+    assert count < entered < 90 * count
