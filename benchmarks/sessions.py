@@ -1,10 +1,9 @@
 """
-What whole sessions cost: short ones on a running event loop, long ones back to back, drain included.
+What a whole short session costs on a running event loop.
 
 Run: ``python benchmarks/sessions.py [--quick]``.  A short session is what a
 service records per request: opened, five calls, sealed.  The same block
-without recording stands beside it, in turn.  Sustained is a loop without any
-pause, until everything is in its final form.
+without recording stands beside it, in turn.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import asyncio
 import tempfile
 import time
 import warnings
-from pathlib import Path
 
 import replaykit
 
@@ -46,20 +44,8 @@ async def short_sessions(recorder: replaykit.Recorder, count: int) -> dict[str, 
     return {name: sorted(figures) for name, figures in found.items()}
 
 
-def sustained(store: str, count: int) -> tuple[float, float, int]:
-    """Return calls per second, calls per second drain included, and how many were lost."""
-    begun = time.perf_counter()
-    with replaykit.session("sustained", store=store) as session:
-        for number in range(count):
-            find(f"question {number}")
-    called = time.perf_counter()
-    recorded = session.result
-    assert recorded is not None and len(recorded.actions) == count
-    return count / (called - begun), count / (time.perf_counter() - begun), recorded.lost
-
-
 def main() -> int:
-    """Print both tables; 1 if an action was lost."""
+    """Print the table; 1 if an action was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few sessions, for a check that it runs")
     quick = parser.parse_args().quick
@@ -74,11 +60,6 @@ def main() -> int:
             print(f"{name:34}{p50:9.3f}{p99:9.3f}{figures[-1]:9.3f}")
         lost = sum(item.lost for item in recorder.list_sessions())
         recorder.close()
-        print(f"\n{'sustained, 0.9 KB results':34}{'calls/s':>9}{'drained/s':>10}")
-        for name in ("runs.rpk", "many/", "notes.mv"):
-            calls, drained, missing = sustained(f"{Path(folder)}/{name}", 3_000 if quick else 30_000)
-            lost += missing
-            print(f"{name:34}{calls:9,.0f}{drained:10,.0f}")
     print(f"\n{lost} actions lost")
     return 1 if lost else 0
 

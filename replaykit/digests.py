@@ -28,7 +28,7 @@ __all__ = [
     "input_data",
     "output_data",
     "preview_of",
-    "stored_input_data",
+    "stored_content",
     "utf8",
 ]
 
@@ -86,7 +86,7 @@ def output_data(kind: str, output: Any) -> tuple[bytes, bytes]:
         return data, data
     stored = cbor2.dumps(output)
     fields = view(output)
-    if kind == "ask" and isinstance(fields, Mapping):
+    if kind == "ask" and isinstance(fields, dict):
         for name in ("text", "answer"):
             if (text := bare(fields.get(name))) is not None:
                 return stored, text
@@ -99,16 +99,20 @@ def output_data(kind: str, output: Any) -> tuple[bytes, bytes]:
 # -- of a stored entry ----------------------------------------------------------
 
 
-def stored_input_data(kind: str, fields: Mapping[str, Any], arguments: Any) -> tuple[bytes, bytes]:
+def _stored_input_data(kind: str, fields: Mapping[str, Any], arguments: Any) -> tuple[bytes, bytes]:
     """
     Return `input_data` as it follows from an entry.
 
     The query is that of the action's own *fields*; the content is the first
     argument that is text or bytes.
     """
-    values = arguments.values() if isinstance(arguments, Mapping) else ()
-    content = next((value for value in values if bare_content(value) is not None), None)
-    return input_data(kind, fields.get("query", ""), content, arguments)
+    return input_data(kind, fields.get("query", ""), stored_content(arguments), arguments)
+
+
+def stored_content(arguments: Any) -> Any:
+    """Return the first of stored *arguments* that is text or bytes, None without one."""
+    values = arguments.values() if isinstance(arguments, dict) else ()
+    return next((value for value in values if bare_content(value) is not None), None)
 
 
 def completed(entry: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -128,7 +132,7 @@ def _left_out(entry: Mapping[str, Any]) -> dict[str, Any]:
     kind, fields, arguments = entry["k"], entry.get("x", {}), entry.get("in", {})
     found: dict[str, Any] = {}
     if "ih" not in entry:
-        data, shown = stored_input_data(kind, fields, arguments)
+        data, shown = _stored_input_data(kind, fields, arguments)
         found["ih"], found["ip"] = content_hash(data), preview_of(shown)
     if "oh" not in entry:
         data, shown = output_data(kind, entry.get("out"))

@@ -2,16 +2,18 @@
 What a stored call was about: its query, content, frame ids, k, mode and count.
 
 Looked for where the operation's row says, else under the usual names and in
-the usual shapes.  Works on values as they are stored.
+the usual shapes.  Works on values as they are stored, whose maps are exact
+dicts: asking an abstract class would cost ten times more.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeGuard
+from itertools import chain
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeGuard
 from uuid import UUID
-
-import attrs
 
 from replaykit.model import FrameId
 
@@ -20,6 +22,7 @@ __all__ = ["ID_NAMES", "PLACES", "Facts", "bare_content", "facts_of", "view"]
 PLACES = ("query", "content", "ids", "k", "mode", "count")
 """What a row may say the place of."""
 
+_PLACES = frozenset(PLACES)
 _RESULT_PLACES = frozenset({"ids", "count"})
 
 
@@ -28,7 +31,6 @@ _RESULT_PLACES = frozenset({"ids", "count"})
 
 def view(value: Any) -> Any:
     """Return a stored value without its outermost type: fields of objects as a map, items as a list."""
-    # Stored maps are exact dicts; asking an abstract class costs ten times more.
     if type(value) is not dict or "~t" not in value:
         return value
     name, content = value["~t"], value.get("~v")
@@ -46,18 +48,18 @@ def view(value: Any) -> Any:
     return value
 
 
-def _select(path: str, value: Any) -> Iterator[Any]:
-    """Yield what *path* leads to; ``*`` fans out, a step that leads nowhere yields nothing."""
+def _select(steps: Iterable[str], value: Any) -> list[Any]:
+    """Return what *steps* lead to; ``*`` fans out, a step that leads nowhere yields nothing."""
     found = [value]
-    for step in path.replace("[*]", ".*").replace("[]", ".*").split("."):
+    for step in steps:
         found = [item for parent in found for item in _step(step, view(parent))]
-    yield from found
+    return found
 
 
 def _step(step: str, value: Any) -> Iterable[Any]:
     if step == "*":
-        return value if isinstance(value, list) else value.values() if isinstance(value, Mapping) else ()
-    if isinstance(value, Mapping):
+        return value if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
+    if isinstance(value, dict):
         return (value[step],) if step in value else ()
     if isinstance(value, list) and step.lstrip("-").isdigit() and -len(value) <= int(step) < len(value):
         return (value[int(step)],)
@@ -67,15 +69,15 @@ def _step(step: str, value: Any) -> Iterable[Any]:
 # -- facts --------------------------------------------------------------------
 
 
-@attrs.frozen(kw_only=True)
-class Facts:
+# A tuple, since each recorded call makes one.
+class Facts(NamedTuple):
     """What a call was about; None and empty where it is not known."""
 
     query: str = ""
     content: str | bytes | None = None
     k: int | None = None
     mode: str = ""
-    count: int = 0
+    total: int = 0
     ids: tuple[FrameId, ...] = ()
     provider: str = ""
     model: str = ""
@@ -109,10 +111,11 @@ def facts_of(
     the *definition* come next, guesses last.  Values are as stored.
     """
     kind = definition["kind"]
-    found = dict(given or {})
-    for place in PLACES:
-        if place in definition and place not in found:
-            found[place] = _at_path(definition[place], place, arguments, output)
+    found = dict(given) if given else {}
+    if not _PLACES.isdisjoint(definition):
+        for place in PLACES:
+            if place in definition and place not in found:
+                found[place] = _at_path(definition[place], place, arguments, output)
     reader = _READERS.get(kind, _tool_facts)
     return reader(definition, arguments, output, found)
 
@@ -120,25 +123,35 @@ def facts_of(
 def _at_path(paths: str, place: str, arguments: Mapping[str, Any], output: Any) -> Any:
     """Return what the first of some paths leads to that leads to more than None."""
     found: Any = None
-    for path in paths.split("|"):
-        found = _at_one_path(path.strip(), place, arguments, output)
+    for path in _parsed(paths, place):
+        values = _select(path.steps, output if path.in_result else arguments)
+        found = values if path.is_many or len(values) != 1 else values[0]
         if found is not None and found != []:
             break
     return found
 
 
-def _at_one_path(path: str, place: str, arguments: Mapping[str, Any], output: Any) -> Any:
+class _Path(NamedTuple):
+    in_result: bool
+    steps: tuple[str, ...]
+    is_many: bool
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(paths: str, place: str) -> tuple[_Path, ...]:
+    return tuple(_parsed_one(path.strip(), place) for path in paths.split("|"))
+
+
+def _parsed_one(path: str, place: str) -> _Path:
     root, _, rest = path.partition(".")
-    if root == "arguments" and rest:
-        path, start = rest, arguments
-    elif root == "result" and rest:
-        path, start = rest, output
-    elif root == "result":
-        return output
+    if root == "result" and not rest:
+        return _Path(True, (), False)
+    if root in ("arguments", "result") and rest:
+        path, in_result = rest, root == "result"
     else:
-        start = output if place in _RESULT_PLACES else arguments
-    values = list(_select(path, start))
-    return values if "*" in path or "[" in path or len(values) != 1 else values[0]
+        in_result = place in _RESULT_PLACES
+    steps = tuple(path.replace("[*]", ".*").replace("[]", ".*").split("."))
+    return _Path(in_result, steps, "*" in path or "[" in path)
 
 
 def _find_facts(
@@ -154,7 +167,7 @@ def _find_facts(
         mode=_text(found["mode"])
         if "mode" in found
         else _text(_first(arguments, _MODE_NAMES) or _member(output, "mode")),
-        count=max(len(ids), _length(output)) if count is None else count,
+        total=max(len(ids), _length(output)) if count is None else count,
         ids=ids,
     )
 
@@ -165,7 +178,7 @@ def _id_facts(arguments: Mapping[str, Any], output: Any, found: dict[str, Any]) 
     return Facts(
         query=", ".join(str(item) for item in asked),
         mode="id",
-        count=0 if missing else len(asked),
+        total=0 if missing else len(asked),
         ids=() if missing else asked,
     )
 
@@ -177,7 +190,7 @@ def _ask_facts(
     answer = _last_of_stream(output)
     model = _text(_member(answer, "model")) or _text(arguments.get("model"))
     provider = _text(_member(answer, "provider")) or _text(arguments.get("provider")) or _text(arguments.get("model"))
-    return attrs.evolve(base, model=model, provider=provider)
+    return base._replace(model=model, provider=provider)
 
 
 def _last_of_stream(output: Any) -> Any:
@@ -199,7 +212,7 @@ def _write_facts(
     count = _integer(found.get("count"))
     if count is None:
         count = len(ids) or (len(content) if isinstance(content, list) and kind == "put_many" else 0)
-    return Facts(content=bare_content(content), ids=ids, count=count)
+    return Facts(content=bare_content(content), ids=ids, total=count)
 
 
 def _guess_content(arguments: Mapping[str, Any]) -> Any:
@@ -211,9 +224,9 @@ def _guess_content(arguments: Mapping[str, Any]) -> Any:
 
 def bare_content(value: Any) -> str | bytes | None:
     """Return text, also one with lone surrogates, or bytes; None for anything else."""
-    if isinstance(value, Mapping) and value.get("~t") == "text":
-        return _text(value)
-    return value if isinstance(value, (str, bytes)) else None
+    if isinstance(value, (str, bytes)):
+        return value
+    return _text(value) if isinstance(value, dict) and value.get("~t") == "text" else None
 
 
 def _tool_facts(
@@ -233,21 +246,26 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any], Any, dict
 
 
 def _first(arguments: Mapping[str, Any], names: Iterable[str]) -> Any:
-    return next((arguments[name] for name in names if arguments.get(name) is not None), None)
+    for name in names:
+        found = arguments.get(name)
+        if found is not None:
+            return found
+    return None
 
 
 def _guess_text(arguments: Mapping[str, Any], names: Iterable[str]) -> str:
-    given = [arguments[name] for name in names if name in arguments]
-    for value in given:
-        if text := _text(value):
+    for name in names:
+        if name in arguments and (text := _text(arguments[name])):
             return text
-    if any(isinstance(value, str) for value in given):
+    if any(isinstance(arguments.get(name), str) for name in names):
         return ""
     return next((_text(item) for item in arguments.values() if bare_content(item) is not None), "")
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, Mapping) and value.get("~t") == "text":
+    if type(value) is str:
+        return value
+    if isinstance(value, dict) and value.get("~t") == "text":
         return bytes(value["~v"][0]).decode("utf-8", "surrogatepass")
     value = view(value)
     if isinstance(value, list):
@@ -258,7 +276,7 @@ def _text(value: Any) -> str:
 def _part_text(part: Any) -> str:
     """Return the text of one of several: itself, or of a message or a part of one what it says."""
     fields = view(part)
-    if isinstance(fields, Mapping) and "~t" not in fields:
+    if isinstance(fields, dict) and "~t" not in fields:
         return _text(fields.get("text") or fields.get("content"))
     return fields if isinstance(fields, str) else ""
 
@@ -269,7 +287,7 @@ def _integer(value: Any) -> int | None:
 
 def _member(value: Any, name: str) -> Any:
     fields = view(value)
-    return fields.get(name) if isinstance(fields, Mapping) and "~t" not in fields else None
+    return fields.get(name) if isinstance(fields, dict) and "~t" not in fields else None
 
 
 def _length(output: Any) -> int:
@@ -280,7 +298,7 @@ def _length(output: Any) -> int:
 def _hit_list(value: Any) -> list[Any] | None:
     if isinstance(value, list):
         return value
-    if isinstance(value, Mapping) and "~t" not in value:
+    if isinstance(value, dict) and "~t" not in value:
         lists = [items for name in (*_HIT_LISTS, *_ID_LISTS) if isinstance(items := view(value.get(name)), list)]
         return max(lists, key=len, default=None)
     return None
@@ -297,7 +315,7 @@ def _ids(value: Any) -> Iterator[FrameId]:
     value = view(value)
     if _is_id(value):
         yield value
-    elif isinstance(value, Mapping) and value.get("~t") == "uuid":
+    elif isinstance(value, dict) and value.get("~t") == "uuid":
         yield from _uuid_text(value)
     elif isinstance(value, (list, tuple)):
         for item in value:
@@ -317,7 +335,7 @@ def _written_ids(output: Any) -> Iterator[FrameId]:
         yield value
     elif isinstance(value, list) and value and all(_is_id(view(item)) for item in value):
         yield from _ids(value)
-    elif isinstance(value, Mapping) and value.get("~t") == "uuid":
+    elif isinstance(value, dict) and value.get("~t") == "uuid":
         yield from _uuid_text(value)
     else:
         yield from _result_ids(output)
@@ -327,14 +345,22 @@ def _result_ids(output: Any) -> Iterator[FrameId]:
     """Yield the frame ids in a result of one of the usual shapes; plain text in it is content, not an id."""
     value = view(output)
     if isinstance(value, list):
-        for item in value:
-            # Nearly every hit is a map with a plain id: no generators for it.
-            if type(item) is dict and type(item.get("frame_id")) is int:
-                yield item["frame_id"]
-            else:
-                yield from _hit_ids(item)
-    elif isinstance(value, Mapping) and "~t" not in value:
+        yield from _own_numbers(value) or chain.from_iterable(map(_hit_ids, value))
+    elif isinstance(value, dict) and "~t" not in value:
         yield from _member_ids(value)
+
+
+def _own_numbers(hits: list[Any]) -> list[int]:
+    """Return the ids of *hits* that are maps with a number for an id, as nearly all are; nothing if one is not."""
+    try:
+        found = list(map(_FRAME_ID, hits))
+    except (KeyError, TypeError, IndexError):
+        return []
+    return found if set(map(type, found)) == _INTEGERS else []
+
+
+_FRAME_ID = itemgetter("frame_id")
+_INTEGERS = frozenset({int})
 
 
 def _member_ids(fields: Mapping[Any, Any]) -> Iterator[FrameId]:
@@ -357,12 +383,12 @@ def _hit_ids(item: Any) -> Iterator[FrameId]:
     fields = view(item)
     if _is_id(fields) and not isinstance(fields, str):
         yield fields
-    elif isinstance(fields, Mapping):
+    elif isinstance(fields, dict):
         yield from _own_id(fields)
     elif isinstance(fields, list):
         # (document, score) pairs name the document; a score is no id.
         first = view(fields[0]) if fields else None
-        for part in fields[:1] if isinstance(first, Mapping) else fields:
+        for part in fields[:1] if isinstance(first, dict) else fields:
             yield from _hit_ids(part)
 
 

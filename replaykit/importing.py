@@ -25,8 +25,8 @@ from replaykit.redactors import make_redactor
 from replaykit.redactors.redactor import Redactor
 from replaykit.settings import Redact, Settings
 from replaykit.storage.compaction import silent
+from replaykit.storage.gathering import MAX_PART_ACTIONS, MAX_PART_BYTES
 from replaykit.storage.opening import open_store
-from replaykit.storage.publish import MAX_PART_ACTIONS, MAX_PART_BYTES
 
 __all__ = ["Cleaner", "import_sessions", "parts_of"]
 

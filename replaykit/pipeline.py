@@ -8,14 +8,13 @@ Runs where nobody waits for it (the background, a recovery), but for
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-import attrs
 import cbor2
 
-from replaykit.digests import bare, content_hash, input_data, output_data, preview_of, stored_input_data, utf8
+from replaykit.digests import bare, content_hash, input_data, output_data, preview_of, stored_content, utf8
 from replaykit.facts import Facts, facts_of
-from replaykit.format.values import plain, unpack
+from replaykit.format.values import plain_of
 from replaykit.model import MAX_BODY_BYTES, ZERO_HASH
 
 __all__ = ["Capture", "RawCall", "entry_of"]
@@ -34,8 +33,8 @@ _PACKING_BYTES = 4096
 Hasher = Callable[[bytes], bytes]
 
 
-@attrs.frozen(kw_only=True)
-class RawCall:
+# A tuple, since each recorded call makes one.
+class RawCall(NamedTuple):
     """A call as the live log has it: packed, not yet looked at."""
 
     sequence: int
@@ -62,10 +61,10 @@ def entry_of(
     ``"hash"`` also previews, queries and error messages.
     """
     notes = set(call.flags)
-    arguments = plain(unpack(call.arguments), notes=notes) if call.arguments else {}
-    output = plain(unpack(call.output), notes=notes) if call.output else None
-    error = plain(unpack(call.error), notes=notes) if call.error else None
-    given = plain(unpack(call.facts), notes=set()) if call.facts else None
+    arguments = plain_of(call.arguments, notes=notes) if call.arguments else {}
+    output = plain_of(call.output, notes=notes) if call.output else None
+    error = plain_of(call.error, notes=notes) if call.error else None
+    given = plain_of(call.facts, notes=set()) if call.facts else None
     facts = facts_of(call.definition, arguments, output, given)
     kind = call.definition["kind"]
     entry = _head(call, kind, facts)
@@ -87,9 +86,9 @@ def entry_of(
         entry["err"] = error if len(call.error) <= limit else _reduced_error(error, "preview")
         notes |= set() if len(call.error) <= limit else {"cut"}
     if call.arguments:
-        entry["in"] = _bounded(arguments, input_size, "in_n", entry, notes, limit)
+        entry["in"] = _bounded(arguments, len(call.arguments), input_size, "in_n", entry, notes, limit)
     if call.output:
-        entry["out"] = _bounded(output, output_size, "out_n", entry, notes, limit)
+        entry["out"] = _bounded(output, len(call.output), output_size, "out_n", entry, notes, limit)
     if notes:
         entry["fl"] = sorted(notes)
     return entry if capture == "full" else _reduced(entry, capture)
@@ -119,9 +118,7 @@ def _says_input(call: RawCall, kind: str, facts: Facts, fields: Mapping[str, Any
         return False
     if kind in ("find", "ask"):
         return bool(fields["query"] == facts.query)
-    if kind in ("put", "update"):
-        return stored_input_data(kind, fields, arguments) == input_data(kind, "", facts.content, arguments)
-    return True
+    return kind not in ("put", "update") or bare(stored_content(arguments)) == bare(facts.content)
 
 
 def _set_digest(entry: dict[str, Any], side: str, data: bytes, shown: bytes, hasher: Hasher) -> None:
@@ -136,7 +133,7 @@ def _own_fields(kind: str, facts: Facts, definition: Mapping[str, Any], limit: i
         shown: dict[str, Any] = {
             "query": _query(facts, limit),
             "mode": _storable(facts.mode),
-            "result_count": facts.count,
+            "result_count": facts.total,
         }
         return shown if facts.k is None else {**shown, "k": facts.k}
     if kind == "ask":
@@ -146,7 +143,7 @@ def _own_fields(kind: str, facts: Facts, definition: Mapping[str, Any], limit: i
             "model": _storable(facts.model),
         }
     if kind == "put_many":
-        return {"frame_ids": list(facts.ids), "count": facts.count}
+        return {"frame_ids": list(facts.ids), "count": facts.total}
     if kind == "tool":
         return {"tool": definition["name"]}
     return {"frame_id": facts.ids[0] if facts.ids else None}
@@ -154,7 +151,7 @@ def _own_fields(kind: str, facts: Facts, definition: Mapping[str, Any], limit: i
 
 def _storable(text: str) -> str:
     """Return *text* as CBOR can hold it: lone surrogates become U+FFFD (arguments keep them)."""
-    return utf8(text).decode("utf-8", "replace")
+    return text if text.isascii() else utf8(text).decode("utf-8", "replace")
 
 
 def _query(facts: Facts, limit: int) -> str:
@@ -163,28 +160,29 @@ def _query(facts: Facts, limit: int) -> str:
 
 
 def _bounded(
-    value: Any, size: int, length_key: str, entry: dict[str, Any], notes: set[str], limit: int = MAX_BODY_BYTES
+    value: Any, packed_bytes: int, size: int, length_key: str, entry: dict[str, Any], notes: set[str], limit: int
 ) -> Any:
     """Return *value*, or its head if it is over the limit: its length and a flag then say so."""
     packing = _PACKING_BYTES if limit >= MAX_BODY_BYTES else 0
-    if size <= limit + packing and not _holds_too_much(value, limit):
+    # No text is longer than what it was packed with.
+    if size <= limit + packing and (packed_bytes <= limit or not _holds_too_much(value, limit)):
         return value
     notes.update(("cut", "unreplayable"))
     entry[length_key] = size
-    if isinstance(value, Mapping) and "~t" not in value:
+    if isinstance(value, dict) and "~t" not in value:
         return {key: _cut(item, limit // max(1, len(value))) for key, item in value.items()}
     return _cut(value, limit)
 
 
 def _holds_too_much(value: Any, limit: int) -> bool:
-    parts = value.values() if isinstance(value, Mapping) else (value,)
+    parts = value.values() if isinstance(value, dict) else (value,)
     return any(isinstance(part, (str, bytes)) and len(bare(part) or b"") > limit for part in parts)
 
 
 def _cut(value: Any, limit: int) -> Any:
     if isinstance(value, (str, bytes)):
         return value if len(value) <= limit // 4 else value[: min(_KEPT_HEAD_BYTES, limit // 4)]
-    if isinstance(value, (list, Mapping)) and len(cbor2.dumps(value)) > limit:
+    if isinstance(value, (list, dict)) and len(cbor2.dumps(value)) > limit:
         return {"~t": "deep", "~v": ["cut"]}
     return value
 
@@ -206,7 +204,7 @@ def _reduced(entry: dict[str, Any], capture: Capture) -> dict[str, Any]:
 
 def _reduced_error(error: Any, capture: Capture) -> dict[str, Any]:
     name, message = "unknown", error
-    if isinstance(error, Mapping) and "~v" in error:
+    if isinstance(error, dict) and "~v" in error:
         name, message = (*error["~v"], "", "")[:2]
     # What was recorded by hand as an error may be a text, or anything else.
     shown = preview_of(bare(message) or b"") if capture == "preview" else ""

@@ -24,7 +24,7 @@ from replaykit.errors import RecordingError, ReplaykitWarning, StorageError
 from replaykit.storage.directory_store import DirectoryStore
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.files import SystemFiles
-from replaykit.storage.publish import MAX_PART_ACTIONS
+from replaykit.storage.gathering import MAX_PART_ACTIONS
 
 
 @replaykit.records("find")

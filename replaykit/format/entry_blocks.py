@@ -24,7 +24,15 @@ from replaykit.format.block import Block, EndsInside, HeadReader, cbor_head
 from replaykit.format.entries import Entry
 from replaykit.format.fields import Fields
 from replaykit.format.index import Place
-from replaykit.format.strict import decode_body, decode_value, encode_body, encode_value, is_small_enough
+from replaykit.format.merkle import leaf_of
+from replaykit.format.strict import (
+    decode_body,
+    decode_value,
+    encode_body,
+    encode_plain,
+    encode_value,
+    is_small_enough,
+)
 
 __all__ = [
     "BLOB_BYTES",
@@ -39,6 +47,7 @@ __all__ = [
     "blob_references",
     "decode_entry_block",
     "encode_action",
+    "encode_plain_actions",
     "encode_entry_block",
     "joined_blob",
     "with_blobs",
@@ -56,6 +65,7 @@ MOST_ENTRIES = 1 << 16
 _PIECE_BYTES = 8 << 20
 _REFERENCES = {"in": "inb", "out": "outb"}
 _VALUES = {reference: key for key, reference in _REFERENCES.items()}
+_NO_BLOBS: Mapping[bytes, bytes] = {}
 _HASH_BYTES = 32
 _MOST_SEQUENCES = 1 << 48
 
@@ -64,14 +74,26 @@ class EncodedEntry(dict[str, Any]):
     """
     An entry that is encoded already.
 
-    As a map it says only its sequence and kind; ``raw`` is all of it but for
-    the ``blobs``, by their hashes.
+    As a map it says only its sequence, kind, time and flags; ``raw`` is all
+    of it but for the ``blobs``, by their hashes, and ``leaf`` what it is in
+    its session's tree.
     """
+
+    __slots__ = ("blobs", "leaf", "raw")
 
     def __init__(self, says: Mapping[str, Any], raw: bytes, blobs: Mapping[bytes, bytes]) -> None:
         super().__init__(says)
         self.raw = raw
+        self.leaf = leaf_of(raw)
         self.blobs = blobs
+
+    @classmethod
+    def of(cls, entry: Entry, raw: bytes, blobs: Mapping[bytes, bytes]) -> EncodedEntry:
+        """Return the action *entry* as *raw* and *blobs*."""
+        says = {"i": entry["i"], "k": entry["k"], "t": entry.get("t", 0)}
+        if "fl" in entry:
+            says["fl"] = entry["fl"]
+        return cls(says, raw, blobs)
 
 
 # -- writing ------------------------------------------------------------------------
@@ -89,7 +111,17 @@ def encode_action(entry: Entry) -> EncodedEntry:
     sequence, kind = entry.get("i"), entry.get("k")
     if type(sequence) is not int or not 0 <= sequence < _MOST_SEQUENCES or type(kind) is not str:
         raise UsageError('An action entry needs a sequence "i" and a kind "k"')
-    raw = encode_value(dict(entry))
+    return _encoded(entry, encode_value(dict(entry)))
+
+
+def encode_plain_actions(entries: Sequence[Entry]) -> list[EncodedEntry]:
+    """Return the actions *entries* encoded like `encode_action` does; they are sound and plain for certain."""
+    return list(map(_encoded, entries, list(map(encode_plain, entries))))
+
+
+def _encoded(entry: Entry, raw: bytes) -> EncodedEntry:
+    if len(raw) < BLOB_BYTES:
+        return EncodedEntry.of(entry, raw, _NO_BLOBS)
     blobs: dict[bytes, bytes] = {}
     if not is_small_enough(raw):
         entry = _without_too_much(entry)
@@ -97,7 +129,7 @@ def encode_action(entry: Entry) -> EncodedEntry:
     if len(raw) >= BLOB_BYTES:
         shorter = _without_large_values(entry, blobs)
         raw = encode_value(shorter) if blobs else raw
-    return EncodedEntry({"i": sequence, "k": kind}, raw, blobs)
+    return EncodedEntry.of(entry, raw, blobs)
 
 
 def _without_large_values(entry: Entry, blobs: dict[bytes, bytes]) -> dict[str, Any]:

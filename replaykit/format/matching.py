@@ -10,7 +10,7 @@ from typing import Any
 import cbor2
 
 from replaykit.errors import DamagedError
-from replaykit.format.values import pack, plain, unpack
+from replaykit.format.values import pack, plain_of
 
 __all__ = ["match_key", "stored_form", "without"]
 
@@ -25,7 +25,7 @@ _NO_NUMBER = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
 def stored_form(value: Any, clean: Callable[[bytes], bytes] = bytes) -> Any:
     """Return *value* as the plain value that a recording has of it; *clean* redacts its packed form."""
     packed = clean(pack(value))
-    found = plain(unpack(packed), notes=set())
+    found = plain_of(packed, notes=set())
     return cbor2.loads(cbor2.dumps(found)) if _NO_NUMBER.search(packed) else found
 
 

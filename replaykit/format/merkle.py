@@ -14,10 +14,15 @@ from collections.abc import Iterable, Sequence
 import attrs
 from blake3 import blake3
 
-__all__ = ["Edge", "MerkleTree", "Trees"]
+__all__ = ["Edge", "MerkleTree", "Trees", "leaf_of"]
 
 _HASH_BYTES = 32
 _LEAF, _NODE, _BOTH = b"\x00", b"\x01", b"\x02"
+
+
+def leaf_of(entry: bytes) -> bytes:
+    """Return the leaf that an entry's bytes make."""
+    return blake3(_LEAF + entry).digest()
 
 
 @attrs.frozen
@@ -43,20 +48,18 @@ class MerkleTree:
 
     def add(self, entry: bytes) -> None:
         """Add the leaf of an entry's bytes."""
-        self.extend((entry,))
+        self.extend((leaf_of(entry),))
 
-    def extend(self, entries: Iterable[bytes]) -> None:
-        """Add the leaf of each entry's bytes, in order."""
-        peaks, count = self._peaks, self.count
-        for entry in entries:
-            digest = blake3(_LEAF + entry).digest()
-            count += 1
-            waiting = count
-            while not waiting & 1:
-                digest = blake3(_NODE + peaks.pop() + digest).digest()
-                waiting >>= 1
-            peaks.append(digest)
-        self.count = count
+    def extend(self, leaves: Iterable[bytes]) -> None:
+        """Add *leaves* in order."""
+        peaks = self._peaks
+        for count, leaf in enumerate(leaves, self.count + 1):
+            self.count = count
+            peaks.append(leaf)
+            while not count & 1:
+                right = peaks.pop()
+                peaks[-1] = blake3(_NODE + peaks[-1] + right).digest()
+                count >>= 1  # noqa: PLW2901 - how many trees of the next size there are
 
     def edge(self) -> Edge:
         """Return what a later part continues from."""

@@ -100,8 +100,8 @@ def _add_actions(
         raws = [action.raw for action in block]
         place = writer.add(ACTS, encode_entry_block(session_id, "a", raws, blobs=places))
         described.append(BlockRuns(place, runs_of([action["i"] for action in block])))
-        for raw in raws if trees is not None else ():
-            trees.actions.add(raw)  # type: ignore[union-attr]  # the line above asks
+        if trees is not None:
+            trees.actions.extend([action.leaf for action in block])
     return described
 
 
@@ -125,15 +125,15 @@ class _Blobs:
 def _action_blocks(actions: Sequence[EncodedEntry], block_bytes: int) -> Iterator[list[EncodedEntry]]:
     most = min((block_bytes >> 10) * _BLOCK_ACTIONS_PER_KIB, MOST_ENTRIES)
     block: list[EncodedEntry] = []
-    size = 0
+    size = last = 0
     for action in actions:
-        jumps = bool(block) and action["i"] - block[-1]["i"] > _MAX_JUMP
-        full = len(block) >= most or (size + len(action.raw) > block_bytes and size > 0)
-        if jumps or full:
+        sequence, added = action["i"], len(action.raw)
+        if block and (size + added > block_bytes or sequence - last > _MAX_JUMP or len(block) >= most):
             yield block
             block, size = [], 0
         block.append(action)
-        size += len(action.raw)
+        size += added
+        last = sequence
     if block:
         yield block
 

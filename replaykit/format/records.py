@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
 import cbor2
@@ -64,19 +64,22 @@ FLAG_NAMES = {
 NO_NUMBER = -1
 """Stands for no parent and no generation."""
 
+_MOST_SEQUENCES = 1 << 48
+
 PREFIX = struct.Struct("<4sII")
+_PREFIX_BYTES = PREFIX.size
 HEAD = struct.Struct("<BBIqqqqqII")
 """What, flags, operation, sequence, parent, time, duration, generation, length of arguments, of the result."""
 
 
-@attrs.frozen
-class Record:
+# Tuples, since each recorded call makes one of both kinds.
+class Record(NamedTuple):
     """One whole record: where it begins, where the next one does, its kind and its body."""
 
     offset: int
     end: int
     what: int
-    body: memoryview
+    body: bytes
 
     def map(self) -> dict[str, Any]:
         """
@@ -85,7 +88,7 @@ class Record:
         Raises:
             DamagedError: It is no strict CBOR map.
         """
-        return decode_body(bytes(self.body[1:]))
+        return decode_body(self.body[1:])
 
 
 @attrs.frozen
@@ -97,8 +100,7 @@ class Damage:
     data: bytes
 
 
-@attrs.frozen
-class ActionRecord:
+class ActionRecord(NamedTuple):
     """An INTENT or ACTION record, taken apart; payloads are still packed."""
 
     flags: int
@@ -113,25 +115,20 @@ class ActionRecord:
     facts: bytes
 
     @classmethod
-    def read(cls, body: memoryview) -> ActionRecord:
-        """Take apart the body of an INTENT or ACTION record."""
-        _, flags, operation, sequence, parent, time_ns, duration_ns, generation, arguments, result = HEAD.unpack_from(
-            body
-        )
-        arguments_end = HEAD.size + arguments
-        result_end = arguments_end + result
-        return cls(
-            flags=flags,
-            operation=operation,
-            sequence=sequence,
-            parent=parent,
-            time_ns=time_ns,
-            duration_ns=duration_ns,
-            generation=generation,
-            arguments=bytes(body[HEAD.size : arguments_end]),
-            result=bytes(body[arguments_end:result_end]),
-            facts=bytes(body[result_end:]),
-        )
+    def read(cls, body: bytes) -> ActionRecord:
+        """
+        Take apart the body of an INTENT or ACTION record.
+
+        Raises:
+            ValueError: A number of the call is out of range.
+        """
+        _, *numbers, arguments, result = HEAD.unpack_from(body)
+        _, _, sequence, _, time_ns, duration_ns, _ = numbers
+        if not 0 <= sequence < _MOST_SEQUENCES or time_ns < 0 or duration_ns < 0:
+            raise ValueError("a number of the call is out of range")
+        result_at = HEAD.size + arguments
+        facts_at = result_at + result
+        return cls._make((*numbers, body[HEAD.size : result_at], body[result_at:facts_at], body[facts_at:]))
 
 
 def sealed(head: bytes, rest: bytes = b"") -> bytes:
@@ -228,6 +225,14 @@ class _Window:
         self._offset = 0
         self._data = b""
 
+    def at(self, offset: int) -> tuple[bytes, int]:
+        """Return bytes of the log and where in them *offset* is; what stands before a body is whole if it is at all."""
+        begin = offset - self._offset
+        if begin < 0 or begin + _PREFIX_BYTES > len(self._data):
+            self._fill(offset)
+            begin = 0
+        return self._data, begin
+
     def __call__(self, offset: int, size: int) -> bytes:
         begin = offset - self._offset
         if begin >= 0 and begin + size <= len(self._data):
@@ -266,20 +271,21 @@ def _padding_at(read: Callable[[int, int], bytes], at: int, end: int, align: int
     return size if size and read(at, min(size, end - at)) == bytes(size) else 0
 
 
-def _record_at(read: Callable[[int, int], bytes], at: int, end: int, budget: _Budget) -> Record | None:
+def _record_at(read: _Window, at: int, end: int, budget: _Budget) -> Record | None:
     checksum = _checksum or _load_checksum()
-    prefix = read(at, PREFIX.size)
-    if len(prefix) < PREFIX.size:
+    data, begin = read.at(at)
+    if len(data) < begin + _PREFIX_BYTES:
         return None
-    magic, length, crc = PREFIX.unpack(prefix)
-    body_at = at + PREFIX.size
+    magic, length, crc = PREFIX.unpack_from(data, begin)
+    body_at = at + _PREFIX_BYTES
     if magic != MAGIC or length > MAX_RECORD_BYTES or not 0 < length <= end - body_at:
         return None
-    body = read(body_at, length)
+    begin += _PREFIX_BYTES
+    body = data[begin : begin + length] if begin + length <= len(data) else read(body_at, length)
     if len(body) < length or checksum(0, body) != crc:
-        budget.left -= PREFIX.size + length
+        budget.left -= _PREFIX_BYTES + length
         return None
     what = body[0]
     if what in (INTENT, ACTION) and length < HEAD.size:
         return None
-    return Record(at, body_at + length, what, memoryview(body))
+    return Record(at, body_at + length, what, body)

@@ -30,6 +30,7 @@ __all__ = [
     "decode_value",
     "demand_plain",
     "encode_body",
+    "encode_plain",
     "encode_value",
 ]
 
@@ -260,6 +261,11 @@ def encode_value(value: Any) -> bytes:
         return cbor2.dumps(value)
     except (cbor2.CBORError, ValueError, OverflowError) as error:
         raise UsageError(f"A recording holds plain values only, not {error}") from error
+
+
+def encode_plain(value: Any) -> bytes:
+    """Return as CBOR what is known to be plain and not nested too deep; of anything else there is no telling."""
+    return cbor2.dumps(value)
 
 
 def _demand_plain(value: Any, containers: frozenset[type], depth: int) -> None:

@@ -43,11 +43,12 @@ exception is ``str(error)`` of an exception.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain, compress
 from typing import Any
 
 from replaykit.format.forms import Marker, describe_error, exact_text, stored_form, type_name, typed
 
-__all__ = ["MAX_DEPTH", "Marker", "describe_error", "pack", "plain", "type_name", "unpack"]
+__all__ = ["MAX_DEPTH", "Marker", "describe_error", "pack", "plain", "plain_of", "type_name", "unpack"]
 
 MAX_DEPTH = 64
 """How many levels of lists and maps are kept, as stored; a typed value takes two."""
@@ -171,13 +172,56 @@ def unpack(data: bytes | memoryview) -> Any:
     Raises:
         ValueError: The bytes are not one packed value.
     """
+    return (_UNPACK or _load_unpack())(data, ext_hook=_read_marker)
+
+
+_UNPACK: Callable[..., Any] | None = None
+
+
+def _load_unpack() -> Callable[..., Any]:
+    global _UNPACK  # noqa: PLW0603 - loaded on first use, so that importing replaykit stays cheap
     import ormsgpack
 
-    return ormsgpack.unpackb(data, ext_hook=_read_marker)
+    _UNPACK = ormsgpack.unpackb
+    return _UNPACK
 
 
 def _read_marker(code: int, _data: bytes) -> Marker:
     return Marker(code)
+
+
+def plain_of(packed: bytes, *, notes: set[str]) -> Any:
+    """
+    Return packed bytes as CBOR values: what `plain` makes of them once they are unpacked.
+
+    Raises:
+        ValueError: The bytes are not one packed value.
+    """
+    try:
+        tree = (_UNPACK or _load_unpack())(packed)
+    except ValueError:
+        # Markers, or no packed value at all.
+        return plain(unpack(packed), notes=notes)
+    # Most values are what they become, and that is told without a look at each.
+    return tree if _TYPED not in packed and _fits(tree, packed) else plain(tree, notes=notes)
+
+
+_TYPED = b"~t"
+_CONTAINERS = frozenset({list, dict})
+
+
+def _fits(tree: Any, packed: bytes) -> bool:
+    """Return whether an unpacked tree without markers has no more levels than are kept."""
+    if len(packed) <= MAX_DEPTH:
+        return True
+    level = [tree] if type(tree) in _CONTAINERS else []
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return True
+        # No line of Python runs for each item: most are neither list nor map.
+        items = list(chain.from_iterable(each.values() if type(each) is dict else each for each in level))
+        level = list(compress(items, map(_CONTAINERS.__contains__, map(type, items))))
+    return not level
 
 
 def plain(tree: Any, *, notes: set[str], depth: int = 0) -> Any:

@@ -10,7 +10,8 @@ import attrs
 
 from replaykit.format.entries import Card
 from replaykit.protocols import Store
-from replaykit.storage.publish import MAX_PART_ACTIONS, MAX_PART_BYTES, Publisher
+from replaykit.storage.gathering import MAX_PART_ACTIONS, MAX_PART_BYTES
+from replaykit.storage.publish import Publisher
 
 if TYPE_CHECKING:
     from replaykit.recording.session import ActiveSession

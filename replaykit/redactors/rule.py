@@ -18,7 +18,9 @@ def whole(_data: bytes, match: re.Match[bytes]) -> Span | None:
     return match.span()
 
 
-@attrs.frozen(kw_only=True)
+# Equal to itself alone: the tables of rules are looked up whenever a session
+# opens, and hashing all patterns took a tenth of that.
+@attrs.frozen(kw_only=True, eq=False)
 class Rule:
     """
     One shape of secret.

@@ -33,8 +33,8 @@ from replaykit.model import (
     playable_import,
 )
 from replaykit.protocols import ForeignSession, Log, Store, StoredSession
+from replaykit.storage.gathering import collect, unfinished_entries
 from replaykit.storage.live_log import LogReader
-from replaykit.storage.publish import collect, unfinished_entries
 from replaykit.storage.recovery import is_published
 
 __all__ = ["Catalogue", "Which"]

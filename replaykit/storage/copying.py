@@ -12,7 +12,7 @@ from replaykit.format.entry_blocks import EncodedEntry, EntryBlock, blob_referen
 from replaykit.format.segment import ACTS, CKPT
 from replaykit.format.soundness import demand_sound_action
 from replaykit.format.strict import decode_body
-from replaykit.storage.publish import MAX_PART_ACTIONS, MAX_PART_BYTES
+from replaykit.storage.gathering import MAX_PART_ACTIONS, MAX_PART_BYTES
 from replaykit.storage.stored_session import Piece, SegmentSession
 
 __all__ = ["parts_of", "ending_of"]

@@ -33,6 +33,7 @@ class Listing:
         self._records: dict[bytes, Record] = {}
         self._offsets: dict[int, int] = {0: 0}
         self._recent: deque[Record] = deque(maxlen=_KEPT)
+        self._sizes: dict[int, int] = {}
 
     def refresh(self, segment: SegmentFile, newest: Block | None) -> None:
         """
@@ -61,11 +62,19 @@ class Listing:
     def next_catalog(self, record: Record) -> tuple[int, list[Record]]:
         """Return the base and the records of the catalog that commits *record*."""
         newest = [*self._recent, record][-reach(record.number) :]
-        covered = reach(record.number, [size_of_record(each) for each in newest])
+        sizes = [*map(self._size_of, newest[:-1]), size_of_record(record)] if len(newest) > 1 else ()
+        covered = reach(record.number, sizes)
         # A catalog that another writer made may lie off the usual steps.
         while covered > 1 and (record.number - covered not in self._offsets or covered > len(newest)):
             covered //= 8
         return self._offsets[record.number - covered], newest[-covered:]
+
+    def _size_of(self, record: Record) -> int:
+        """Return about how many bytes a committed *record* takes in a catalog; told once, as it is in several."""
+        size = self._sizes.get(record.number)
+        if size is None:
+            size = self._sizes[record.number] = size_of_record(record)
+        return size
 
     def closing_catalog(self, commits: int) -> tuple[int, list[Record]] | None:
         """
@@ -118,6 +127,6 @@ class Listing:
 
     def _forget_old_offsets(self) -> None:
         if len(self._offsets) > 4 * _KEPT:
-            self._offsets = {
-                number: offset for number, offset in self._offsets.items() if number >= self.number - _KEPT
-            }
+            oldest = self.number - _KEPT
+            self._offsets = {number: offset for number, offset in self._offsets.items() if number >= oldest}
+            self._sizes = {number: size for number, size in self._sizes.items() if number >= oldest}

@@ -8,6 +8,7 @@ recovery of a log whose writer is gone, and a listing by another process.
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from uuid import UUID
@@ -26,8 +27,9 @@ from replaykit.protocols import Log
 __all__ = ["Item", "LogReader", "encode_opening", "encode_sealing", "sequences_in", "unreadable"]
 
 
-_MOST_SEQUENCES = 1 << 48
 _LONGEST_REASON = 500
+_ROW_TEXTS = ("kind", "name", "source")
+_LACKING = frozenset({"damaged", "unreplayable"})
 
 
 class Item(enum.Enum):
@@ -164,9 +166,9 @@ class LogReader:
     def _taken(self, record: Record) -> tuple[Item, Any] | None:
         what = record.what
         if what == records.ACTION:
-            return Item.CALL, self._call(_in_range(ActionRecord.read(record.body)))
+            return Item.CALL, self._call(ActionRecord.read(record.body))
         if what == records.INTENT:
-            intent = _in_range(ActionRecord.read(record.body))
+            intent = ActionRecord.read(record.body)
             self.announced[intent.sequence] = intent
             self.last_ns = max(self.last_ns, intent.time_ns)
             return None
@@ -190,7 +192,9 @@ class LogReader:
             self.metadata = dict(self.opening.metadata)
             self.last_ns = max(self.last_ns, self.opening.created_ns)
         elif what == records.DEFINE:
-            self._definitions[fields.integer("n")] = fields.mapping("row")
+            row = fields.mapping("row")
+            if all(type(row.get(key)) is str for key in _ROW_TEXTS):
+                self._definitions[fields.integer("n")] = row
         elif what == records.NOTE:
             self.metadata.update(content)
         elif what == records.END:
@@ -198,30 +202,32 @@ class LogReader:
             self.metadata.update(self.sealing.metadata)
 
     def _call(self, record: ActionRecord) -> RawCall:
-        arguments = record.arguments
-        flags = {name for bit, name in records.FLAG_NAMES.items() if record.flags & bit}
-        announced = self.announced.pop(record.sequence, None)
-        if record.flags & records.INTENDED:
+        bits, operation, sequence, parent, time_ns, duration_ns, generation, arguments, result, facts = record
+        flags = _named(bits)
+        announced = self.announced.pop(sequence, None)
+        if bits & records.INTENDED:
             if announced is None:
                 # The record with its arguments is damaged: that must not
                 # look like a call without any.
-                flags |= {"damaged", "unreplayable"}
+                flags |= _LACKING
             else:
                 arguments = announced.arguments
-        failed = bool(record.flags & records.FAILED)
-        self.last_ns = max(self.last_ns, record.time_ns + record.duration_ns)
+        self.last_ns = max(self.last_ns, time_ns + duration_ns)
+        output, error = result, b""
+        if bits & records.FAILED:
+            output, error, facts = facts, result, b""
         return RawCall(
-            sequence=record.sequence,
-            definition=self._definitions[record.operation],
-            time_ns=record.time_ns,
-            duration_ns=record.duration_ns,
-            parent=None if record.parent == records.NO_NUMBER else record.parent,
-            generation=None if record.generation == records.NO_NUMBER else record.generation,
+            sequence=sequence,
+            definition=self._definitions[operation],
+            time_ns=time_ns,
+            duration_ns=duration_ns,
+            parent=None if parent == records.NO_NUMBER else parent,
+            generation=None if generation == records.NO_NUMBER else generation,
             arguments=arguments,
-            output=record.facts if failed else record.result,
-            error=record.result if failed else b"",
-            facts=b"" if failed else record.facts,
-            flags=frozenset(flags),
+            output=output,
+            error=error,
+            facts=facts,
+            flags=flags,
         )
 
     def unfinished(self) -> Iterator[RawCall]:
@@ -229,19 +235,19 @@ class LogReader:
         for sequence in sorted(self.announced):
             record = self.announced[sequence]
             if record.operation in self._definitions:
-                yield self._call(attrs.evolve(record, flags=record.flags | records.UNFINISHED))
+                yield self._call(record._replace(flags=record.flags | records.UNFINISHED))
         self.announced.clear()
+
+
+@functools.cache
+def _named(flags: int) -> frozenset[str]:
+    """Return the names of the flags of an action, which are one byte."""
+    return frozenset(name for bit, name in records.FLAG_NAMES.items() if flags & bit)
 
 
 def unreadable(record: Record, error: Exception) -> Gap:
     """Return the gap that keeps a record whose content makes no sense."""
-    return Gap(offset=record.offset, reason=f"unreadable record: {error}"[:_LONGEST_REASON], data=bytes(record.body))
-
-
-def _in_range(record: ActionRecord) -> ActionRecord:
-    if not 0 <= record.sequence < _MOST_SEQUENCES or record.time_ns < 0 or record.duration_ns < 0:
-        raise ValueError("a number of the call is out of range")
-    return record
+    return Gap(offset=record.offset, reason=f"unreadable record: {error}"[:_LONGEST_REASON], data=record.body)
 
 
 def sequences_in(reader: LogReader, *, pause: Callable[[], None] = lambda: None) -> set[int]:

@@ -8,25 +8,15 @@ session's end, a recovery calls it on a log whose writer is gone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any
 
 import attrs
 
-from replaykit.errors import StorageError
-from replaykit.format.entries import Card, Gap, Opening, Part, Sealing
-from replaykit.format.soundness import demand_sound_action
-from replaykit.pipeline import RawCall, entry_of
+from replaykit.format.entries import Card, Opening, Part, Sealing
 from replaykit.protocols import Log, Store
-from replaykit.storage.live_log import Item, LogReader, unreadable
+from replaykit.storage.gathering import ENCODED, collect, unfinished_entries
+from replaykit.storage.live_log import LogReader
 
-__all__ = ["MAX_PART_ACTIONS", "MAX_PART_BYTES", "Publisher", "collect", "unfinished_entries"]
-
-MAX_PART_ACTIONS = 4096
-MAX_PART_BYTES = 16 * 1024 * 1024
-
-SLICE_ACTIONS = 4
-"""After this many actions the publisher asks for a pause, so that an agent that wakes up does not wait for the GIL."""
+__all__ = ["Publisher"]
 
 
 class Publisher:
@@ -68,6 +58,14 @@ class Publisher:
         Raises:
             StorageError: The store refuses; the log stays as it is.
         """
+        try:
+            return self._publish_parts(final, fallback)
+        except BaseException:
+            # What was read for this part must be read again by the next attempt.
+            self._reader = LogReader(self._log)
+            raise
+
+    def _publish_parts(self, final: bool, fallback: Sealing | None) -> bool:
         while True:
             part, is_last = _next_part(self._reader, self._number, self._published, self._pause, is_complete=final)
             if part is None:
@@ -81,12 +79,7 @@ class Publisher:
                 return final
 
     def _publish(self, part: Part) -> None:
-        try:
-            self._store.publish(part)
-        except BaseException:
-            # What was read for this part must be read again by the next attempt.
-            self._reader = LogReader(self._log)
-            raise
+        self._store.publish(part)
         self._number += 1
         self._published = part.log_through
         self.action_count += len(part.actions)
@@ -97,82 +90,12 @@ class Publisher:
         self._number += 1
 
 
-def collect(
-    reader: LogReader,
-    *,
-    keep_from: int = 0,
-    pause: Callable[[], None] = lambda: None,
-    limited: bool = True,
-    is_complete: bool = False,
-) -> tuple[list[dict[str, Any]], list[Any], list[Gap], bool]:
-    """
-    Return the action entries (by sequence), checkpoints and gaps that the reader has next, and whether that is all.
-
-    With *limited* it stops at the size of a part.  A finished call counts
-    more than the same call noted as unfinished.  *is_complete* says that
-    nobody appends any more.
-    """
-    entries: dict[int, dict[str, Any]] = {}
-    checkpoints: list[Any] = []
-    gaps: list[Gap] = []
-    start, is_all = max(reader.offset, keep_from), True
-    for steps, (what, item) in enumerate(reader.items(keep_from=keep_from, is_complete=is_complete), 1):
-        if what is Item.CHECKPOINT:
-            checkpoints.append(item)
-        elif what is Item.GAP:
-            gaps.append(item)
-        elif isinstance(item, RawCall):
-            _keep_call(entries, gaps, item, reader)
-        else:
-            _keep(entries, item)
-        if steps % SLICE_ACTIONS == 0:
-            pause()
-        if limited and (len(entries) >= MAX_PART_ACTIONS or reader.offset - start >= MAX_PART_BYTES):
-            is_all = False
-            break
-    if reader.opening is None and reader.offset > 0:
-        # The first record is damaged: the log's name says whose it is, and
-        # what else is whole in it is not lost for that.
-        reader.presume_opening(min((entry["t"] for entry in entries.values()), default=reader.last_ns))
-    return [entries[key] for key in sorted(entries)], checkpoints, gaps, is_all
-
-
-# What the payloads of a record may raise whose checksum is right all the same.
-_SENSELESS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, StorageError)
-
-
-def _keep_call(entries: dict[int, dict[str, Any]], gaps: list[Gap], call: RawCall, reader: LogReader) -> None:
-    try:
-        entry = entry_of(call)
-        demand_sound_action(entry)
-    except _SENSELESS as error:
-        assert reader.newest is not None  # the call was in it
-        gaps.append(unreadable(reader.newest, error))
-        return
-    _keep(entries, entry)
-
-
-def unfinished_entries(reader: LogReader) -> list[dict[str, Any]]:
-    """Return the calls whose end was not seen; one whose arguments make no sense is left out."""
-    found = []
-    for call in reader.unfinished():
-        with suppress(*_SENSELESS):
-            entry = entry_of(call)
-            demand_sound_action(entry)
-            found.append(entry)
-    return found
-
-
-def _keep(entries: dict[int, dict[str, Any]], entry: dict[str, Any]) -> None:
-    known = entries.get(entry["i"])
-    if known is None or "unfinished" in known.get("fl", ()):
-        entries[entry["i"]] = entry
-
-
 def _next_part(
     reader: LogReader, number: int, keep_from: int, pause: Callable[[], None], *, is_complete: bool
 ) -> tuple[Part | None, bool]:
-    actions, checkpoints, gaps, is_last = collect(reader, keep_from=keep_from, pause=pause, is_complete=is_complete)
+    actions, checkpoints, gaps, is_last = collect(
+        reader, form=ENCODED, keep_from=keep_from, pause=pause, is_complete=is_complete
+    )
     if reader.opening is None:
         # Nothing was ever written: there is no session here.
         return None, True
@@ -189,7 +112,7 @@ def _next_part(
 
 def _sealed(part: Part, reader: LogReader, fallback: Sealing | None) -> Part:
     sealing = reader.sealing or fallback
-    unfinished = unfinished_entries(reader)
+    unfinished = unfinished_entries(reader, form=ENCODED)
     if unfinished:
         known = {entry["i"] for entry in part.actions}
         added = [entry for entry in unfinished if entry["i"] not in known]

@@ -20,8 +20,9 @@ from replaykit.protocols import Advance, Log, Store
 from replaykit.storage.compaction import silent
 from replaykit.storage.copying import ending_of, parts_of
 from replaykit.storage.file_store import FileStore
+from replaykit.storage.gathering import MAX_PART_ACTIONS
 from replaykit.storage.opening import kind_of, open_store
-from replaykit.storage.publish import MAX_PART_ACTIONS, Publisher
+from replaykit.storage.publish import Publisher
 from replaykit.storage.salvage import SalvagedSession, SalvagedStore
 from replaykit.storage.segment_file import Damage, SegmentFile
 

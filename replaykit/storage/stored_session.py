@@ -29,7 +29,7 @@ from replaykit.format.entry_blocks import (
 from replaykit.format.fields import Fields, opening_of
 from replaykit.format.index import BlockColumns, BlockRuns, Place, SequenceMap
 from replaykit.format.likeness import likenesses
-from replaykit.format.merkle import Trees
+from replaykit.format.merkle import Trees, leaf_of
 from replaykit.format.segment import ACTS, BLOB, CKPT, GAP, OPEN, SessionIndex, index_of, session_fields
 
 __all__ = ["BlockSource", "LookAtBlock", "Piece", "SegmentSession", "demand_action", "demand_roots", "read_index"]
@@ -334,11 +334,11 @@ def demand_roots(
         for described in piece.index.actions:
             block = piece.entries(described.place, ACTS)
             look(piece, block, described)
-            trees.actions.extend(block.raws)
+            trees.actions.extend(map(leaf_of, block.raws))
         for place in piece.index.checkpoints:
             block = piece.entries(place, CKPT)
             look(piece, block, None)
-            trees.checkpoints.extend(block.raws)
+            trees.checkpoints.extend(map(leaf_of, block.raws))
         has_root = has_root and piece.index.edges is not None
         if has_root and piece.index.edges != trees.edges():
             raise DamagedError(piece.source.path, piece.index.opening.offset, "a session's root differs")

@@ -16,9 +16,9 @@ from replaykit.recording.background import Background, background_of
 from replaykit.storage.directory_store import DirectoryStore
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.files import SystemFiles
+from replaykit.storage.gathering import MAX_PART_ACTIONS
 from replaykit.storage.log_files import FileLog
 from replaykit.storage.options import StoreOptions
-from replaykit.storage.publish import MAX_PART_ACTIONS
 from replaykit.testing.contracts import make_part
 from replaykit.testing.files import FaultyFiles, MemoryFiles, TracedFiles
 

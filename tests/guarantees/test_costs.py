@@ -25,8 +25,8 @@ from replaykit.format.segment import ACTS, CATALOG
 from replaykit.format.strict import encode_body
 from replaykit.storage.catalogue import Catalogue
 from replaykit.storage.file_store import FileStore
+from replaykit.storage.gathering import MAX_PART_ACTIONS
 from replaykit.storage.live_log import encode_opening
-from replaykit.storage.publish import MAX_PART_ACTIONS
 from replaykit.storage.recovery import recover
 from replaykit.testing.contracts import make_action, make_part
 from replaykit.testing.files import MemoryFiles, WrappedFiles

@@ -18,8 +18,8 @@ from replaykit.errors import SessionNotFoundError
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.files import SystemFiles
 from replaykit.storage.following import Follower, follow, newest_open
+from replaykit.storage.gathering import MAX_PART_ACTIONS
 from replaykit.storage.opening import open_store
-from replaykit.storage.publish import MAX_PART_ACTIONS
 from replaykit.testing.contracts import make_part
 
 
