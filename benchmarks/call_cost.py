@@ -1,8 +1,12 @@
 """
 What a recorded call costs the caller: bare, idle, recorded, and beside OpenTelemetry recording the same content.
 
-All variants run in one process, their samples interleaved in slices of a few
-milliseconds, so that a slow phase of the machine hits all of them.  The table
+OpenTelemetry runs twice: with its batches, which a killed process loses, and
+with its simple processor, which writes each span to the file before the call
+returns, as recording does.
+
+All variants run in one process, those of one call interleaved in slices of a
+few milliseconds, so that a slow phase of the machine hits all of them.  The table
 shows microseconds per call beyond the bare call: minimum and median over the
 slices.  Nothing may be lost meanwhile.
 
@@ -20,7 +24,7 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -31,6 +35,8 @@ import replaykit.errors
 SLICE_S = 0.003
 BUDGETS = {"find": (8.0, 16.0), "ask": (25.0, 50.0), "idle": (1.0, 2.0), "unmapped": (1.0, 2.0)}
 """The design's figures, and the limits that this program enforces: twice those."""
+OF_AN_OBJECT = " of an object"
+BATCHED, SAFE = "OpenTelemetry", "OpenTelemetry, kill-safe"
 
 _TITLES = [f"A title of some length, number {number}" for number in range(5)]
 _TEXTS = [f"The capital of country {number} is a city on a river that has many bridges. " * 2 for number in range(5)]
@@ -56,8 +62,18 @@ async def find_async(query: str, k: int = 5) -> list[dict[str, Any]]:
     return find(query, k)
 
 
+async def find_waiting(query: str, k: int = 5) -> list[dict[str, Any]]:
+    await asyncio.sleep(0)
+    return find(query, k)
+
+
 def stream(count: int) -> Iterator[int]:
     yield from range(count)
+
+
+async def stream_async(count: int) -> AsyncIterator[int]:
+    for number in range(count):
+        yield number
 
 
 class Notes:
@@ -137,20 +153,34 @@ def awaited(loop: asyncio.AbstractEventLoop, function: Callable[..., Any], *args
     return batch
 
 
+def drained_async(loop: asyncio.AbstractEventLoop, function: Callable[..., Any], *args: Any) -> Batch:
+    def batch(calls: int) -> None:
+        async def run() -> None:
+            for _ in range(calls):
+                async for _ in function(*args):
+                    pass
+
+        loop.run_until_complete(run())
+
+    return batch
+
+
 # -- OpenTelemetry --------------------------------------------------------------
 
 
 class Telemetry:
-    """The same content as spans, batched into a file of JSON lines."""
+    """The same content as spans in a file of JSON lines, batched or each at once."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_safe: bool) -> None:
         from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor
 
         self._file = open(path, "w")  # noqa: SIM115 - closed in `close`
         exporter = ConsoleSpanExporter(out=self._file, formatter=lambda span: span.to_json(indent=None) + "\n")
         self._provider = TracerProvider()
-        self._provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=1 << 16))
+        self._provider.add_span_processor(
+            SimpleSpanProcessor(exporter) if is_safe else BatchSpanProcessor(exporter, max_queue_size=1 << 16)
+        )
         self._tracer = self._provider.get_tracer("benchmark")
 
     def traced(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -165,6 +195,35 @@ class Telemetry:
 
         return call
 
+    def traced_async(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        tracer, name = self._tracer, function.__name__
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            with tracer.start_as_current_span(name) as span:
+                span.set_attribute("input", json.dumps([args, kwargs]))
+                result = await function(*args, **kwargs)
+                span.set_attribute("output", json.dumps(result))
+                return result
+
+        return call
+
+    def traced_stream(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        tracer, name = self._tracer, function.__name__
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with tracer.start_as_current_span(name) as span:
+                span.set_attribute("input", json.dumps([args, kwargs]))
+                items = []
+                for item in function(*args, **kwargs):
+                    items.append(item)
+                    yield item
+                span.set_attribute("output", json.dumps(items))
+
+        return call
+
+    def flush(self) -> None:
+        self._provider.force_flush()
+
     def close(self) -> None:
         self._provider.shutdown()
         self._file.close()
@@ -173,11 +232,15 @@ class Telemetry:
 # -- the variants -----------------------------------------------------------------
 
 
-def variants(folder: Path, stack: ExitStack) -> tuple[list[Variant], Callable[[], int]]:
-    """Return all variants, and what ends the recording and counts what was lost."""
+def variants(folder: Path, stack: ExitStack) -> tuple[list[Variant], Callable[[], int], Callable[[], None]]:
+    """Return all variants, what ends the recording and counts what was lost, and what waits for what they leave."""
     recorder = stack.enter_context(replaykit.Recorder(folder / "runs.rpk", on_loss="ignore"))
-    telemetry = Telemetry(folder / "spans.jsonl")
-    stack.callback(telemetry.close)
+    traced = {
+        BATCHED: Telemetry(folder / "spans.jsonl", is_safe=False),
+        SAFE: Telemetry(folder / "safe.jsonl", is_safe=True),
+    }
+    for telemetry in traced.values():
+        stack.callback(telemetry.close)
     loop = asyncio.new_event_loop()
     stack.callback(loop.close)
     notes = recorder.wrap(Notes())
@@ -198,10 +261,10 @@ def variants(folder: Path, stack: ExitStack) -> tuple[list[Variant], Callable[[]
             (name, "bare", repeated(function, argument)),
             (name, "decorated, idle", repeated(decorated, argument)),
             (name, "decorated, recorded", recorded(repeated(decorated, argument))),
-            (f"{name} of an object", "bare", repeated(plain, argument)),
-            (f"{name} of an object", "wrapped, idle", repeated(wrapped, argument)),
-            (f"{name} of an object", "wrapped, recorded", recorded(repeated(wrapped, argument))),
-            (name, "OpenTelemetry", repeated(telemetry.traced(function), argument)),
+            (name + OF_AN_OBJECT, "bare", repeated(plain, argument)),
+            (name + OF_AN_OBJECT, "wrapped, idle", repeated(wrapped, argument)),
+            (name + OF_AN_OBJECT, "wrapped, recorded", recorded(repeated(wrapped, argument))),
+            *((name, label, repeated(each.traced(function), argument)) for label, each in traced.items()),
         ]
     instrumented = recorder.instrument(OnItself())
     rows += [
@@ -209,13 +272,25 @@ def variants(folder: Path, stack: ExitStack) -> tuple[list[Variant], Callable[[]
         ("unmapped method", "bare", repeated(Notes().unmapped, "x")),
         ("unmapped method", "wrapped, counted", recorded(repeated(notes.unmapped, "x"))),
     ]
-    tool_async = replaykit.records("find")(find_async)
-    tool_stream = replaykit.records("find")(stream)
+    for name, coroutine in (("async find", find_async), ("async find that waits", find_waiting)):
+        decorated = replaykit.records("find")(coroutine)
+        rows += [
+            (name, "bare", awaited(loop, coroutine, "the capital")),
+            (name, "decorated, idle", awaited(loop, decorated, "the capital")),
+            (name, "decorated, recorded", recorded(awaited(loop, decorated, "the capital"))),
+            *((name, how, awaited(loop, each.traced_async(coroutine), "the capital")) for how, each in traced.items()),
+        ]
+    streamed = replaykit.records("find")(stream)
     rows += [
-        ("async find", "bare", awaited(loop, find_async, "the capital")),
-        ("async find", "decorated, recorded", recorded(awaited(loop, tool_async, "the capital"))),
         ("generator of 10", "bare", drained(stream, 10)),
-        ("generator of 10", "decorated, recorded", recorded(drained(tool_stream, 10))),
+        ("generator of 10", "decorated, recorded", recorded(drained(streamed, 10))),
+        *(("generator of 10", how, drained(each.traced_stream(stream), 10)) for how, each in traced.items()),
+        ("async generator of 10", "bare", drained_async(loop, stream_async, 10)),
+        (
+            "async generator of 10",
+            "decorated, recorded",
+            recorded(drained_async(loop, replaykit.records("find")(stream_async), 10)),
+        ),
     ]
 
     def end() -> int:
@@ -223,17 +298,27 @@ def variants(folder: Path, stack: ExitStack) -> tuple[list[Variant], Callable[[]
         recorder.flush()
         return handle.result.lost
 
-    return [Variant(*row) for row in rows], end
+    def settle() -> None:
+        traced[BATCHED].flush()
+        recorder.flush()
+
+    return [Variant(*row) for row in rows], end, settle
 
 
-def measure(found: list[Variant], seconds: float) -> None:
+def measure(found: list[Variant], seconds: float, settle: Callable[[], None]) -> None:
+    """Sample all variants, those of one call side by side; *settle* waits for what they leave to do behind them."""
+    families: dict[str, list[Variant]] = {}
     for variant in found:
-        variant.calibrate()
-    gc.collect()
-    until = time.perf_counter() + seconds
-    while time.perf_counter() < until:
-        for variant in found:
-            variant.sample()
+        families.setdefault(variant.group.removesuffix(OF_AN_OBJECT), []).append(variant)
+    for family in families.values():
+        for variant in family:
+            variant.calibrate()
+        settle()
+        gc.collect()
+        until = time.perf_counter() + seconds / len(families)
+        while time.perf_counter() < until:
+            for variant in family:
+                variant.sample()
 
 
 # -- the table ------------------------------------------------------------------
@@ -251,16 +336,28 @@ def beyond_bare(found: list[Variant]) -> list[tuple[Variant, float, float]]:
     ]
 
 
+def times_cheaper(rows: list[tuple[Variant, float, float]], peer: str) -> dict[int, float]:
+    """Return how many times as much *peer* adds as each recorded variant, by the variant's id."""
+    theirs = {variant.group: least for variant, least, _ in rows if variant.name == peer}
+    found = {}
+    for variant, least, _ in rows:
+        other = theirs.get(variant.group.removesuffix(OF_AN_OBJECT))
+        if other is not None and variant.name.endswith("recorded"):
+            found[id(variant)] = other / least
+    return found
+
+
 def show(rows: list[tuple[Variant, float, float]]) -> None:
-    theirs = {variant.group: least for variant, least, _ in rows if variant.name == "OpenTelemetry"}
-    print(f"{'call':20} {'how':22} {'min us':>8} {'+min':>8} {'+median':>8}  cheaper than OpenTelemetry")
+    batched, safe = times_cheaper(rows, BATCHED), times_cheaper(rows, SAFE)
+    print(f"{'':47} {'':8} {'':8} {'':8}  times cheaper than OpenTelemetry")
+    print(f"{'call':22} {'how':24} {'min us':>8} {'+min':>8} {'+median':>8}  {'batched':>8} {'kill-safe':>9}")
     for variant, least, middle in rows:
-        if variant.name == "bare":
-            print(f"{variant.group:20} {variant.name:22} {min(variant.samples):8.2f}")
-            continue
-        other = theirs.get(variant.group.removesuffix(" of an object"))
-        ratio = f"{other / least:.1f} times" if other and "recorded" in variant.name else ""
-        print(f"{variant.group:20} {variant.name:22} {min(variant.samples):8.2f} {least:+8.2f} {middle:+8.2f}  {ratio}")
+        line = f"{variant.group:22} {variant.name:24} {min(variant.samples):8.2f}"
+        if variant.name != "bare":
+            line += f" {least:+8.2f} {middle:+8.2f}"
+        if id(variant) in batched:
+            line += f"  {batched[id(variant)]:8.1f} {safe[id(variant)]:9.1f}"
+        print(line)
 
 
 def over_limit(rows: list[tuple[Variant, float, float]]) -> list[str]:
@@ -275,11 +372,11 @@ def over_limit(rows: list[tuple[Variant, float, float]]) -> list[str]:
 
 def dearer_than_opentelemetry(rows: list[tuple[Variant, float, float]]) -> list[str]:
     """Return the recorded calls that add more than OpenTelemetry: a ratio, which a slow machine leaves alone."""
-    theirs = {variant.group: least for variant, least, _ in rows if variant.name == "OpenTelemetry"}
+    ratios = times_cheaper(rows, BATCHED)
     return [
         f"{variant.group}, {variant.name}: dearer than OpenTelemetry"
-        for variant, least, _ in rows
-        if variant.name.endswith("recorded") and least > theirs.get(variant.group.removesuffix(" of an object"), least)
+        for variant, _, _ in rows
+        if ratios.get(id(variant), 1.0) < 1.0
     ]
 
 
@@ -290,8 +387,8 @@ def main() -> int:
     # The idle calls are told that a session is open elsewhere.
     warnings.simplefilter("ignore", replaykit.errors.ReplaykitWarning)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        found, end = variants(Path(folder), stack)
-        measure(found, 3.0 if options.quick else 20.0)
+        found, end, settle = variants(Path(folder), stack)
+        measure(found, 4.0 if options.quick else 40.0, settle)
         rows = beyond_bare(found)
         lost = end()
     show(rows)

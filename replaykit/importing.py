@@ -225,7 +225,7 @@ class Cleaner:
         """Return an action without secrets; its hashes stay those of what memvid recorded, and a flag says so."""
         texts = {key: entry[key] for key in _TEXTS}
         fields = entry["x"]
-        if self._redactor.is_clean(pack([*texts.values(), fields])):
+        if not self._redactor.is_suspect(pack([*texts.values(), fields])):
             return entry
         cleaned = self._texts(texts) | {"x": self._texts(fields)}
         if all(entry[key] == value for key, value in cleaned.items()):

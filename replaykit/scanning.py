@@ -120,7 +120,7 @@ class SecretSearch:
         self, action: ReplayAction | None, field: str, value: Any, known: Container[Any] = ()
     ) -> Iterator[Finding]:
         packed = pack(value)
-        if self._redactor.is_clean(packed):
+        if not self._redactor.is_suspect(packed):
             return
         self._redactor.clean_value(unpack(packed))
         found, self._found[:] = list(self._found), []

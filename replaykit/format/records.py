@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 import attrs
@@ -37,6 +38,7 @@ __all__ = [
     "Damage",
     "Record",
     "action_body",
+    "checksum",
     "map_body",
     "read_records",
     "sealed",
@@ -131,23 +133,18 @@ class ActionRecord(NamedTuple):
         return cls._make((*numbers, body[HEAD.size : result_at], body[result_at:facts_at], body[facts_at:]))
 
 
-def sealed(head: bytes, rest: bytes = b"") -> bytes:
-    """Return the body made of *head* and *rest* as a whole record, ready to append."""
-    # Two pieces, since joining the large one once more is what costs here.
-    extend = _checksum or _load_checksum()
-    prefix = PREFIX.pack(MAGIC, len(head) + len(rest), extend(extend(0, head), rest))
-    return b"".join((prefix, head, rest))
+def sealed(body: bytes) -> bytes:
+    """Return *body* as a whole record, ready to append."""
+    return PREFIX.pack(MAGIC, len(body), checksum()(0, body)) + body
 
 
-_checksum: Callable[[int, bytes], int] | None = None
-
-
-def _load_checksum() -> Callable[[int, bytes], int]:
-    global _checksum  # noqa: PLW0603 - loaded on first use, so that importing replaykit stays cheap
+@cache
+def checksum() -> Callable[[int, bytes], int]:
+    """Return CRC-32C, which goes on from a checksum and starts from 0."""
+    # Loaded on first use, so that importing replaykit stays cheap.
     import google_crc32c
 
     extend: Callable[[int, bytes], int] = google_crc32c.extend
-    _checksum = extend
     return extend
 
 
@@ -272,7 +269,7 @@ def _padding_at(read: Callable[[int, int], bytes], at: int, end: int, align: int
 
 
 def _record_at(read: _Window, at: int, end: int, budget: _Budget) -> Record | None:
-    checksum = _checksum or _load_checksum()
+    extend = checksum()
     data, begin = read.at(at)
     if len(data) < begin + _PREFIX_BYTES:
         return None
@@ -282,7 +279,7 @@ def _record_at(read: _Window, at: int, end: int, budget: _Budget) -> Record | No
         return None
     begin += _PREFIX_BYTES
     body = data[begin : begin + length] if begin + length <= len(data) else read(body_at, length)
-    if len(body) < length or checksum(0, body) != crc:
+    if len(body) < length or extend(0, body) != crc:
         budget.left -= _PREFIX_BYTES + length
         return None
     what = body[0]

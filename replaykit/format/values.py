@@ -43,12 +43,24 @@ exception is ``str(error)`` of an exception.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from itertools import chain, compress
 from typing import Any
 
 from replaykit.format.forms import Marker, describe_error, exact_text, stored_form, type_name, typed
 
-__all__ = ["MAX_DEPTH", "Marker", "describe_error", "pack", "plain", "plain_of", "type_name", "unpack"]
+__all__ = [
+    "MAX_DEPTH",
+    "Marker",
+    "describe_error",
+    "encoder",
+    "pack",
+    "pack_walked",
+    "plain",
+    "plain_of",
+    "type_name",
+    "unpack",
+]
 
 MAX_DEPTH = 64
 """How many levels of lists and maps are kept, as stored; a typed value takes two."""
@@ -69,36 +81,39 @@ def pack(value: Any) -> bytes:
     Raises:
         ValueError, OverflowError: A text or container exceeds 4 GiB.
     """
-    packb, options = _packer()
+    packb, options = encoder()
     try:
         return packb(value, stored_form, options)
     except TypeError:
-        # Surrogates, keys that are no text, sets of more than scalars, cycles
-        # and deep nesting: the walker brings them into a form that fits.
-        return packb(_walked(value, 0, ()), stored_form, options)
+        return pack_walked(value)
 
 
-_PACKER: tuple[Callable[..., bytes], int] | None = None
+def pack_walked(value: Any) -> bytes:
+    """Do the same for what the `encoder` refuses with a TypeError."""
+    packb, options = encoder()
+    # Surrogates, keys that are no text, sets of more than scalars, cycles
+    # and deep nesting: the walker brings them into a form that fits.
+    return packb(_walked(value, 0, ()), stored_form, options)
 
 
-def _packer() -> tuple[Callable[..., bytes], int]:
-    global _PACKER  # noqa: PLW0603 - loaded on first use, so that importing replaykit stays cheap
-    if _PACKER is None:
-        import ormsgpack as m
+@cache
+def encoder() -> tuple[Callable[..., bytes], int]:
+    """Return what `pack` calls first, and its options, as ``encode(value, stored_form, options)``."""
+    # Loaded on first use, so that importing replaykit stays cheap.
+    import ormsgpack as m
 
-        # Keys that are no text stay with the walker: the encoder would turn
-        # dates, UUIDs and enum members among them into text.
-        options = (
-            m.OPT_PASSTHROUGH_BIG_INT
-            | m.OPT_PASSTHROUGH_DATACLASS
-            | m.OPT_PASSTHROUGH_DATETIME
-            | m.OPT_PASSTHROUGH_ENUM
-            | m.OPT_PASSTHROUGH_SUBCLASS
-            | m.OPT_PASSTHROUGH_TUPLE
-            | m.OPT_PASSTHROUGH_UUID
-        )
-        _PACKER = (m.packb, options)
-    return _PACKER
+    # Keys that are no text stay with the walker: the encoder would turn
+    # dates, UUIDs and enum members among them into text.
+    options = (
+        m.OPT_PASSTHROUGH_BIG_INT
+        | m.OPT_PASSTHROUGH_DATACLASS
+        | m.OPT_PASSTHROUGH_DATETIME
+        | m.OPT_PASSTHROUGH_ENUM
+        | m.OPT_PASSTHROUGH_SUBCLASS
+        | m.OPT_PASSTHROUGH_TUPLE
+        | m.OPT_PASSTHROUGH_UUID
+    )
+    return m.packb, options
 
 
 # -- the walker ---------------------------------------------------------------
@@ -145,7 +160,7 @@ def _exact_key(key: Any) -> Any:
 def _walked_set(value: Any, depth: int, inside: tuple[int, ...]) -> Any:
     base = set if issubclass(type(value), set) else frozenset
     items = [_walked(item, depth + 2, inside) for item in list(base.__iter__(value))]
-    packb, options = _packer()
+    packb, options = encoder()
     return typed(base.__name__, *sorted(items, key=lambda item: packb(item, stored_form, options)))
 
 

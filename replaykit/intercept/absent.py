@@ -17,7 +17,7 @@ import attrs
 
 from replaykit.errors import PlaybackError
 from replaykit.intercept.binding import binder_of
-from replaykit.intercept.handler import Call, Ticket
+from replaykit.intercept.handler import Called, Ticket
 from replaykit.intercept.scope import handler_for, is_playing
 from replaykit.intercept.shapes import Recorded, shape_of
 from replaykit.operations import Operation
@@ -25,8 +25,8 @@ from replaykit.operations import Operation
 __all__ = ["Absent", "AbsentCall", "absent_method", "absent_target", "class_of"]
 
 
-@attrs.define(eq=False)
-class AbsentCall(Call):
+@attrs.frozen
+class AbsentCall(Called):
     """A call that nothing can run; *positional* are arguments whose names nobody knows, None if all have theirs."""
 
     positional: tuple[Any, ...] | None = None
@@ -36,7 +36,7 @@ class AbsentCall(Call):
 class _AbsentMethod(Recorded):
     """A method that only a play answers."""
 
-    is_signed: bool = False
+    is_signed: bool = attrs.field(kw_only=True)
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket:
         """
@@ -50,8 +50,8 @@ class _AbsentMethod(Recorded):
         given = {name: value for name, value in kwargs.items() if name not in self.operation.omits}
         named = self.bind(*args, **kwargs) if self.is_signed else given
         unnamed = None if self.is_signed else args
-        call = AbsentCall(self.operation, named, self.recorder, None, self.returns, unnamed)
-        ticket: Ticket | None = handler_for(self.recorder).begin(call)
+        called = AbsentCall(self.operation, self.recorder, None, self.returns, unnamed)
+        ticket: Ticket | None = handler_for(self.recorder).begin(called, named)
         if ticket is None:
             raise _refusal(self.operation.name, "live= names it, and there is nothing to run")
         return ticket
@@ -160,7 +160,8 @@ def absent_method(target: Absent, name: str, row: Operation, recorder: Any) -> R
     original = inspect.unwrap(method)
     is_signed = hasattr(method, "__wrapped__") and _has_signature(method)
     returns = getattr(method, "__annotations__", {}).get("return")
-    return _AbsentMethod(row, binder_of(method, omit=row.omits), recorder, None, (original, returns), is_signed)
+    bind = binder_of(method, omit=row.omits)
+    return _AbsentMethod(row, recorder, None, (original, returns), bind=bind, is_signed=is_signed)
 
 
 def _has_signature(method: Any) -> bool:

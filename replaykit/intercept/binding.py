@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-__all__ = ["Binder", "binder_of"]
+__all__ = ["Binder", "binder_of", "exact_binder", "unnamed"]
 
 Binder = Callable[..., dict[str, Any]]
 """Called like the function itself; returns the arguments by parameter name, defaults filled in."""
@@ -37,11 +37,17 @@ def binder_of(
     except Exception:
         # A foreign __signature__ may raise anything; the function can be
         # called all the same.
-        return _unnamed
+        return unnamed
     if skip_first and parameters and parameters[0].kind is not _VAR_POSITIONAL:
         parameters = parameters[1:]
-    bind = _forgiving(_binder(parameters, omit))
-    return _given_only(bind, frozenset(unset)) if unset else bind
+    bind = _binder(parameters, omit)
+    return _forgiving(_given_only(bind, frozenset(unset)) if unset else bind)
+
+
+def exact_binder(bind: Binder) -> Binder:
+    """Return what *bind* does with a call that fits the signature; it raises TypeError for others."""
+    exact: Binder = getattr(bind, "exact", bind)
+    return exact
 
 
 def _given_only(bind: Binder, unset: frozenset[str]) -> Binder:
@@ -52,7 +58,8 @@ def _given_only(bind: Binder, unset: frozenset[str]) -> Binder:
     return given
 
 
-def _unnamed(*args: Any, **kwargs: Any) -> dict[str, Any]:
+def unnamed(*args: Any, **kwargs: Any) -> dict[str, Any]:
+    """Return the arguments of a call of which no more is known."""
     if not args:
         return kwargs
     return {"args": args, "kwargs": kwargs} if "args" in kwargs else {"args": args, **kwargs}
@@ -63,8 +70,9 @@ def _forgiving(bind: Binder) -> Binder:
         try:
             return bind(*args, **kwargs)
         except TypeError:
-            return _unnamed(*args, **kwargs)
+            return unnamed(*args, **kwargs)
 
+    forgiving.exact = bind  # type: ignore[attr-defined]  # for `exact_binder`
     return forgiving
 
 

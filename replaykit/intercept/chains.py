@@ -18,7 +18,7 @@ from typing import Any
 import attrs
 
 from replaykit.intercept.binding import binder_of
-from replaykit.intercept.handler import Call
+from replaykit.intercept.handler import Called
 from replaykit.intercept.scope import handler_for, is_playing, observer_for
 from replaykit.intercept.shapes import Recorded, run, shape_of
 from replaykit.operations import Chain, Operation
@@ -120,7 +120,7 @@ def _ended(builder: Builder, name: str, /, *args: Any, **kwargs: Any) -> Any:
         return _arguments(begun.arguments, [*builder._self_steps, step] if args or kwargs else builder._self_steps)
 
     row: Any = begun.chain.ends[name]
-    recorded = begun.observed(Recorded(row, bind, begun.recorder))
+    recorded = begun.observed(Recorded(row, begun.recorder, bind=bind))
     return run(recorded, functools.partial(_really_ended, builder, name), args, kwargs)
 
 
@@ -160,7 +160,7 @@ def _keep(begun: _Begun, step: str, steps: Iterable[Step], error: Exception) -> 
     """Record that a step, or the first method, raised *error*, which is raised."""
     if not is_playing():
         run(
-            Recorded(begun.row(step), lambda *_: _arguments(begun.arguments, steps), begun.recorder),
+            Recorded(begun.row(step), begun.recorder, bind=lambda *_: _arguments(begun.arguments, steps)),
             _raise,
             (error,),
             {},
@@ -179,11 +179,11 @@ def _runs_in_play(begun: _Begun, step: str = "", steps: Iterable[Step] = ()) -> 
     """
     if not is_playing():
         return True
-    call = Call(begun.row(step), _arguments(begun.arguments, steps), begun.recorder)
+    called, arguments = Called(begun.row(step), begun.recorder), _arguments(begun.arguments, steps)
     player = handler_for(begun.recorder)
-    if not player.knows(call):
+    if not player.knows(called, arguments):
         return False
-    ticket = player.begin(call)
+    ticket = player.begin(called, arguments)
     if ticket is not None:
         ticket.answer.get()
     return ticket is None

@@ -16,23 +16,21 @@ import attrs
 from replaykit.intercept.scope import Scope
 from replaykit.operations import Operation
 
-__all__ = ["Answer", "Call", "Handler", "Ticket"]
+__all__ = ["Answer", "Called", "Handler", "Ticket"]
 
 
-# Not frozen: one is made per recorded call, and freezing doubles what it costs.
-@attrs.define(eq=False)
-class Call:
-    """What is about to run: a row, the arguments by name and the recorder that it is bound to, if any."""
+# Made once per function, not per call: an object less to make is what a
+# recorded call notices.
+@attrs.frozen
+class Called:
+    """What is called: a row, and the recorder that it is bound to, if any."""
 
     operation: Operation
-    arguments: Mapping[str, Any]
     recorder: Any = None
     generation: Callable[[], int] | None = None
     """Asked after the call: the memory's generation that it made or read."""
     returns: Any = None
-    """The return annotation, from which play may rebuild a result."""
-    before: Any = attrs.field(default=None, kw_only=True)
-    """What the row's ``before`` said, for its callables."""
+    """The function and its return annotation, from which play may rebuild a result."""
 
 
 @attrs.frozen
@@ -83,9 +81,12 @@ class Ticket(Protocol):
 class Handler(Protocol):
     """Takes calls."""
 
-    def begin(self, call: Call) -> Ticket | None:
+    run: Callable[..., Any] | None
+    """Takes calls whole, if not None; see `replaykit.intercept.shapes.Run`."""
+
+    def begin(self, called: Called, arguments: Mapping[str, Any]) -> Ticket | None:
         """
-        Return the ticket of a call that begins now, None to let it run unobserved.
+        Return the ticket of a call that begins now, None to let it run unobserved; *arguments* are by name.
 
         Called before the call runs, in its thread; must not block.
         """

@@ -32,7 +32,7 @@ class _InstrumentedFunction(wrapt.FunctionWrapper):  # type: ignore[type-arg]  #
         row = operation_from(row, name, module.__name__)
         returns = getattr(function, "__annotations__", {}).get("return")
         bind = binder_of(function, omit=row.omits, unset=row.unset)
-        recorded = recorded_class(row)(row, bind, None, None, (function, returns))
+        recorded = recorded_class(row)(row, None, None, (function, returns), bind=bind)
         self._self_run = functools.partial(RUNNERS[shape_of(function)], OnSubject(recorded, module))
 
     def _self_called(self, wrapped: Any, _instance: Any, args: Any, kwargs: Any) -> Any:

@@ -25,7 +25,7 @@ from replaykit.intercept.chains import begun_by
 from replaykit.intercept.proxy import under_the_name_of
 from replaykit.intercept.scope import observer_for
 from replaykit.intercept.shapes import RUNNERS, Given, Recorded, recorded_class, shape_of
-from replaykit.intercept.subjects import OnSubject, is_inside, part_of, unobserved
+from replaykit.intercept.subjects import OnSubject, is_inside, part_of, run_on, unobserved
 from replaykit.intercept.tracebacks import awaited_unseen, iterated_unseen, leave_no_frame
 from replaykit.operations import Chain, MethodMap, Operation, operation_from
 
@@ -65,7 +65,7 @@ class _Watch:
             returns = getattr(function, "__annotations__", {}).get("return")
             bind = binder_of(function, skip_first=True, omit=row.omits, unset=row.unset)
             kind = recorded_class(row)
-            found = self.recorded[cls, called] = kind(row, bind, self.recorder, None, (function, returns))
+            found = self.recorded[cls, called] = kind(row, self.recorder, None, (function, returns), bind=bind)
         return found
 
     def chain_for(self, chain: Chain, name: str, cls: type) -> Chain:
@@ -126,9 +126,10 @@ class InstrumentedMethod(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # ge
             result = wrapped(*args, **kwargs)
         elif recorded.operation.deferred is not None:
             return self._self_deferred(recorded, recorded.operation.deferred, wrapped, instance, args, kwargs)
+        elif self._self_shape == "plain":
+            result = run_on(recorded, instance, wrapped, args, kwargs)
         else:
-            result = self._self_run(OnSubject(recorded, instance), wrapped, args, kwargs)
-            result = result if self._self_shape == "plain" else under_the_name_of(wrapped, result)
+            result = under_the_name_of(wrapped, self._self_run(OnSubject(recorded, instance), wrapped, args, kwargs))
         if watch.hand_out is None:
             return result
         return _handed_out_later(watch.hand_out, result) if inspect.iscoroutine(result) else watch.hand_out(result)

@@ -24,7 +24,7 @@ from replaykit.intercept.chains import beginning_method
 from replaykit.intercept.coverage import Method
 from replaykit.intercept.notes import noting_method
 from replaykit.intercept.scope import observer_for
-from replaykit.intercept.shapes import RUNNERS, Recorded, opened_stream, recorded_class, shape_of
+from replaykit.intercept.shapes import RUNNERS, Recorded, opened_stream, recorded_class, run, shape_of
 from replaykit.intercept.steps import relaying
 from replaykit.operations import MethodMap, Operation
 
@@ -70,6 +70,22 @@ class RecordedFunction(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # gene
         return self
 
 
+class _PlainFunction(RecordedFunction):
+    """A plain function, not written to take an object or a class first."""
+
+    # wrapt would first ask what is called for its ``__self__``, which a
+    # function does not have: half of what a call of its wrapper costs.
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        return run(self._self_recorded, self.__wrapped__, args, kwargs)
+
+
+class _StreamFunction(RecordedFunction):
+    """The same that gives a coroutine or a generator."""
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        return self._self_run(self._self_recorded, self.__wrapped__, args, kwargs)
+
+
 def recorded_function(function: Any, operation: Operation, recorder: Any = None) -> Any:
     """
     Return *function* with its calls recorded as *operation*.
@@ -86,7 +102,7 @@ def recorded_function(function: Any, operation: Operation, recorder: Any = None)
 
     def recorded(is_bound: bool) -> Recorded:
         bind = binder_of(inner, skip_first=is_bound, omit=operation.omits, unset=operation.unset)
-        return recorded_class(operation)(operation, bind, recorder, None, (inner, returns))
+        return recorded_class(operation)(operation, recorder, None, (inner, returns), bind=bind)
 
     free = recorded(False)
     # A bound method's signature has no self any more.
@@ -104,8 +120,19 @@ def recorded_function(function: Any, operation: Operation, recorder: Any = None)
     def named(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return under_the_name_of(wrapped, wrapper(wrapped, instance, args, kwargs))
 
-    made: Any = RecordedFunction(function, wrapper if shape == "plain" else named)
+    is_free = not first and isinstance(function, types.FunctionType)
+    cls = RecordedFunction if not is_free else _PlainFunction if shape == "plain" else _StreamFunction
+    made: Any = cls(function, wrapper if shape == "plain" else named)
+    made._self_recorded = free
+    made._self_run = _under_own_name(runner, function) if is_free else runner
     made._self_rebuild = (operation, recorder)
+    return made
+
+
+def _under_own_name(runner: Any, function: Any) -> Any:
+    """Return *runner* under the name of *function*: what it gives has it too, and warnings and task lists show it."""
+    made = types.FunctionType(runner.__code__, runner.__globals__, function.__name__, None, runner.__closure__)
+    made.__qualname__ = function.__qualname__
     return made
 
 
@@ -267,7 +294,7 @@ def _recorded_method(target: Any, name: str, row: Operation, recorder: Any) -> R
     method = getattr(target, name)
     returns = getattr(method, "__annotations__", {}).get("return")
     bind = binder_of(method, omit=row.omits, unset=row.unset)
-    return recorded_class(row)(row, bind, recorder, None, (method, returns))
+    return recorded_class(row)(row, recorder, None, (method, returns), bind=bind)
 
 
 def recorded_object(target: Any, recorder: Any, methods: MethodMap, rebuild: Any = None, given: Any = None) -> Any:

@@ -21,6 +21,7 @@ from replaykit.errors import PlaybackError
 
 __all__ = [
     "CURRENT",
+    "PROCESS",
     "Scope",
     "ambient_session",
     "closed",
@@ -70,16 +71,16 @@ class _Process:
         self.forked: list[weakref.WeakMethod[Callable[[], None]]] = []
 
 
-_process = _Process()
+PROCESS = _Process()
 
 
 def opened(session: Any) -> None:
     """Note that *session* is open from now on."""
-    with _process.lock:
+    with PROCESS.lock:
         if session.is_ambient:
-            _process.ambient = (*_process.ambient, session)
+            PROCESS.ambient = (*PROCESS.ambient, session)
         else:
-            _process.open = (*_process.open, session)
+            PROCESS.open = (*PROCESS.open, session)
         _choose_adopter()
     surrounding = None if session.is_ambient else ambient_session()
     if surrounding is not None:
@@ -88,43 +89,43 @@ def opened(session: Any) -> None:
 
 def closed(session: Any) -> None:
     """Note that *session* is open no more."""
-    with _process.lock:
-        _process.open = tuple(item for item in _process.open if item is not session)
-        _process.ambient = tuple(item for item in _process.ambient if item is not session)
+    with PROCESS.lock:
+        PROCESS.open = tuple(item for item in PROCESS.open if item is not session)
+        PROCESS.ambient = tuple(item for item in PROCESS.ambient if item is not session)
         _choose_adopter()
 
 
 def _choose_adopter() -> None:
-    only = _process.open[0] if len(_process.open) == 1 else None
+    only = PROCESS.open[0] if len(PROCESS.open) == 1 else None
     adopter = only if only is not None and only.adopts else ambient_session()
-    _process.adopter = adopter if adopter is not None and adopter.adopts else None
+    PROCESS.adopter = adopter if adopter is not None and adopter.adopts else None
 
 
 def ambient_session() -> Any:
     """Return the open session that stands for the whole process, None without one."""
-    return _process.ambient[-1] if _process.ambient else None
+    return PROCESS.ambient[-1] if PROCESS.ambient else None
 
 
 def open_sessions() -> tuple[Any, ...]:
     """Return the sessions that are open in this process: those that stand for all of it, then the others by age."""
-    return (*_process.ambient, *_process.open)
+    return (*PROCESS.ambient, *PROCESS.open)
 
 
 def play_begins(player: Any) -> None:
     """Let *player* answer the calls of this process."""
-    with _process.lock:
-        _process.players = (*_process.players, player)
+    with PROCESS.lock:
+        PROCESS.players = (*PROCESS.players, player)
 
 
 def play_ends(player: Any) -> None:
     """Stop *player*."""
-    with _process.lock:
-        _process.players = tuple(item for item in _process.players if item is not player)
+    with PROCESS.lock:
+        PROCESS.players = tuple(item for item in PROCESS.players if item is not player)
 
 
 def is_playing() -> bool:
     """Return whether a player answers the calls of this process."""
-    return bool(_process.players)
+    return bool(PROCESS.players)
 
 
 def leave(scope: Scope) -> None:
@@ -163,11 +164,11 @@ def handler_for(recorder: Any) -> Any:
 
     *recorder* is None for a function that is bound to no recorder.
     """
-    if _process.players:
+    if PROCESS.players:
         return _player_here()
     scope = CURRENT.get()
     if scope is None:
-        adopter, sessions = _process.adopter, _process.open
+        adopter, sessions = PROCESS.adopter, PROCESS.open
         if adopter is None and sessions:
             sessions[0].count_unscoped()
         return adopter
@@ -183,12 +184,12 @@ def handler_for(recorder: Any) -> Any:
 
 def observer_for(recorder: Any) -> Any:
     """Return what a call of *recorder* made here would go to, None without one; counts nothing, never raises."""
-    players = _process.players
+    players = PROCESS.players
     if players:
         return _playing(CURRENT.get(), players)
     scope = CURRENT.get()
     if scope is None:
-        return _process.adopter
+        return PROCESS.adopter
     if scope.session.recorder is recorder:
         return scope.session
     link: Scope | None = scope
@@ -219,7 +220,7 @@ def _playing(link: Scope | None, players: tuple[Any, ...]) -> Any:
 
 def _player_here() -> Any:
     """Return the player of this context, else the only one."""
-    player = _playing(CURRENT.get(), _process.players)
+    player = _playing(CURRENT.get(), PROCESS.players)
     if player is not None:
         return player
     raise PlaybackError(
@@ -229,18 +230,18 @@ def _player_here() -> Any:
 
 def on_fork(method: Callable[[], None]) -> None:
     """Have the bound *method* called in each forked child, as long as its object lives."""
-    _process.forked.append(weakref.WeakMethod(method))
+    PROCESS.forked.append(weakref.WeakMethod(method))
 
 
 def _after_fork_in_child() -> None:
     # A lock that another thread of the parent held stays locked for ever here.
-    _process.lock = threading.RLock()
+    PROCESS.lock = threading.RLock()
     for session in open_sessions():
         session.abandon()
-    _process.open = _process.ambient = ()
+    PROCESS.open = PROCESS.ambient = ()
     # The adopter stays until the child opens a session: it counts the calls
     # that it would have taken.
-    for reference in _process.forked:
+    for reference in PROCESS.forked:
         method = reference()
         if method is not None:
             method()

@@ -12,27 +12,34 @@ import contextlib
 import inspect
 import types
 import weakref
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
 import attrs
 
-from replaykit.intercept.binding import Binder
-from replaykit.intercept.handler import Answer, Call, Ticket
-from replaykit.intercept.scope import CURRENT, Scope, handler_for, leave
-from replaykit.intercept.steps import Inside, relaying
+from replaykit.intercept.binding import Binder, exact_binder
+from replaykit.intercept.handler import Answer, Called, Ticket
+from replaykit.intercept.scope import CURRENT, PROCESS, Scope, handler_for, leave
+from replaykit.intercept.steps import Inside, relaying, steps_of
 from replaykit.operations import Operation, StreamForm, said_before
 
 __all__ = [
+    "IN_STEPS",
     "RUNNERS",
+    "STREAMS",
     "Asking",
     "Given",
     "Recorded",
+    "Run",
     "Shape",
+    "WAITING",
+    "continued",
+    "first_step",
     "opened_stream",
     "recorded_class",
     "run",
     "run_coroutine",
+    "run_unobserved",
     "shape_of",
 ]
 
@@ -58,30 +65,47 @@ def shape_of(function: Any) -> Shape:
 
 
 @attrs.frozen
-class Recorded:
+class Recorded(Called):
     """A recorded function or method: its row, its binder and the recorder that it is bound to."""
 
-    operation: Operation
-    bind: Binder
-    recorder: Any = None
-    generation: Callable[[], int] | None = None
-    returns: Any = None
+    bind: Binder = attrs.field(kw_only=True)
+    exact: Binder = attrs.field(init=False)
+    """The same, but that a call which does not fit the signature raises TypeError."""
+
+    @exact.default
+    def _exact(self) -> Binder:
+        return exact_binder(self.bind)
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket | None:
         """Return the ticket of a call with these arguments, None if nothing observes it."""
         handler = handler_for(self.recorder)
         if handler is None:
             return None
-        call = Call(self.operation, self.bind(*args, **kwargs), self.recorder, self.generation, self.returns)
-        ticket: Ticket | None = handler.begin(call)
+        ticket: Ticket | None = handler.begin(self, self.bind(*args, **kwargs))
         return ticket
 
 
-_STREAMS = frozenset({types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType})
+IN_STEPS = object()
+"""Given back by what would take a call whole, but leaves it to `Handler.begin` and the ticket; nothing ran."""
+
+STREAMS = frozenset({types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType})
 
 
 def run(recorded: Recorded | Given, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Call *target* and have it recorded; a coroutine or generator that it returns is recorded as such."""
+    if type(recorded) is Recorded:
+        recorder, scope = recorded.recorder, CURRENT.get()
+        # What `handler_for` says to most calls, without asking it.
+        if scope is not None and not PROCESS.players and (recorder is None or scope.session.recorder is recorder):
+            handler = scope.session
+        else:
+            handler = handler_for(recorder)
+            if handler is None:
+                return target(*args, **kwargs)
+        if handler.run is not None:
+            result = handler.run(recorded, target, args, kwargs)
+            if result is not IN_STEPS:
+                return result
     ticket = recorded.begin(args, kwargs)
     if ticket is None:
         return target(*args, **kwargs)
@@ -101,14 +125,27 @@ def run(recorded: Recorded | Given, target: Callable[..., Any], args: tuple[Any,
         leave(inner)
         ticket.fail(error)
         raise
-    if type(result) in _STREAMS:
-        return _continued(ticket, result)
+    if type(result) in STREAMS:
+        return continued(ticket, result)
     ticket.finish(result)
     return result
 
 
-def _continued(ticket: Ticket, result: Any) -> Any:
+Run = Callable[..., Any]
+"""
+``run(recorded, target, args, kwargs, is_awaited=False, subject=None)``: calls *target* and keeps the call.
+
+It returns what *target* returned.  With *is_awaited* it takes the first step of the coroutine that *target*
+gives, and returns what that returned, or `Waiting`.  *subject* is the
+`Scope.subject` of the call.  It may leave a call alone and return `IN_STEPS`.
+"""
+
+
+def continued(ticket: Ticket, result: Any) -> Any:
     """A plain function handed out a stream: the call goes on until that is over."""
+    if type(result) is Waiting:
+        result.ticket = ticket
+        return result
     if type(result) is types.GeneratorType:
         return _named(_generated(ticket, result), result)
     ticket.mark_async()
@@ -144,6 +181,21 @@ async def run_coroutine(
     kwargs: dict[str, Any],
 ) -> Any:
     """Await the coroutine of *target*; the call begins when it is first awaited."""
+    if type(recorded) is Recorded:
+        recorder, scope = recorded.recorder, CURRENT.get()
+        if scope is not None and not PROCESS.players and (recorder is None or scope.session.recorder is recorder):
+            handler = scope.session
+        else:
+            handler = handler_for(recorder)
+            if handler is None:
+                return await target(*args, **kwargs)
+        if handler.run is not None:
+            # Most often the first step is the only one.
+            result = handler.run(recorded, target, args, kwargs, True)
+            if type(result) is Waiting:
+                return await _waited(result)
+            if result is not IN_STEPS:
+                return result
     ticket = recorded.begin(args, kwargs)
     if ticket is None:
         return await target(*args, **kwargs)
@@ -157,11 +209,65 @@ async def run_coroutine(
     return await _awaited(ticket, coroutine)
 
 
-async def _awaited(ticket: Ticket, coroutine: Coroutine[Any, Any, Any]) -> Any:
-    inner = ticket.scope
-    inside = Inside(inner)
+class Waiting:
+    """A coroutine that has made its first step and waits: for what, and the scope that it is in."""
+
+    __slots__ = ("inside", "item", "steps", "ticket")
+
+    ticket: Ticket | None
+
+    def __init__(self, steps: Any, item: Any, inside: Inside) -> None:
+        self.steps = steps
+        self.item = item
+        self.inside = inside
+        self.ticket = None
+
+
+WAITING = frozenset({Waiting})
+
+
+def first_step(coroutine: Any, scope: Scope | None) -> Any:
+    """Take the first step of *coroutine*, which is in *scope*; return its result, or `Waiting`."""
+    steps = coroutine if type(coroutine) is types.CoroutineType else steps_of(coroutine)
     try:
-        result = await inside.awaiting(coroutine)
+        item = steps.send(None)
+    except StopIteration as stop:
+        return stop.value
+    inside = Inside(CURRENT.get())
+    # Whoever runs while it waits is not inside it.
+    CURRENT.set(scope)
+    return Waiting(steps, item, inside)
+
+
+def run_unobserved(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], is_awaited: bool) -> Any:
+    """Call *target*, as a `Run` does, for nobody."""
+    result = target(*args, **kwargs)
+    return first_step(result, CURRENT.get()) if is_awaited else result
+
+
+async def _waited(waiting: Waiting) -> Any:
+    """Take the further steps of a coroutine that waits."""
+    ticket, inside = waiting.ticket, waiting.inside
+    going_on = inside.going_on(waiting.steps, waiting.item)
+    if ticket is not None:
+        return await _ended(ticket, going_on, inside)
+    # Its beginning could not be kept.
+    outer = CURRENT.get()
+    result = await going_on
+    if inside.scope is not outer and CURRENT.get() is outer:
+        CURRENT.set(inside.scope)
+    return result
+
+
+async def _awaited(ticket: Ticket, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    inside = Inside(ticket.scope)
+    return await _ended(ticket, inside.awaiting(coroutine), inside)
+
+
+async def _ended(ticket: Ticket, going_on: Awaitable[Any], inside: Inside) -> Any:
+    inner = ticket.scope
+    try:
+        result = await going_on
     except BaseException as error:
         _go_on_outside(inner, inside)
         ticket.fail(error)
@@ -244,7 +350,7 @@ def _generated(ticket: Ticket, generator: Generator[Any, Any, Any]) -> Generator
 def _close(ticket: Ticket, inside: Inside, generator: Generator[Any, Any, Any]) -> None:
     """The consumer left: let the target clean up, then note that the stream was abandoned."""
     try:
-        inside.step(generator.close)
+        inside.run(generator.close)
     except BaseException as error:
         ticket.fail(error)
         raise
@@ -339,10 +445,9 @@ class Asking(Recorded):
         handler = handler_for(self.recorder)
         if handler is None:
             return None
-        call = Call(self.operation, self.bind(*args, **kwargs), self.recorder, self.generation, self.returns)
-        ticket: Ticket | None = handler.begin(call)
+        ticket: Ticket | None = handler.begin(self, self.bind(*args, **kwargs))
         if ticket is not None and ticket.answer is None:
-            call.before = said_before(self.operation, target)
+            ticket.before = said_before(self.operation, target)  # type: ignore[attr-defined]  # what runs is recorded
         return ticket
 
 

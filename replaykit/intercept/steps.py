@@ -14,7 +14,7 @@ from typing import Any
 
 from replaykit.intercept.scope import CURRENT, Scope
 
-__all__ = ["Inside", "in_own_scope", "in_own_scope_async", "relaying"]
+__all__ = ["Inside", "in_own_scope", "in_own_scope_async", "relaying", "steps_of"]
 
 
 class Inside:
@@ -25,12 +25,17 @@ class Inside:
     def __init__(self, scope: Scope | None) -> None:
         self.scope = scope
 
-    def step(self, step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def run(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call *function* in the scope."""
+        return self.step(lambda _: function(*args, **kwargs), None)
+
+    def step(self, step: Callable[[Any], Any], given: Any) -> Any:
+        """Take one step in the scope: hand *given* to it."""
         outer, entered = CURRENT.get(), self.scope
         below = entered.outer if entered is not None else None
         try:
             CURRENT.set(entered)
-            return step(*args, **kwargs)
+            return step(given)
         finally:
             # An interrupt may come between any two calls.
             try:
@@ -42,8 +47,7 @@ class Inside:
     @types.coroutine
     def awaiting(self, awaitable: Any) -> Generator[Any, Any, Any]:
         """Await in steps, each in its own scope: whoever runs while it waits, in the same context or not, does not."""
-        # What `asend` gives is not an iterator of every kind; what it awaits is.
-        steps = awaitable if hasattr(awaitable, "send") else awaitable.__await__()
+        steps = steps_of(awaitable)
         # The first step is that of `step`, without the call: most often it is the only one.
         outer, entered = CURRENT.get(), self.scope
         below = entered.outer if entered is not None else None
@@ -58,6 +62,17 @@ class Inside:
             finally:
                 CURRENT.set(entered.outer if entered is not None and below is outer else outer)
         return (yield from _further(steps, self, item))
+
+    @types.coroutine
+    def going_on(self, steps: Any, item: Any) -> Generator[Any, Any, Any]:
+        """Do the same behind the first step, which gave *item*."""
+        return (yield from _further(steps, self, item))
+
+
+def steps_of(awaitable: Any) -> Any:
+    """Return what runs the steps of something to await."""
+    # What `asend` gives is not an iterator of every kind; what it awaits is.
+    return awaitable if hasattr(awaitable, "send") else awaitable.__await__()
 
 
 def in_own_scope(generator: Any, inside: Inside | None = None) -> Generator[Any, Any, Any]:
@@ -81,7 +96,7 @@ def _further(steps: Any, inside: Inside, item: Any) -> Generator[Any, Any, Any]:
         try:
             given = yield item
         except GeneratorExit:
-            inside.step(steps.close)
+            inside.run(steps.close)
             raise
         except BaseException as error:
             step, given = steps.throw, error

@@ -6,20 +6,21 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from replaykit.intercept.handler import Call
-from replaykit.intercept.scope import CURRENT, Scope, leave
-from replaykit.intercept.shapes import Asking, Recorded
+from replaykit.intercept.handler import Called
+from replaykit.intercept.scope import CURRENT, Scope, handler_for, leave
+from replaykit.intercept.shapes import IN_STEPS, RUNNERS, Asking, Recorded
 
-__all__ = ["OnSubject", "is_inside", "part_of", "unobserved"]
+__all__ = ["OnSubject", "is_inside", "part_of", "run_on", "unobserved"]
 
 
 class _Nobody:
     """Stands in the chain for a session that takes no call."""
 
     recorder = None
+    run = None
     is_open = False
 
-    def begin(self, call: Any) -> None:
+    def begin(self, called: Any, arguments: Any) -> None:
         """Let the call run unobserved."""
 
     def note_uncovered(self, method: Any) -> None:
@@ -65,14 +66,24 @@ def _subject_of(link: Scope) -> Any:
         return getattr(link, "subject", None)
     for ticket in list(getattr(link.session, "pending", ())):
         if getattr(ticket, "sequence", None) == link.parent:
-            return _subject_of_call(ticket.call)
+            return _subject_of_call(ticket.called)
     return None
 
 
-def _subject_of_call(call: Call) -> Any:
+def _subject_of_call(called: Called) -> Any:
     """Return what a proxy stands for, one of whose calls this is: the method or function passed on to knows it."""
-    subject = getattr(call.returns[0], "__self__", None) if call.returns else None
-    return sys.modules.get(call.operation.source) if subject is None else subject
+    subject = getattr(called.returns[0], "__self__", None) if called.returns else None
+    return sys.modules.get(called.operation.source) if subject is None else subject
+
+
+def run_on(recorded: Recorded, subject: Any, target: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Call *target*, a plain method of *subject*, and have it recorded as `OnSubject` says."""
+    handler = handler_for(recorded.recorder) if type(recorded) is Recorded and not is_inside(subject) else None
+    if handler is not None and handler.run is not None:
+        result = handler.run(recorded, target, args, kwargs, False, subject)
+        if result is not IN_STEPS:
+            return result
+    return RUNNERS["plain"](OnSubject(recorded, subject), target, args, kwargs)
 
 
 class OnSubject:

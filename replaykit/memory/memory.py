@@ -123,11 +123,13 @@ class Memory(SessionSurface):
             recording.identity = self
         identity = present or self
         self._recorded = {
-            name: Recorded(operation, bind(binder_of(getattr(engine, name))), identity, engine.last_generation)
+            name: Recorded(operation, identity, engine.last_generation, bind=bind(binder_of(getattr(engine, name))))
             for name, operation in _OPERATIONS.items()
             for bind in (_by_generation if name == "restore" else _given,)
         }
-        self._recorded["put_file"] = Recorded(_REFUSED_FILE, binder_of(self.put_file), self, engine.last_generation)
+        self._recorded["put_file"] = Recorded(
+            _REFUSED_FILE, self, engine.last_generation, bind=binder_of(self.put_file)
+        )
         self._recorded |= recorded_asks(identity, SOURCE)
 
     def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:

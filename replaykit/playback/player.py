@@ -20,7 +20,7 @@ from replaykit.importers.memvid.store import MemvidStore, is_memvid
 from replaykit.intercept import scope
 from replaykit.intercept.absent import AbsentCall
 from replaykit.intercept.coverage import Method, Uncovered
-from replaykit.intercept.handler import Answer, Call, Ticket
+from replaykit.intercept.handler import Answer, Called, Ticket
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.model import ReplayAction, ReplaySession
 from replaykit.operations import Operation, thawed, thawed_error
@@ -98,6 +98,7 @@ class Player:
     """
 
     recorder = None
+    run = None
     is_open = False
     adopts = False
     is_ambient = False
@@ -176,28 +177,28 @@ class Player:
 
     # -- answering ------------------------------------------------------------------
 
-    def begin(self, call: Call) -> Ticket | None:
+    def begin(self, called: Called, arguments: Mapping[str, Any]) -> Ticket | None:
         """
-        Answer *call*; None for one that `live` lets run.
+        Answer a call; None for one that `live` lets run.
 
         Raises:
             NoMatchError: No recorded call is left that answers it.
         """
-        row = self._rows.get(id(call.operation)) or self._row(call.operation)
+        row = self._rows.get(id(called.operation)) or self._row(called.operation)
         if row.is_live:
             return None
-        arguments = stored_form(call.arguments, self._redactor.clean_packed)
-        position = self._taken(row, arguments, call)
+        stored = stored_form(arguments, self._redactor.clean_packed)
+        position = self._taken(row, stored, called)
         if position is None:
-            return self._missed(row, arguments, call)
-        return _PlayedTicket(self._answer(position, row, call.returns))
+            return self._missed(row, stored, called, arguments)
+        return _PlayedTicket(self._answer(position, row, called.returns))
 
-    def knows(self, call: Call) -> bool:
-        """Return whether `begin` has something of just this name for *call*, or lets it run; nothing is used."""
-        row = self._rows.get(id(call.operation)) or self._row(call.operation)
+    def knows(self, called: Called, arguments: Mapping[str, Any]) -> bool:
+        """Return whether `begin` has something of just this name for a call, or lets it run; nothing is used."""
+        row = self._rows.get(id(called.operation)) or self._row(called.operation)
         if row.is_live or not self._calls.has(row.name):
             return row.is_live
-        key = self._key(row.kind, row.name, stored_form(call.arguments, self._redactor.clean_packed), row.ignored)
+        key = self._key(row.kind, row.name, stored_form(arguments, self._redactor.clean_packed), row.ignored)
         with self._lock:
             self._index_without(row.ignored)
             position = self._turns.peek(row.ignored, key)
@@ -207,12 +208,12 @@ class Player:
         if not self._turns.knows(ignored):
             self._turns.add(ignored, self._keyed(self._calls.answering(), ignored))
 
-    def _taken(self, row: _Row, arguments: Any, call: Call) -> int | None:
+    def _taken(self, row: _Row, arguments: Any, called: Called) -> int | None:
         """Return the position of the recorded call that answers, None if none does; it is used from now on."""
         key = self._key(row.kind, row.name, arguments, row.ignored)
         with self._lock:
-            if isinstance(call, AbsentCall) and call.positional is not None:
-                unnamed = stored_form(list(call.positional), self._redactor.clean_packed)
+            if isinstance(called, AbsentCall) and called.positional is not None:
+                unnamed = stored_form(list(called.positional), self._redactor.clean_packed)
                 position = self._unsigned.take(row.kind, row.name, row.ignored, unnamed, arguments)
             else:
                 self._index_without(row.ignored)
@@ -243,18 +244,18 @@ class Player:
         for item in items:
             yield thawed(row.operation, item)
 
-    def _missed(self, row: _Row, arguments: Any, call: Call) -> Ticket | None:
+    def _missed(self, row: _Row, stored: Any, called: Called, arguments: Mapping[str, Any]) -> Ticket | None:
         """Let the call run and be recorded if that is wanted and there is something to run."""
         missing = self._missing
         is_over = isinstance(missing, ActiveSession) and not missing.is_open
-        if missing is not None and not is_over and not isinstance(call, AbsentCall):
+        if missing is not None and not is_over and not isinstance(called, AbsentCall):
             with self._lock:
                 self.missing_count += 1
-            return missing.begin(call)
-        shown = arguments
-        if isinstance(call, AbsentCall) and call.positional:
-            given = stored_form(list(call.positional), self._redactor.clean_packed)
-            shown = {**{f"#{number}": item for number, item in enumerate(given, 1)}, **arguments}
+            return missing.begin(called, arguments)
+        shown = stored
+        if isinstance(called, AbsentCall) and called.positional:
+            given = stored_form(list(called.positional), self._redactor.clean_packed)
+            shown = {**{f"#{number}": item for number, item in enumerate(given, 1)}, **stored}
         most = self._compared_most()
         miss = Miss(row.kind, row.name, shown, row.ignored, self._latest, most, self._hints())
         raise miss.error(self.session.session_id, self._calls)

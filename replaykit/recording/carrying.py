@@ -22,7 +22,7 @@ def carried(function: Callable[..., Any], scope: Scope) -> Callable[..., Any]:
     """
 
     def plain(*args: Any, **kwargs: Any) -> Any:
-        result = Inside(scope).step(function, *args, **kwargs)
+        result = Inside(scope).run(function, *args, **kwargs)
         going_on = _GOING_ON.get(type(result))
         return result if going_on is None else going_on(result, Inside(scope))
 

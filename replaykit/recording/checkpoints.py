@@ -58,7 +58,7 @@ class Checkpoints:
         self._actions += 1
         if self.policy is not None and not self._is_reached(ticket.sequence) and self._asking.acquire(blocking=False):
             try:
-                self._ask(ticket.call.operation.kind, failed)
+                self._ask(ticket.called.operation.kind, failed)
             finally:
                 self._asking.release()
         session = self._session

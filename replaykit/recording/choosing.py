@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from replaykit.intercept.handler import Call
+from replaykit.intercept.handler import Called
 
 if TYPE_CHECKING:
     from replaykit.recording.session import ActiveSession
@@ -26,16 +26,16 @@ def is_sampled(session_id: UUID, share: float) -> bool:
     return (session_id.int >> (128 - _SPREAD_BITS)) < share * (1 << _SPREAD_BITS)
 
 
-def choosing(session: ActiveSession, takes: Callable[[str, str], bool]) -> Callable[[Call], Any]:
+def choosing(session: ActiveSession, takes: Callable[[str, str], bool]) -> Callable[[Called, Mapping[str, Any]], Any]:
     """Return what begins the calls of *session* that *takes* takes, by kind and name, and counts the others."""
     begin = session.begin
 
-    def begin_chosen(call: Call) -> Any:
-        operation = call.operation
+    def begin_chosen(called: Called, arguments: Mapping[str, Any]) -> Any:
+        operation = called.operation
         if session.is_open and not takes(operation.kind, operation.name):
             session.excluded += 1
             return None
-        return begin(call)
+        return begin(called, arguments)
 
     return begin_chosen
 

@@ -76,11 +76,11 @@ class Keeping:
         return "wanted" if self._wanted is not None and self._is_wanted(ticket, duration_ns, result) else ""
 
     def _is_wanted(self, ticket: ActiveTicket, duration_ns: int, result: Any) -> bool:
-        call = ticket.call
+        operation = ticket.called.operation
         finished = FinishedCall(
-            kind=call.operation.kind,
-            name=call.operation.name,
-            arguments=call.arguments,
+            kind=operation.kind,
+            name=operation.name,
+            arguments=ticket.given,
             result=result,
             duration_ms=duration_ns / 1e6,
         )
@@ -101,8 +101,8 @@ class Keeping:
             session.lose(error)
         if ring.target is None:
             return False
+        del session.finish
         session.log_into(ring.target)
-        session.finish = ActiveSession.finish.__get__(session)  # type: ignore[method-assign]
         self._note()
         return True
 

@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from replaykit.format.records import ABANDONED, ASYNC
-from replaykit.intercept.handler import Call
+from replaykit.intercept.handler import Called
 from replaykit.intercept.scope import Scope
-
-if TYPE_CHECKING:
-    from replaykit.recording.session import ActiveSession
 
 __all__ = ["ActiveTicket", "packed_items"]
 
 
 class ActiveTicket:
     """
-    One call in flight in an `ActiveSession`.
+    One call in flight in an open session.
 
-    ``arguments`` are packed before the call runs, and free of secrets once
-    they are written.  ``is_ready`` says that all fields are set, so that a
-    session which ends meanwhile can keep the call as unfinished.
+    ``given`` are its arguments by name; ``arguments`` are the same, packed
+    before the call runs, and free of secrets once they are written.
+    ``started`` is set last: with it, a session which ends meanwhile can keep
+    the call as unfinished.
     """
 
     __slots__ = (
-        "arguments", "call", "flags", "is_ready", "is_translated", "item_bytes", "items", "number", "parent", "scope",
-        "sequence", "session", "started", "time_ns",
+        "arguments", "before", "called", "flags", "given", "is_translated", "item_bytes", "items", "number",
+        "parent", "scope", "sequence", "started", "time_ns",
     )  # fmt: skip
 
     answer = None
 
     arguments: bytes
-    call: Call
+    before: Any
+    called: Called
     flags: int
-    is_ready: bool
+    given: Mapping[str, Any]
     is_translated: bool
     item_bytes: int
     items: list[bytes] | None
@@ -41,21 +41,20 @@ class ActiveTicket:
     parent: int
     scope: Scope
     sequence: int
-    session: ActiveSession
     started: int
     time_ns: int
 
     def finish(self, result: Any) -> None:
         """The call returned; never raises because of the recording."""
-        self.session.finish(self, result, None)
+        self.scope.session.finish(self, result, None)
 
     def fail(self, error: BaseException) -> None:
         """The call raised; never raises because of the recording."""
-        self.session.finish(self, None, error)
+        self.scope.session.finish(self, None, error)
 
     def item(self, value: Any) -> None:
         """A stream gave one item."""
-        self.session.take_item(self, value)
+        self.scope.session.take_item(self, value)
 
     def end(self, *, abandoned: bool = False) -> None:
         """A stream is over; *abandoned* if its consumer left early."""
@@ -63,7 +62,7 @@ class ActiveTicket:
             self.items = []
         if abandoned:
             self.flags |= ABANDONED
-        self.session.finish(self, None, None)
+        self.scope.session.finish(self, None, None)
 
     def mark_async(self) -> None:
         """A plain function handed out a coroutine or an async generator; the call goes on until that is over."""

@@ -34,6 +34,14 @@ _ROUNDS = 8
 _FIXED = frozenset({"int", "complex", "decimal", "uuid", "date", "time", "timedelta", "deep", "cycle"})
 
 
+def _everything(_packed: bytes) -> bool:
+    return True
+
+
+def _nothing(_packed: bytes) -> bool:
+    return False
+
+
 def make_redactor(
     redact: Sequence[str | Custom] | str | Custom | None = None, *, load: Loader = load_hyperscan
 ) -> Redactor:
@@ -73,6 +81,8 @@ class Redactor:
     Attributes:
         version: The rules in force, as each session records them; ``none``
             when there are none.
+        is_suspect: Says whether packed bytes, of one value or of several end
+            to end, may need cleaning; where it says no they need none for sure.
     """
 
     def __init__(
@@ -84,7 +94,9 @@ class Redactor:
         self._secrets = any(version.startswith("secrets/") for version in stated)
         self._finds = bool(rules)
         self._scanner = scanner_of(rules, self._secrets, load)
-        self._is_suspect = self._scanner.is_suspect if rules and not self._custom else None
+        self.is_suspect: Callable[[bytes], bool] = (
+            _everything if self._custom else self._scanner.is_suspect if rules else _nothing
+        )
         self._names: dict[bytes, tuple[bool, bool]] = {}
         self._clean_keys: set[str] = set()
         names = [_name_of(item) for item in self._custom]
@@ -118,12 +130,6 @@ class Redactor:
         if self._finds:
             self._scanner.prepare()
 
-    def is_clean(self, packed: bytes) -> bool:
-        """Return whether *packed*, one value or several end to end, needs no cleaning for sure."""
-        if self._is_suspect is not None:
-            return not self._is_suspect(packed)
-        return not self._custom
-
     def clean_packed(self, packed: bytes) -> bytes:
         """
         Return a packed value without secrets: the same object when there is nothing to replace.
@@ -131,10 +137,7 @@ class Redactor:
         Raises:
             RedactionError: A callable failed; nothing of the value may be kept.
         """
-        if self._is_suspect is not None:
-            if not self._is_suspect(packed):
-                return packed
-        elif not self._custom:
+        if not self.is_suspect(packed):
             return packed
         tree = unpack(packed)
         cleaned = self._walk(tree, (), 0)

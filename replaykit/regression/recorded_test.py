@@ -19,7 +19,7 @@ from replaykit.errors import (
     WrongRecordingError,
 )
 from replaykit.intercept import scope
-from replaykit.intercept.handler import Call, Ticket
+from replaykit.intercept.handler import Called, Ticket
 from replaykit.loading import Recording, load_finished
 from replaykit.model import ReplayAction, ReplaySession
 from replaykit.playback.player import Player
@@ -99,18 +99,18 @@ class _TestPlayer(Player):
         self.foreign = ""
         self._advised = advice
 
-    def begin(self, call: Call) -> Ticket | None:
+    def begin(self, called: Called, arguments: Mapping[str, Any]) -> Ticket | None:
         """
-        Answer *call*, or let it run as the mode says.
+        Answer a call, or let it run as the mode says.
 
         Raises:
             NoMatchError: It is neither recorded nor may it run.
             UsageError: It is made where it is no test's.
         """
         if self.foreign:
-            raise UsageError(f"{call.operation.name}() is called by {self.foreign}")
+            raise UsageError(f"{called.operation.name}() is called by {self.foreign}")
         try:
-            return super().begin(call)
+            return super().begin(called, arguments)
         except NoMatchError as error:
             self.misses.append(error)
             raise self._advised(error) from None

@@ -20,7 +20,7 @@ import attrs
 from replaykit.errors import ReplaykitError
 from replaykit.intercept import scope
 from replaykit.intercept.coverage import Method
-from replaykit.intercept.handler import Call
+from replaykit.intercept.handler import Called
 from replaykit.logs import get_logger
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.session import ActiveSession
@@ -165,6 +165,7 @@ class _Waiting:
     adopts = True
     is_ambient = True
     recorder = None
+    run = None
 
     def __init__(self, open_session: Callable[[], ActiveSession | None]) -> None:
         self._open_session = open_session
@@ -173,15 +174,15 @@ class _Waiting:
         self._is_asked = False
         self._session: ActiveSession | None = None
 
-    def begin(self, call: Call) -> Any:
-        """Open the session, if that is still to be done, and let it take *call*."""
+    def begin(self, called: Called, arguments: Mapping[str, Any]) -> Any:
+        """Open the session, if that is still to be done, and let it take the call."""
         with self._opening:
             if not self._is_asked:
                 self._is_asked = True
                 self._session = self._open_session()
                 # Not before: the calls of other threads wait here meanwhile.
                 scope.closed(self)
-        return None if self._session is None else self._session.begin(call)
+        return None if self._session is None else self._session.begin(called, arguments)
 
     def abandon(self) -> None:
         """This is a forked child, where another one stands for its session."""

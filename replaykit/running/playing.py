@@ -17,7 +17,7 @@ from replaykit.adapters.finding import supported_libraries
 from replaykit.errors import PlaybackError
 from replaykit.intercept import scope
 from replaykit.intercept.coverage import Method
-from replaykit.intercept.handler import Call
+from replaykit.intercept.handler import Called
 from replaykit.playback.player import Player, play
 from replaykit.running.ambient import Position, number_children
 from replaykit.storage.catalogue import Catalogue
@@ -76,6 +76,7 @@ class _WaitingPlay:
     is_open = False
     adopts = False
     recorder = None
+    run = None
 
     def __init__(self, location: str, position: Position) -> None:
         self._location = location
@@ -83,9 +84,9 @@ class _WaitingPlay:
         self._opening = threading.RLock()
         self._player: Player | None = None
 
-    def begin(self, call: Call) -> Any:
+    def begin(self, called: Called, arguments: Mapping[str, Any]) -> Any:
         """
-        Answer *call* from the session of this process.
+        Answer a call from the session of this process.
 
         Raises:
             PlaybackError: The recorded program's process recorded nothing, or its session cannot be played.
@@ -94,7 +95,7 @@ class _WaitingPlay:
         with self._opening:
             if self._player is None:
                 self._player = _player(self._location, _session_of(self._location, self._position))
-        return self._player.begin(call)
+        return self._player.begin(called, arguments)
 
     def note_uncovered(self, method: Method) -> None:
         """Nobody asks a child process for it."""

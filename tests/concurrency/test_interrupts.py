@@ -20,7 +20,7 @@ from effort import Figure, effort
 import replaykit
 from replaykit.intercept import scope, shapes, steps
 from replaykit.intercept.scope import CURRENT, open_sessions
-from replaykit.recording import carrying, engine, handle, session, tickets
+from replaykit.recording import calls, carrying, engine, handle, hot_path, session, tickets
 
 
 def codes_of(module: types.ModuleType) -> set[types.CodeType]:
@@ -41,7 +41,9 @@ def _function_of(member: Any) -> Any:
     return member.fget if isinstance(member, property) else member
 
 
-RECORDING = set().union(*map(codes_of, (scope, shapes, steps, carrying, engine, handle, session, tickets)))
+RECORDING = set().union(
+    *map(codes_of, (scope, shapes, steps, calls, carrying, engine, handle, hot_path, session, tickets))
+)
 # A with statement whose ``__exit__`` has not begun cannot be helped by it.
 RECORDING -= {handle.SessionHandle.__exit__.__code__, handle.SessionHandle.__aexit__.__code__}
 

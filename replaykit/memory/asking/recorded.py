@@ -31,7 +31,7 @@ _STREAMED_IDS = "result.*.hits.*.frame_id"
 
 def recorded_asks(memory: Any, source: str) -> dict[str, Recorded]:
     """Return what records each form of *memory*'s asks."""
-    return {name: Recorded(_row(name, source), _shown(_binder(name)), memory) for name in _SHAPES}
+    return {name: Recorded(_row(name, source), memory, bind=_shown(_binder(name))) for name in _SHAPES}
 
 
 def run_ask(recorded: Recorded, asking: Asking, *args: Any, **kwargs: Any) -> Any:
