@@ -19,7 +19,16 @@ from replaykit.format.soundness import demand_sound_action
 from replaykit.model import ReplaySession
 from replaykit.storage.catalogue import ActionSequence
 
-__all__ = ["CREATED_NS", "KNOWN_KEYS", "STEP_NS", "Source", "same_calls", "stored_actions", "timeless_actions"]
+__all__ = [
+    "CREATED_NS",
+    "KNOWN_KEYS",
+    "STEP_NS",
+    "Source",
+    "positions_of",
+    "same_calls",
+    "stored_actions",
+    "timeless_actions",
+]
 
 Source = tuple[ReplaySession, Sequence[int] | None]
 """A stored session and the sequences of the actions to take, in order; None for all."""
@@ -93,7 +102,7 @@ def _calls(session: ReplaySession, sequences: Sequence[int] | None) -> Iterator[
     actions = stored_actions(session)
     positions: Iterable[int] = range(len(actions))
     if sequences is not None:
-        positions = _positions(session, actions.sequences, sequences)
+        positions = positions_of(session, actions.sequences, sequences)
     wanted, seen = frozenset(sequences or ()), set()
     for position in positions:
         entry = actions.entry(position)
@@ -105,7 +114,13 @@ def _calls(session: ReplaySession, sequences: Sequence[int] | None) -> Iterator[
             yield entry
 
 
-def _positions(session: ReplaySession, known: Sequence[int], wanted: Sequence[int]) -> list[int]:
+def positions_of(session: ReplaySession, known: Sequence[int], wanted: Sequence[int]) -> list[int]:
+    """
+    Return where the actions *wanted* stand among those *known*, both by sequence, without reading one.
+
+    Raises:
+        UsageError: One of them is not there, or is named twice.
+    """
     if len(set(wanted)) < len(wanted):
         raise UsageError("the sequences of the actions to take name one of them twice")
     positions = [bisect_left(known, sequence) for sequence in wanted]
