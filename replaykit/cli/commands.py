@@ -15,6 +15,7 @@ from replaykit.cli.branching import fork, memory_in, show_memory
 from replaykit.cli.care import compact, delete, doctor, recover, verify
 from replaykit.cli.diff import diff
 from replaykit.cli.importing import import_command
+from replaykit.cli.making_tests import test
 from replaykit.cli.replay import replay
 from replaykit.cli.run import run
 from replaykit.cli.scan import scan
@@ -45,7 +46,8 @@ def program() -> None:
     """
 
 
-for _verb in (verify, doctor, recover, compact, delete, tail, diff, replay, run, fork, bisect, scan, import_command):
+_CARE = (verify, doctor, recover, compact, delete, import_command)
+for _verb in (*_CARE, tail, diff, replay, run, fork, bisect, scan, test):
     program.add_command(_verb)
 
 

@@ -26,7 +26,7 @@ from replaykit.regression.places import FOLDER, Place, place_of
 from replaykit.regression.redacting import redacted_again, redactor_over
 from replaykit.regression.source_of_tests import docstring_of, source_of_test
 from replaykit.regression.text import text_of_action
-from replaykit.regression.writing import recording_bytes, write_recording
+from replaykit.regression.writing import is_of_test, recording_bytes, write_recording
 from replaykit.regression.written_calls import Call
 
 __all__ = ["MOST_CALLS", "LeftOut", "NewTest", "new_test"]
@@ -82,7 +82,7 @@ class NewTest:
 
         Raises:
             UsageError: A file is there that was not when this was made.
-            StorageError: The system refuses; nothing is left behind.
+            StorageError: The system refuses; neither file is left behind.
         """
         demand_free(self.place.path)
         write_recording(self.place.path, self.recording)
@@ -235,7 +235,8 @@ def _slug(text: str) -> str:
 
 def _docstring(session: ReplaySession, redactor: Redactor) -> str:
     named = f"the session '{one_line(redactor.clean_text(session.name), 40)}'" if session.name else "a session"
-    day = _day(session.created_secs)
+    # What was a test's recording has no time of its own.
+    day = "" if is_of_test(session) else _day(session.created_secs)
     return docstring_of(f"Calls of {named}{f' of {day}' if day else ''}.")
 
 
