@@ -262,11 +262,20 @@ def _guess_text(arguments: Mapping[str, Any], names: Iterable[str]) -> str:
     return next((_text(item) for item in arguments.values() if bare_content(item) is not None), "")
 
 
+def _surrogate_text(content: Any) -> str:
+    """Return the text of a typed value's content; empty where no recorder has written it."""
+    data = content[0] if isinstance(content, list) and content else b""
+    try:
+        return data.decode("utf-8", "surrogatepass") if isinstance(data, bytes) else ""
+    except UnicodeDecodeError:
+        return ""
+
+
 def _text(value: Any) -> str:
     if type(value) is str:
         return value
     if isinstance(value, dict) and value.get("~t") == "text":
-        return bytes(value["~v"][0]).decode("utf-8", "surrogatepass")
+        return _surrogate_text(value.get("~v"))
     value = view(value)
     if isinstance(value, list):
         return "\n".join(filter(None, map(_part_text, value)))

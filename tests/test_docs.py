@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from click import Command, Group
 from click.testing import CliRunner
 from importers.samples import sample
 
@@ -54,10 +55,18 @@ def test_commands_exist(page: Path) -> None:
         for line in block.splitlines():
             if not line.startswith("$ replaykit "):
                 continue
-            verb, *words = shlex.split(line.removeprefix("$ replaykit "), comments=True)
-            known = {option for param in program.commands[verb].params for option in param.opts}
+            command, words = found(shlex.split(line.removeprefix("$ replaykit "), comments=True))
+            known = {option for param in command.params for option in param.opts}
             used = {word.partition("=")[0] for word in words if word.startswith("-")}
             assert used <= known | {"--help"}, line
+
+
+def found(words: list[str]) -> tuple[Command, list[str]]:
+    """Return the verb, or the verb of a group, that *words* begin with, and the rest of them."""
+    command: Command = program
+    while isinstance(command, Group):
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
 
 
 def test_the_commands_of_the_reference_run() -> None:

@@ -15,6 +15,7 @@ from replaykit.cli.branching import fork, memory_in, show_memory
 from replaykit.cli.care import compact, delete, doctor, recover, verify
 from replaykit.cli.diff import diff
 from replaykit.cli.importing import import_command
+from replaykit.cli.making_tests import test
 from replaykit.cli.replay import replay
 from replaykit.cli.review import review
 from replaykit.cli.run import run
@@ -46,9 +47,8 @@ def program() -> None:
     """
 
 
-for _verb in (
-    verify, doctor, recover, compact, delete, tail, diff, replay, run, fork, bisect, scan, import_command, review
-):  # fmt: skip
+_CARE = (verify, doctor, recover, compact, delete, import_command)
+for _verb in (*_CARE, tail, diff, replay, run, fork, bisect, scan, review, test):
     program.add_command(_verb)
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "Source",
     "has_calls",
     "not_made_again",
+    "positions_of",
     "same_calls",
     "stored_actions",
     "timeless_actions",
@@ -106,7 +107,7 @@ def _calls(session: ReplaySession, sequences: Sequence[int] | None) -> Iterator[
     actions = stored_actions(session)
     positions: Iterable[int] = range(len(actions))
     if sequences is not None:
-        positions = _positions(session, actions.sequences, sequences)
+        positions = positions_of(session, actions.sequences, sequences)
     wanted, seen = frozenset(sequences or ()), set()
     for position in positions:
         entry = actions.entry(position)
@@ -118,7 +119,13 @@ def _calls(session: ReplaySession, sequences: Sequence[int] | None) -> Iterator[
             yield entry
 
 
-def _positions(session: ReplaySession, known: Sequence[int], wanted: Sequence[int]) -> list[int]:
+def positions_of(session: ReplaySession, known: Sequence[int], wanted: Sequence[int]) -> list[int]:
+    """
+    Return where the actions *wanted* stand among those *known*, both by sequence, without reading one.
+
+    Raises:
+        UsageError: One of them is not there, or is named twice.
+    """
     if len(set(wanted)) < len(wanted):
         raise UsageError("the sequences of the actions to take name one of them twice")
     positions = [bisect_left(known, sequence) for sequence in wanted]

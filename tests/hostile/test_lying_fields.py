@@ -18,8 +18,10 @@ from hostile.reading import salvaged
 from hostile.samples import made, truth_of
 
 import replaykit
+from replaykit.digests import completed
 from replaykit.errors import DamagedError, NotAStoreError, ReplaykitError, StorageError
 from replaykit.format import records
+from replaykit.format.actions import action_from_entry
 from replaykit.format.block import Block
 from replaykit.format.segment import ACTS, CKPT, GAP, OPEN, PART, SEAL, TOMB
 from replaykit.format.strict import decode_body
@@ -483,3 +485,16 @@ def test_a_huge_length_in_any_place_of_any_body_costs_nothing(tmp_path: Path, fi
         tracemalloc.stop()
     figure("G19", f"{cases} bodies, {peak >> 10} KiB at most")
     assert peak < 16 << 20
+
+
+@pytest.mark.parametrize("kind", ["find", "put", "tool"])
+@pytest.mark.parametrize("content", [[], [1], [10**12], ["x"], [b"\xff"], {}, None], ids=repr)
+def test_a_text_that_no_recorder_has_written_is_none(kind: str, content: Any) -> None:
+    """What is shown of a call is read without its content, and without making room for what that claims."""
+    stored = {"~t": "text", "~v": content}
+    entry = {"i": 0, "k": kind, "t": 1, "d": 0, "in": {"query": stored, "content": stored}, "out": stored}
+
+    with at_most_seconds(5):
+        action = action_from_entry(completed(entry))
+
+    assert (action.sequence, action.kind) == (0, kind)
