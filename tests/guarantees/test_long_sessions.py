@@ -20,7 +20,7 @@ from replaykit.playback.player import Player
 from replaykit.storage import stored_session
 from replaykit.storage.catalogue import Catalogue
 from replaykit.storage.file_store import FileStore
-from replaykit.storage.publish import MAX_PART_ACTIONS
+from replaykit.storage.gathering import MAX_PART_ACTIONS
 from replaykit.testing.contracts import make_part
 from replaykit.testing.files import MemoryFiles
 

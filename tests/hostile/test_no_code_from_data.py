@@ -37,6 +37,7 @@ IMPORTS_BY_NAME = {
     "adapters/model_clients.py": "the library's own name, and those in its adapter's table",
     "adapters/reviving.py": "a name from the adapter's own list, never one that only a recording has",
     "plugins.py": "entry points, which the user installed",
+    "testing/__init__.py": "the package's own table of lazy names",
 }
 """Where a module may be imported by a name that is no literal, and where that name comes from."""
 
