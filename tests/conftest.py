@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from effort import effort as share_of
+from effort import is_long_run
 from hypothesis import HealthCheck, settings
 
 from replaykit.intercept.scope import CURRENT
@@ -26,12 +27,15 @@ settings.load_profile("replaykit")
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """
-    Leave ``tests/libraries`` alone in the light run: importing it needs the real libraries.
+    Leave alone what is not of the light run.
 
-    The sample project is one by itself, which tests run.
+    Importing ``tests/libraries`` needs the real libraries; ``tests/guarantees``
+    takes long, and is run by name or with ``REPLAYKIT_EFFORT``; the sample
+    project is one by itself, which tests run.
     """
     needs_libraries = collection_path.name == "libraries" and config.option.markexpr != "libraries"
-    return True if needs_libraries or collection_path.name == "sample_project" else None
+    is_long = collection_path.name == "guarantees" and not is_long_run(config.args)
+    return True if needs_libraries or is_long or collection_path.name == "sample_project" else None
 
 
 @pytest.fixture(autouse=True)

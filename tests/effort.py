@@ -6,7 +6,7 @@ import os
 import random
 from collections.abc import Callable, Sequence
 
-__all__ = ["Figure", "effort", "sampled"]
+__all__ = ["Figure", "effort", "is_long_run", "sampled"]
 
 Figure = Callable[[str, str], None]
 """What the fixture ``figure`` gives: ``figure(guarantee, text)``."""
@@ -24,3 +24,8 @@ def sampled(population: Sequence[int], nightly: int, always: Sequence[int] = ())
     """Return *always* and so many others of *population*, ascending; the same ones in every run of one size."""
     count = min(len(population), effort(nightly))
     return sorted({*always, *random.Random(5).sample(population, count)})
+
+
+def is_long_run(arguments: Sequence[str]) -> bool:
+    """Return whether ``tests/guarantees`` is asked for: by name, or with more effort than the light run's."""
+    return _SHARE < 100 or any("guarantees" in argument for argument in arguments)

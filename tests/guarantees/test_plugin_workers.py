@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
+from pytest_plugin.conftest import project  # noqa: F401 - a fixture
 from regression.proposed import of_test
 
 MANY = """
@@ -33,7 +32,8 @@ SHUFFLED = """
 
 
 def test_four_workers_record_once_and_play_in_any_order(
-    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    project: pytest.Pytester,  # noqa: F811 - the fixture
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     project.makepyfile(test_many=MANY)
     project.makeconftest(SHUFFLED)
@@ -61,7 +61,7 @@ def test_four_workers_record_once_and_play_in_any_order(
     assert {path: path.read_bytes() for path in files} == files
 
 
-def test_workers_write_the_bytes_that_one_process_writes(project: pytest.Pytester) -> None:
+def test_workers_write_the_bytes_that_one_process_writes(project: pytest.Pytester) -> None:  # noqa: F811 - as above
     project.makepyfile(test_many=MANY)
     project.runpytest_inprocess("-q", "-p", "no:xdist").assert_outcomes(passed=28)
     files = {path: path.read_bytes() for path in project.path.rglob("*.rpk")}
@@ -69,20 +69,3 @@ def test_workers_write_the_bytes_that_one_process_writes(project: pytest.Pyteste
     project.runpytest_subprocess("-n", "2", "-q", "--replay-mode=rewrite").assert_outcomes(passed=28)
 
     assert {path: path.read_bytes() for path in project.path.rglob("*.rpk")} == files
-
-
-IMPORTED = """
-import sys, pytest
-code = pytest.main(["-q", "-p", "no:cacheprovider", "test_plain.py"])
-print("ours", sorted(name for name in sys.modules if name.startswith("replaykit")))
-sys.exit(code)
-"""
-
-
-def test_a_run_that_does_not_use_it_imports_nothing_else_of_ours(project: pytest.Pytester) -> None:
-    project.makepyfile(test_plain="def test_plain(): pass")
-
-    result = project.run(sys.executable, "-c", IMPORTED)
-
-    assert result.ret == 0
-    result.stdout.fnmatch_lines(["ours ['replaykit', 'replaykit._version', 'replaykit.pytest_plugin']"])
