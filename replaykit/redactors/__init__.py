@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from replaykit.redactors.patterns import Pattern, pattern
 from replaykit.redactors.redactor import Custom, Redactor, make_redactor
-from replaykit.redactors.versions import redactor_for
+from replaykit.redactors.versions import redactor_for, rule_sets_of
 
-__all__ = ["Custom", "Pattern", "Redactor", "make_redactor", "pattern", "redactor_for"]
+__all__ = ["Custom", "Pattern", "Redactor", "make_redactor", "pattern", "redactor_for", "rule_sets_of"]

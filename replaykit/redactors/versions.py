@@ -9,7 +9,7 @@ from replaykit.errors import RedactionError
 from replaykit.redactors.redactor import Custom, Redactor
 from replaykit.redactors.rules import RULES_OF
 
-__all__ = ["redactor_for"]
+__all__ = ["redactor_for", "rule_sets_of"]
 
 
 def redactor_for(version: str, own: Iterable[Custom] = ()) -> Redactor:
@@ -32,6 +32,11 @@ def redactor_for(version: str, own: Iterable[Custom] = ()) -> Redactor:
     known = tuple(name for name in stated if name in RULES_OF)
     custom = tuple(own)
     return Redactor(known, custom=custom) if custom else _without_own(known)
+
+
+def rule_sets_of(version: str) -> list[str]:
+    """Return the names of the rule sets of *version*, as ``redact=`` takes them."""
+    return [name.partition("/")[0] for name in version.split("+") if name in RULES_OF]
 
 
 @functools.cache

@@ -26,7 +26,7 @@ from replaykit.playback.player import Player
 from replaykit.playback.turns import OnRepeat
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.session import ActiveSession
-from replaykit.redactors import make_redactor, redactor_for
+from replaykit.redactors import make_redactor, redactor_for, rule_sets_of
 from replaykit.regression.modes import Mode
 from replaykit.regression.normalising import has_calls, not_made_again, same_calls
 from replaykit.regression.owners import owner_of
@@ -229,7 +229,7 @@ class RecordedTest:
         )
 
     def _begin_recording(self) -> ActiveSession:
-        settings = Settings.of({"redact": self._options.redact, "durability": "os", "on_loss": "raise"})
+        settings = Settings.of({"redact": self._rules(), "durability": "os", "on_loss": "raise"})
         self._engine = RecordingEngine(":memory:", settings)
         if self._played is not None:
             # One recording has one set of rules: its calls are matched under it.
@@ -237,6 +237,14 @@ class RecordedTest:
         opened = self._engine.open(self.place.identity, is_ambient=True, while_playing=True)
         assert isinstance(opened, ActiveSession)  # only a block may be skipped
         return opened
+
+    def _rules(self) -> list[Any]:
+        """Return the rules of redaction: made anew, a recording never has fewer rule sets than it had."""
+        asked = self._options.redact
+        rules = [asked] if isinstance(asked, str) or callable(asked) else list(asked)
+        old = self._old()
+        had = rule_sets_of(old.redaction) if old is not None else ()
+        return [*rules, *(name for name in had if name not in rules)]
 
     def _new_player(self) -> _TestPlayer:
         session = self._played or self._nothing_recorded()

@@ -287,3 +287,24 @@ def test_recordings_have_a_folder_of_another_name(project: pytest.Pytester, run:
     assert recordings(project) == ["cassettes/test_one/test_one.rpk"]
     project.makeini("[pytest]\nreplaykit_recordings = ../cassettes")
     run().stdout.fnmatch_lines(["*'../cassettes' is no name for the folder of recordings*"])
+
+
+def test_recording_anew_hides_what_the_recording_has_hidden(project: pytest.Pytester, run: Run) -> None:
+    source = """
+        import agent, pytest
+
+        @pytest.mark.replaykit{options}
+        def test_one():
+            agent.search("write to ann@example.com")
+    """
+    project.makepyfile(test_one=source.format(options='(redact=("secrets", "pii"))'))
+    run().assert_outcomes(passed=1)
+    (path,) = project.path.rglob("*.rpk")
+    before = path.read_bytes()
+    project.makepyfile(test_one=source.format(options=""))
+
+    for mode in ("rewrite", "all", "none"):
+        run(f"--replay-mode={mode}").assert_outcomes(passed=1)
+
+    assert path.read_bytes() == before
+    assert b"ann@example.com" not in before
