@@ -8,6 +8,8 @@ from collections.abc import Callable
 import pytest
 
 import replaykit
+from replaykit.format.segment import HEAD, SegmentWriter
+from replaykit.format.strict import encode_body
 
 Run = Callable[..., pytest.RunResult]
 
@@ -156,6 +158,25 @@ def test_a_file_that_is_no_recording_is_said_and_left_alone(
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([message])
     assert path.read_bytes() == content
+
+
+def test_a_recording_of_a_newer_release_is_said_and_left_alone(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(test_one=PARIS)
+    path = project.path / "recordings" / "test_one" / "test_one.rpk"
+    path.parent.mkdir(parents=True)
+    writer = SegmentWriter(sync=b"syncsync", offset=0, previous=bytes(32), watermark=0)
+    writer.add_magic()
+    head = {"format": "replaykit", "major": 9, "minor": 0, "file": bytes(16), "t": 0, "must": [], "mustw": []}
+    writer.add(HEAD, encode_body(head))
+    newer = writer.take()
+    path.write_bytes(newer)
+
+    for mode in ("once", "none", "all", "rewrite"):
+        result = run(f"--replay-mode={mode}")
+        result.assert_outcomes(errors=1)
+        result.stdout.fnmatch_lines(["*UnsupportedVersionError*Upgrade*"])
+
+    assert path.read_bytes() == newer
 
 
 def test_a_damaged_recording_is_said_and_can_be_recorded_again(project: pytest.Pytester, run: Run) -> None:
