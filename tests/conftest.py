@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,6 +47,10 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     monkeypatch.chdir(tmp_path)
     # A test that ended without ending its session leaves it in this context.
     CURRENT.set(None)
+    # A library that configures logging may disable the loggers that were there.
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if name.startswith("replaykit") and isinstance(logger, logging.Logger):
+            logger.disabled = False
     yield tmp_path
 
 
