@@ -128,6 +128,7 @@ def run(root: Path, file: str, arguments: tuple[str, ...]) -> tuple[float, float
     environment = {name: value for name, value in os.environ.items() if name not in ("CI", "PYTEST_ADDOPTS")}
     command = [
         sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "-p", "no:hypothesispytest",
+        "-p", "no:asyncio",
         file, *arguments,
     ]  # fmt: skip
     subprocess.run(command, cwd=root, env=environment, check=True, stdout=subprocess.DEVNULL)
