@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import Literal
@@ -116,17 +117,17 @@ def _sorted_rows(keyed: Iterable[tuple[bytes, int]]) -> Iterator[array[int]]:
     """Yield both halves of what stands for a key, and its position, for each key in order; some rows at once."""
     # In heaps by their first byte: as objects, which take four times as much,
     # there is never more than one heap.
-    heaps = [bytearray() for _ in range(256)]
+    heaps: defaultdict[int, bytearray] = defaultdict(bytearray)
     for key, position in keyed:
         short = _short(key)
         heaps[short[0]] += short + position.to_bytes(8, "big")
-    for number, heap in enumerate(heaps):
+    for number in sorted(heaps):
+        heap = heaps.pop(number)
         rows = sorted(bytes(heap[at : at + _ROW_BYTES]) for at in range(0, len(heap), _ROW_BYTES))
         numbers = array("Q", b"".join(rows))
         if sys.byteorder == "little":
             numbers.byteswap()
         yield numbers
-        heaps[number] = bytearray()
 
 
 def _short(key: bytes) -> bytes:
