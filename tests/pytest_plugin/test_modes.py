@@ -161,8 +161,10 @@ def test_a_test_whose_teardown_fails_writes_nothing(project: pytest.Pytester, ru
     assert not (project.path / "recordings").exists()
 
 
-@pytest.mark.parametrize("ending", ["pytest.skip('later')", "pytest.xfail('known')"])
-def test_a_skipped_test_writes_nothing(project: pytest.Pytester, run: Run, ending: str) -> None:
+@pytest.mark.parametrize(
+    ("ending", "outcome"), [("pytest.skip('later')", "skipped"), ("pytest.xfail('known')", "xfailed")]
+)
+def test_a_skipped_test_writes_nothing(project: pytest.Pytester, run: Run, ending: str, outcome: str) -> None:
     project.makepyfile(
         test_one=f"""
             import agent, pytest
@@ -174,7 +176,7 @@ def test_a_skipped_test_writes_nothing(project: pytest.Pytester, run: Run, endin
         """
     )
 
-    run()
+    assert run().parseoutcomes() == {outcome: 1}
 
     assert not (project.path / "recordings").exists()
 
