@@ -41,9 +41,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Run in a folder of one's own, so that a default store never lands in the checkout, and in no session yet."""
+    """
+    Run in a folder of one's own, so that a default store never lands in the checkout, and in no session yet.
+
+    What the environment says of settings and of CI is taken away: a test says
+    itself what it means, and passes wherever it runs.
+    """
     for name in [name for name in os.environ if name.startswith("REPLAYKIT_") and name != "REPLAYKIT_NIGHTLY"]:
         monkeypatch.delenv(name)
+    for name in ("CI", "GITHUB_ACTIONS"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     # A test that ended without ending its session leaves it in this context.
     CURRENT.set(None)
