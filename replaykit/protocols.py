@@ -8,7 +8,7 @@ suffices, else a few methods.  Objects are passed in; nothing registers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 from uuid import UUID
 
 import attrs
@@ -316,7 +316,6 @@ class StoredSession(Protocol):
         """Yield for each action 16 bytes that agree only where actions hold the same; None where that is not told."""
 
 
-@runtime_checkable
 class ForeignSession(Protocol):
     """A stored session of another recorder, which may have what our entries cannot say."""
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _MODES = ("once", "new_episodes", "none", "all", "rewrite", "off")
 _MARK, _SESSIONS_MARK = "replaykit", "replaykit_sessions"
+_RECORDING, _SESSION = "replay_recording", "replay_session"
+_FOLLOWING = "replaykit-following"
 _RUN: pytest.StashKey[Run] = pytest.StashKey()
 _ITEMS: pytest.StashKey[Sequence[pytest.Item]] = pytest.StashKey()
 _IS_BROKEN: pytest.StashKey[bool] = pytest.StashKey()
@@ -63,7 +65,16 @@ def _run(config: pytest.Config) -> Run:
         from replaykit.pytest_plugin.run import Run
 
         config.stash[_RUN] = Run(config)
+        _follow_tests(config)
     return config.stash[_RUN]
+
+
+def _follow_tests(config: pytest.Config) -> None:
+    """Have the hooks called that are called for each test: a run without recordings does not pay for them."""
+    if not config.pluginmanager.has_plugin(_FOLLOWING):
+        from replaykit.pytest_plugin.following import Following
+
+        config.pluginmanager.register(Following(lambda: config.stash.get(_RUN, None)), _FOLLOWING)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -87,20 +98,38 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, p
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
-    """Remember all tests that there are, before some are deselected: their recordings are not stale."""
+    """
+    Have the recording of a marked test opened before its other fixtures.
+
+    All tests are remembered, before some are deselected: their recordings are not stale.
+    """
     config.stash[_ITEMS] = list(items)
-    return (yield)
+    yield
+    # Marks may be given by other plugins, so they are looked at last; once per
+    # class and module, since there may be very many tests.
+    above: dict[Any, bool] = {}
+    for item in items:
+        names: Sequence[str] = getattr(item, "fixturenames", ())
+        if _has_mark(item) or _is_marked(item.parent, above):
+            # The tests of one function share a list; not all of them need be marked.
+            others = [name for name in names if name != _RECORDING]
+            item.fixturenames = [_RECORDING, *others]  # type: ignore[attr-defined]  # where it is missing nobody reads it
+        elif _RECORDING not in names and _SESSION not in names:
+            continue
+        _follow_tests(config)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Have the recording of a test that is marked opened before its other fixtures."""
-    if item.get_closest_marker(_MARK) is None:
-        return
-    names: list[str] = getattr(item, "fixturenames", [])
-    if "replay_recording" in names:
-        names.remove("replay_recording")
-    names.insert(0, "replay_recording")
+def _has_mark(node: Any) -> bool:
+    return any(mark.name == _MARK for mark in node.own_markers)
+
+
+def _is_marked(node: Any, known: dict[Any, bool]) -> bool:
+    """Return whether *node* or one above it has the mark; *known* holds the answers so far."""
+    if node is None:
+        return False
+    if node not in known:
+        known[node] = _has_mark(node) or _is_marked(node.parent, known)
+    return known[node]
 
 
 @pytest.fixture(scope="session")
@@ -126,56 +155,6 @@ def replay_session(request: pytest.FixtureRequest) -> Any:
         yield RecordedTestSession(request.getfixturevalue("replay_recording"))
         return
     yield _run(request.config).sessions.session(reference)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(
-    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
-) -> Generator[None, Any, Any]:
-    """Let a fixture that several tests share make no calls: they would be in the recording of whichever came first."""
-    run = request.config.stash.get(_RUN, None)
-    if run is None or fixturedef.scope == "function":
-        return (yield)
-    with run.refusing(f"the fixture {fixturedef.argname} of scope {fixturedef.scope}"):
-        return (yield)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Fail a test that did not notice that calls were not answered."""
-    result = yield
-    run = item.config.stash.get(_RUN, None)
-    if run is not None:
-        run.called(item)
-    return result
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Write the recording of a test that passed, once its fixtures are torn down as well."""
-    run = item.config.stash.get(_RUN, None)
-    try:
-        result = yield
-    except BaseException:
-        if run is not None:
-            run.ended(item, whole=False)
-        raise
-    run = item.config.stash.get(_RUN, None)
-    if run is not None:
-        run.ended(item)
-    return result
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Note how the test went, and say in its report which recording it had."""
-    run = item.config.stash.get(_RUN, None)
-    if run is None:
-        return (yield)
-    run.show_only_theirs(call)
-    report = yield
-    run.reported(item, call, report)
-    return report
 
 
 @pytest.hookimpl(trylast=True)

@@ -210,7 +210,7 @@ def kind_of(path: str) -> str | None:
             return "directory"
         if not stat.S_ISREG(found.st_mode):
             raise NotAStoreError(path, "it is a device, not a file")
-        with open(path, "rb") as file:
+        with open(path, "rb", buffering=0) as file:
             begins = file.read(max(len(_DATABASE), len(MAGIC)))
     except FileNotFoundError:
         return None

@@ -52,6 +52,37 @@ def test_a_block_comes_back_equal(kind: int, body: bytes, offset: int, data: st.
     assert offset + len(raw) == block.end
 
 
+@pytest.mark.parametrize("number", [0, 23, 24, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**48])
+def test_numbers_of_each_length_come_back(number: int) -> None:
+    raw = encode_block(127, b"", sync=SYNC, offset=number, watermark=number, previous=PREVIOUS)
+
+    block = read_block(raw, sync=SYNC, base=number)
+
+    assert block is not None
+    assert (block.offset, block.watermark, block.kind) == (number, number, 127)
+
+
+@pytest.mark.parametrize(
+    ("head", "reason"),
+    [
+        ("1880 00 00 00", "out of range"),
+        ("03 02 00 00", "another shape"),
+        ("03 00 1817 00", "shortest form"),
+        ("03 00 1900ff 00", "shortest form"),
+        ("03 00 1a0000ffff 00", "shortest form"),
+        ("03 00 1b00000000ffffffff 00", "shortest form"),
+        ("03 00 1b0001000000000001 00", "out of range"),
+        ("03 00 00 01", "out of range"),
+        ("03 00 40 00", "another shape"),
+        ("03 00 1c 00", "another shape"),
+    ],
+)
+def test_a_header_that_no_writer_makes_is_refused_with_its_reason(head: str, reason: str) -> None:
+    data = b"\x88\x48" + SYNC + bytes.fromhex(head) + b"\x58\x20" + PREVIOUS + b"\xd8\x18\x40" + bytes(40)
+    with pytest.raises(DamagedError, match=reason):
+        block_size(data)
+
+
 def test_a_block_is_cbor_that_any_tool_reads() -> None:
     """A plain body is embedded CBOR; a segment begins with a labelled sequence."""
     items = cbor2.loads(made(cbor2.dumps({"a": 1})))

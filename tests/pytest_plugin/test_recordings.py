@@ -70,6 +70,51 @@ def test_each_test_has_exactly_one_file_beside_its_module(project: pytest.Pytest
     ]
 
 
+def test_a_mark_of_one_parameter_is_that_ones_alone(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(
+        test_some="""
+            import agent, pytest
+
+            @pytest.mark.parametrize("city", [pytest.param("paris", marks=pytest.mark.replaykit), "lyon"])
+            def test_cities(city):
+                agent.search(city)
+        """
+    )
+
+    assert run("--replay-mode=once").ret == 0
+
+    assert recordings(project) == ["recordings/test_some/test_cities[paris].rpk"]
+
+
+def test_marks_that_the_project_gives_and_recordings_asked_for_late_count(project: pytest.Pytester, run: Run) -> None:
+    project.makeconftest(
+        """
+        import pytest
+
+        def pytest_collection_modifyitems(items):
+            items[0].add_marker(pytest.mark.replaykit)
+        """
+    )
+    project.makepyfile(
+        test_late="""
+            import agent
+
+            def test_marked():
+                agent.search("marked")
+
+            def test_late(request):
+                recording = request.getfixturevalue("replay_recording")
+                agent.search("late")
+                assert recording.recorded_count + recording.play_count == 1
+        """
+    )
+
+    first, second = run("--replay-mode=once"), run("--replay-mode=none")
+
+    assert (first.ret, second.ret) == (0, 0)
+    assert recordings(project) == ["recordings/test_late/test_late.rpk", "recordings/test_late/test_marked.rpk"]
+
+
 def test_names_are_never_paths(project: pytest.Pytester, run: Run) -> None:
     project.makepyfile(
         test_one="""
