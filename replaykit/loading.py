@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 from uuid import UUID
 
-from replaykit.errors import DamagedError, SessionNotFoundError, UsageError
+from replaykit.errors import DamagedError, NotAStoreError, SessionNotFoundError, UsageError
 from replaykit.format.entries import Gap
 from replaykit.importers.memvid.store import MemvidStore, is_memvid
 from replaykit.model import Diagnosis, Verification
@@ -16,6 +16,8 @@ from replaykit.reading import SessionReader
 from replaykit.storage.catalogue import Catalogue
 from replaykit.storage.compaction import silent
 from replaykit.storage.diagnosis import diagnose
+from replaykit.storage.file_store import FileStore
+from replaykit.storage.held_files import HeldFiles
 from replaykit.storage.opening import open_store
 from replaykit.storage.salvage import SalvagedStore
 
@@ -96,12 +98,20 @@ def load(location: str | os.PathLike[str], *, recovery: RecoveryMode = "prefix")
 
 def load_finished(path: str) -> Recording:
     """
-    Open a file that nobody records into: unlike `load` it looks for no live log beside it, of which there may be many.
+    Open a file that nobody records into.
+
+    Unlike `load` it looks for no live log beside it, of which there may be
+    many, and reads a small file once.
 
     Raises:
         StoreNotFoundError, NotAStoreError, DamagedError, UnsupportedVersionError: As for `load`.
     """
-    return Recording(path, open_store(path, read_only=True), has_logs=False)
+    try:
+        store: Store = FileStore(path, read_only=True, files=HeldFiles())
+    except NotAStoreError:
+        # Somebody may have named a folder, or a memory's own file.
+        store = open_store(path, read_only=True)
+    return Recording(path, store, has_logs=False)
 
 
 def _store_at(path: str, *, is_salvaged: bool) -> Store:

@@ -15,6 +15,7 @@ from replaykit.errors import (
     NoMatchError,
     PlaybackError,
     SessionNotFoundError,
+    StoreNotFoundError,
     UsageError,
     WrongRecordingError,
 )
@@ -204,8 +205,8 @@ class RecordedTest:
         if self.mode == "off":
             return
         try:
-            if self.mode not in _RUNS_EVERYTHING and os.path.lexists(self.place.path):
-                self._played = self._session_of(self.place.path)
+            if self.mode not in _RUNS_EVERYTHING:
+                self._played = self._recorded_session()
             if self.mode in ("new_episodes", *_RUNS_EVERYTHING) or (self.mode == "once" and self._played is None):
                 self._recorded = self._begin_recording()
             self._player = self._new_player()
@@ -213,6 +214,12 @@ class RecordedTest:
         except BaseException:
             self.close()
             raise
+
+    def _recorded_session(self) -> ReplaySession | None:
+        try:
+            return self._session_of(self.place.path)
+        except StoreNotFoundError:
+            return None
 
     def _session_of(self, path: str) -> ReplaySession:
         self._stored = self._stored or _loaded(path, self.switch)

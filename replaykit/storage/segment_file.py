@@ -111,7 +111,7 @@ def open_file(files: FileLayer, path: str, *, write: bool = False) -> OpenFile:
     """
     try:
         return OpenFile(files, path, write=write)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise StoreNotFoundError(path) from error
     except StorageError:
         raise
