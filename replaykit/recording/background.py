@@ -20,9 +20,10 @@ from replaykit.errors import ClosedError, ReplaykitError
 from replaykit.format.entries import Card
 from replaykit.intercept import scope
 from replaykit.logs import get_logger
-from replaykit.protocols import Store
+from replaykit.protocols import Log, Store
 from replaykit.recording.exits import at_exit, at_exit_of_child
 from replaykit.recording.leftovers import Leftovers
+from replaykit.recording.ready_logs import ReadyLogs
 from replaykit.recording.watched import Watched
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Background:
         # fifth of what publishing a short session costs.
         self._told: deque[int] = deque()
         self._left = Leftovers(store)
+        self._ready = ReadyLogs(store)
         # Putting into it is safe in signal handlers and finalisers, unlike
         # setting a threading.Event.
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -102,9 +104,14 @@ class Background:
     def watch(self, session: ActiveSession, card: Card | None = None) -> None:
         """Take care of a session that just opened; *card* is what is published of it already."""
         self._open[id(session)] = Watched(session, self._store, card, self._pause)
+        self._ready.note_opened()
         if not self._ends_with_child:
             self._ends_with_child = at_exit_of_child(_end_all_of(self))
         self._start()
+
+    def take_log(self) -> Log | None:
+        """Return the log that lies ready for a session that begins, None where there is none."""
+        return self._ready.take()
 
     def ended(self, session: ActiveSession) -> None:
         """Publish a session that just ended, soon."""
@@ -195,6 +202,8 @@ class Background:
         waiting = []
         while self._ended:
             watched = self._ended.popleft()
+            if threading.current_thread() is self._thread:
+                self._ready.prepare()
             try:
                 if not watched.publish_end():
                     waiting.append(watched)
@@ -233,6 +242,7 @@ class Background:
         try:
             self._store.cards()
         except ClosedError:
+            self._ready.drop()
             # A log that we hold on to would look like an open session's.
             while self._failed:
                 self._failed.pop().session.live.close()
@@ -274,6 +284,7 @@ class Background:
     def _keep_up(self) -> None:
         """Do what cannot wait until a part is published."""
         self._sync_from = time.monotonic() + GROUP_SECONDS
+        self._ready.prepare()
         self._sync()
         self._stop_where_full()
 
@@ -362,6 +373,7 @@ class Background:
                 return
 
     def _say_idle(self) -> None:
+        self._ready.drop()
         # Only the verdict on later damage hangs on it.
         with suppress(ReplaykitError, OSError):
             self._store.idle()
@@ -376,6 +388,7 @@ class Background:
     def forked(self) -> None:
         """Forget the parent's sessions and its recovery: this is its child."""
         self._left.abandon()
+        self._ready.abandon()
         self.__init__(self._store)  # type: ignore[misc]  # locks and thread of the parent are void here
 
     def end_all(self) -> None:
@@ -391,6 +404,7 @@ class Background:
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=30)
+        self._ready.drop()
         self.publish_all()
         self._is_exiting = False
 

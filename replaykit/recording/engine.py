@@ -295,7 +295,8 @@ class RecordingEngine:
         is_silent = is_disabled() or (scope.is_playing() and not while_playing)
         live: Log = MemoryLog(opening.session_id)
         if not is_silent:
-            live = self._held.new_ring(opening.session_id) if holds else self.new_log(opening.session_id)
+            live = self._held.new_ring(opening.session_id) if holds else self._first_log(opening.session_id)
+            opening = attrs.evolve(opening, session_id=live.session_id)
         policy = None if not policies else policies[0] if len(policies) == 1 else any_of(*policies)
         try:
             session = ActiveSession(
@@ -324,6 +325,12 @@ class RecordingEngine:
         elif not session.is_silent:
             self.background.watch(session, card)
         scope.opened(session)
+
+    def _first_log(self, session_id: UUID) -> Log:
+        """Return the live log of a session that begins: it has an id of its own where one lies ready."""
+        # Where some sessions are recorded and others not, their ids decide.
+        ready = self.background.take_log() if self.settings.recorded_share == 1 else None
+        return ready or self.new_log(session_id)
 
     def new_log(self, session_id: UUID) -> Log:
         """

@@ -15,13 +15,13 @@ from contextlib import suppress
 from functools import partial
 from uuid import UUID
 
-from replaykit.errors import SessionNotFoundError, StorageError
+from replaykit.errors import SessionNotFoundError
 from replaykit.format.actions import action_from_entry
-from replaykit.format.entries import Entry, Opening
+from replaykit.format.entries import Entry
 from replaykit.model import ReplayAction
 from replaykit.pipeline import entry_of
 from replaykit.protocols import Log, Store, StoredSession
-from replaykit.storage.live_log import Item, LogReader
+from replaykit.storage.live_log import Item, LogReader, read_opening
 
 __all__ = ["Follower", "follow", "newest_open"]
 
@@ -133,17 +133,9 @@ def follow(follower: Follower, pause: Callable[[], None]) -> Iterator[ReplayActi
 
 def newest_open(store: Store) -> UUID | None:
     """Return the session that was opened last among those that somebody records now, None without one."""
-    openings = [_opening_of(log) for log in store.logs() if log.has_writer()]
+    openings = [read_opening(log) for log in store.logs() if log.has_writer()]
     found = [opening for opening in openings if opening is not None]
     return max(found, key=lambda opening: opening.created_ns).session_id if found else None
-
-
-def _opening_of(log: Log) -> Opening | None:
-    reader = LogReader(log)
-    with suppress(FileNotFoundError, StorageError):
-        # The first record says it: no more is read than the first action.
-        next(reader.items(), None)
-    return reader.opening
 
 
 def _log_of(store: Store, session_id: UUID) -> tuple[LogReader | None, Log | None]:

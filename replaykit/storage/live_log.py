@@ -10,12 +10,13 @@ from __future__ import annotations
 import enum
 import functools
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 import attrs
 
-from replaykit.errors import DamagedError
+from replaykit.errors import DamagedError, StorageError
 from replaykit.format import records
 from replaykit.format.entries import Gap, Opening, Sealing
 from replaykit.format.fields import Fields
@@ -24,7 +25,7 @@ from replaykit.format.soundness import demand_sound_action, demand_sound_checkpo
 from replaykit.pipeline import RawCall
 from replaykit.protocols import Log
 
-__all__ = ["Item", "LogReader", "encode_opening", "encode_sealing", "sequences_in", "unreadable"]
+__all__ = ["Item", "LogReader", "encode_opening", "encode_sealing", "read_opening", "sequences_in", "unreadable"]
 
 
 _LONGEST_REASON = 500
@@ -248,6 +249,15 @@ def _named(flags: int) -> frozenset[str]:
 def unreadable(record: Record, error: Exception) -> Gap:
     """Return the gap that keeps a record whose content makes no sense."""
     return Gap(offset=record.offset, reason=f"unreadable record: {error}"[:_LONGEST_REASON], data=record.body)
+
+
+def read_opening(log: Log) -> Opening | None:
+    """Return how the session of *log* began; None where that is not written, or the log is gone by now."""
+    reader = LogReader(log)
+    with suppress(FileNotFoundError, StorageError):
+        # The first record says it: no more is read than the first action.
+        next(reader.items(), None)
+    return reader.opening
 
 
 def sequences_in(reader: LogReader, *, pause: Callable[[], None] = lambda: None) -> set[int]:

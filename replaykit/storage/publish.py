@@ -74,6 +74,7 @@ class Publisher:
                 part = _sealed(part, self._reader, fallback)
             if not final and not (part.actions or part.checkpoints or part.gaps):
                 return False
+            self._pause()
             self._publish(part)
             if is_last or not final:
                 return final

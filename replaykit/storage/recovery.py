@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from uuid import UUID
 
 import attrs
@@ -11,7 +13,7 @@ from replaykit.errors import SessionNotFoundError, UsageError
 from replaykit.format.entries import Sealing
 from replaykit.logs import get_logger
 from replaykit.protocols import Log, Store, StoredSession
-from replaykit.storage.live_log import LogReader, sequences_in
+from replaykit.storage.live_log import LogReader, read_opening, sequences_in
 from replaykit.storage.publish import Publisher
 
 __all__ = ["is_published", "recover"]
@@ -24,15 +26,27 @@ def recover(store: Store, logs: Sequence[Log] | None = None, *, pause: Callable[
     Publish every live log of *store* whose writer is gone, as interrupted; return how many.
 
     *logs* are those that are looked at, all by default; *pause* is called
-    between slices of work.  A log that cannot be published stays where it is
+    between slices of work.  They are published in the order in which they were
+    written last, so that the newest session is the last one.  A log that cannot be published stays where it is
     and is tried again next time.  A session that has parts and no log any
     more, since a power loss took its name, is interrupted too.
     """
-    recovered = sum(_recover_one(store, live, pause) for live in (store.logs() if logs is None else logs))
+    found = sorted(store.logs() if logs is None else logs, key=_last_written)
+    recovered = sum(_recover_one(store, live, pause) for live in found)
     # Cards first: a session that is open in them had its log then.
     for session_id in _open_sessions(store) - {live.session_id for live in store.logs()}:
         _interrupt(store, session_id)
     return recovered
+
+
+def _last_written(live: Log) -> tuple[int, int]:
+    """Return when *live* was written last, as its file says, which is to some milliseconds, and when it was begun."""
+    written_ns = 0
+    with suppress(OSError):
+        written_ns = os.stat(live.path).st_mtime_ns
+    opening = read_opening(live)
+    live.close()
+    return written_ns, 0 if opening is None else opening.created_ns
 
 
 def _open_sessions(store: Store) -> set[UUID]:
