@@ -32,7 +32,6 @@ from replaykit.format.entry_blocks import (
 from replaykit.format.segment import ACTS, BLOB, CKPT
 from replaykit.format.strict import (
     MOST_CONTAINERS,
-    decode_body,
     decode_value,
     encode_body,
     encode_value,
@@ -317,19 +316,6 @@ def test_a_body_that_is_too_long_to_expand_is_stored_as_it_is() -> None:
         block = read_block(raw, base=12)
         assert block is not None
         assert (block.codec, block.body() == body) == (codec, True)
-
-
-def test_more_lists_and_maps_than_a_reader_bears_are_cut_when_written() -> None:
-    """A value of very many tiny parts would take a hundred times its bytes; the action says that it is cut."""
-    few, many = [[]] * MOST_CONTAINERS, [{}] * (MOST_CONTAINERS + 1)
-    kept = encode_action({"i": 0, "k": "find", "out": few[:-1]})
-    cut = encode_action({"i": 0, "k": "find", "out": many, "fl": ["stream"]})
-
-    assert kept.blobs and decode_value(next(iter(kept.blobs.values()))) == few[:-1]
-    entry = decode_body(cut.raw)
-    assert (entry["out"], entry["fl"]) == ({"~t": "deep", "~v": ["cut"]}, ["cut", "stream", "unreplayable"])
-    with pytest.raises(DamagedError, match="lists and maps"):
-        decode_value(encode_value(many))
 
 
 def test_what_only_looks_like_many_lists_is_read() -> None:

@@ -279,16 +279,6 @@ def test_unusual_contents_come_back_after_reopening(path, content):
         memory.delete(frame_id)
 
 
-def test_fifty_megabytes_are_one_frame(memory):
-    content = "word " * 10_000_000
-    frame_id = memory.put(content)
-    raw_id = memory.put(content.encode())
-
-    assert content == memory.get(frame_id).content
-    assert content.encode() == memory.get(raw_id).content
-    assert [frame_id] == [hit.frame_id for hit in memory.find("word")]
-
-
 def test_a_frame_says_when_it_came_and_which_write_made_it(path):
     with Engine(path, time_ns=iter([111, 222, 333]).__next__) as memory:
         first = memory.put("one")

@@ -56,8 +56,15 @@ def memory(tmp_path):
     return path
 
 
+def spawned(count):
+    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn"))
+
+
+@pytest.fixture(scope="module")
 def processes():
-    return ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn"))
+    """Give two processes, which take as long to start as a test takes."""
+    with spawned(2) as executor:
+        yield executor
 
 
 def changed(memory):
@@ -115,7 +122,7 @@ def test_nothing_is_written_by_a_replay_of_paths(memory):
 
 
 @pytest.mark.parametrize("base", ["now", "then", "live"])
-def test_threads_and_processes_come_to_the_same_report(memory, base):
+def test_threads_and_processes_come_to_the_same_report(memory, processes, base):
     with replaykit.open(memory) as mv:
         for number in range(6):
             with mv.session("writing"):
@@ -124,8 +131,7 @@ def test_threads_and_processes_come_to_the_same_report(memory, base):
                 mv.find(f"bird{number}")
     changed(memory)
     alone = replaykit.replay_all(memory, memory, base=base)
-    with processes() as executor:
-        apart = replaykit.replay_all(memory, memory, base=base, executor=executor)
+    apart = replaykit.replay_all(memory, memory, base=base, executor=processes)
     with replaykit.open(memory) as mv:
         together = replaykit.replay_all(mv, mv, base=base, workers=8)
 
@@ -141,16 +147,15 @@ def test_an_executor_of_ones_own_stays_open(store):
         assert executor.submit(lambda: 5).result() == 5
 
 
-def test_what_a_process_cannot_take_is_told(store):
-    with processes() as executor:
-        with replaykit.load(store) as recording, pytest.raises(UsageError, match="by their paths"):
-            replaykit.replay_all(recording, search, executor=executor)
-        with pytest.raises(UsageError, match="by their paths"):
-            replaykit.replay_all(store, {"search": lambda query, k: []}, executor=executor)
+def test_what_a_process_cannot_take_is_told(store, processes):
+    with replaykit.load(store) as recording, pytest.raises(UsageError, match="by their paths"):
+        replaykit.replay_all(recording, search, executor=processes)
+    with pytest.raises(UsageError, match="by their paths"):
+        replaykit.replay_all(store, {"search": lambda query, k: []}, executor=processes)
 
 
 def test_a_worker_that_dies_makes_errors_and_no_verdict(store):
-    with processes() as executor:
+    with spawned(1) as executor:
         report = replaykit.replay_all(store, {"search": killed}, executor=executor)
 
     assert report.verdict == "errored"
