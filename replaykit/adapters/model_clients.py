@@ -16,8 +16,9 @@ from typing import Any
 import attrs
 
 from replaykit.intercept.coverage import Method
+from replaykit.intercept.recorded import Given
 from replaykit.intercept.scope import observer_for
-from replaykit.intercept.shapes import Given, run, run_coroutine
+from replaykit.intercept.shapes import run, run_coroutine
 from replaykit.logs import get_logger
 from replaykit.model import Failure
 from replaykit.operations import Operation, StreamForm

@@ -18,8 +18,9 @@ import attrs
 from replaykit.errors import PlaybackError
 from replaykit.intercept.binding import binder_of
 from replaykit.intercept.handler import Called, Ticket
+from replaykit.intercept.recorded import Recorded
 from replaykit.intercept.scope import handler_for, is_playing
-from replaykit.intercept.shapes import Recorded, shape_of
+from replaykit.intercept.shapes import shape_of
 from replaykit.operations import Operation
 
 __all__ = ["Absent", "AbsentCall", "absent_method", "absent_target", "class_of"]

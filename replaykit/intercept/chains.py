@@ -19,8 +19,9 @@ import attrs
 
 from replaykit.intercept.binding import binder_of
 from replaykit.intercept.handler import Called
+from replaykit.intercept.recorded import Recorded
 from replaykit.intercept.scope import handler_for, is_playing, observer_for
-from replaykit.intercept.shapes import Recorded, run, shape_of
+from replaykit.intercept.shapes import run, shape_of
 from replaykit.operations import Chain, Operation
 
 __all__ = ["Builder", "begun_by", "beginning_method", "run_again"]

@@ -15,7 +15,8 @@ from typing import Any
 import wrapt
 
 from replaykit.intercept.binding import binder_of
-from replaykit.intercept.shapes import RUNNERS, recorded_class, shape_of
+from replaykit.intercept.shapes import RUNNERS, shape_of
+from replaykit.intercept.streaming import recorded_class
 from replaykit.intercept.subjects import OnSubject
 from replaykit.intercept.tracebacks import leave_no_frame
 from replaykit.operations import MethodMap, Operation, operation_from

@@ -23,8 +23,10 @@ from replaykit.errors import UsageError
 from replaykit.intercept.binding import binder_of
 from replaykit.intercept.chains import begun_by
 from replaykit.intercept.proxy import under_the_name_of
+from replaykit.intercept.recorded import Given, Recorded
 from replaykit.intercept.scope import observer_for
-from replaykit.intercept.shapes import RUNNERS, Given, Recorded, recorded_class, shape_of
+from replaykit.intercept.shapes import RUNNERS, shape_of
+from replaykit.intercept.streaming import recorded_class
 from replaykit.intercept.subjects import OnSubject, is_inside, part_of, run_on, unobserved
 from replaykit.intercept.tracebacks import awaited_unseen, iterated_unseen, leave_no_frame
 from replaykit.operations import Chain, MethodMap, Operation, operation_from

@@ -22,10 +22,13 @@ from replaykit.intercept.absent import Absent, absent_method
 from replaykit.intercept.binding import binder_of
 from replaykit.intercept.chains import beginning_method
 from replaykit.intercept.coverage import Method
+from replaykit.intercept.generators import opened_stream
 from replaykit.intercept.notes import noting_method
+from replaykit.intercept.recorded import Recorded
 from replaykit.intercept.scope import observer_for
-from replaykit.intercept.shapes import RUNNERS, Recorded, opened_stream, recorded_class, run, shape_of
+from replaykit.intercept.shapes import RUNNERS, run, shape_of
 from replaykit.intercept.steps import relaying
+from replaykit.intercept.streaming import recorded_class
 from replaykit.operations import MethodMap, Operation
 
 __all__ = ["RecordedFunction", "RecordedObject", "recorded_function", "recorded_object"]

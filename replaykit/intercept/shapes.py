@@ -2,41 +2,38 @@
 The four shapes of a call: plain, coroutine, generator, async generator.
 
 Each asks the handler to begin, runs the target inside the ticket's scope and
-hands over what came back.  The scope is set around each step of a generator,
-never over its life: it would leak into the consumer.
+hands over what came back.  Generators have a module of their own.
 """
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import types
-import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-import attrs
-
-from replaykit.intercept.binding import Binder, exact_binder
-from replaykit.intercept.handler import Answer, Called, Ticket
+from replaykit.intercept.generators import (
+    async_generated,
+    async_replayed,
+    generated,
+    replayed,
+    run_async_generator,
+    run_generator,
+)
+from replaykit.intercept.handler import Answer, Ticket
+from replaykit.intercept.recorded import Given, Recorded
 from replaykit.intercept.scope import CURRENT, PROCESS, Scope, handler_for, leave
-from replaykit.intercept.steps import Inside, relaying, steps_of
-from replaykit.operations import Operation, StreamForm, said_before
+from replaykit.intercept.steps import Inside, steps_of
 
 __all__ = [
     "IN_STEPS",
     "RUNNERS",
     "STREAMS",
-    "Asking",
-    "Given",
-    "Recorded",
     "Run",
     "Shape",
     "WAITING",
     "continued",
     "first_step",
-    "opened_stream",
-    "recorded_class",
     "run",
     "run_coroutine",
     "run_unobserved",
@@ -62,27 +59,6 @@ def shape_of(function: Any) -> Shape:
     if inspect.isgeneratorfunction(target):
         return "generator"
     return "plain"
-
-
-@attrs.frozen
-class Recorded(Called):
-    """A recorded function or method: its row, its binder and the recorder that it is bound to."""
-
-    bind: Binder = attrs.field(kw_only=True)
-    exact: Binder = attrs.field(init=False)
-    """The same, but that a call which does not fit the signature raises TypeError."""
-
-    @exact.default
-    def _exact(self) -> Binder:
-        return exact_binder(self.bind)
-
-    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket | None:
-        """Return the ticket of a call with these arguments, None if nothing observes it."""
-        handler = handler_for(self.recorder)
-        if handler is None:
-            return None
-        ticket: Ticket | None = handler.begin(self, self.bind(*args, **kwargs))
-        return ticket
 
 
 IN_STEPS = object()
@@ -147,9 +123,9 @@ def continued(ticket: Ticket, result: Any) -> Any:
         result.ticket = ticket
         return result
     if type(result) is types.GeneratorType:
-        return _named(_generated(ticket, result), result)
+        return _named(generated(ticket, result), result)
     ticket.mark_async()
-    stream = _awaited if type(result) is types.CoroutineType else _async_generated
+    stream = _awaited if type(result) is types.CoroutineType else async_generated
     return _named(stream(ticket, result), result)
 
 
@@ -164,7 +140,7 @@ def _answered(answer: Answer) -> Any:
     """Return what a plain function gives back in a play: a value, a stream, or something to await."""
     if answer.items is None:
         return _awaiting(answer) if answer.is_async else answer.get()
-    return _async_replayed(answer) if answer.is_async else _replayed(answer)
+    return async_replayed(answer) if answer.is_async else replayed(answer)
 
 
 async def _awaiting(answer: Answer) -> Any:
@@ -285,136 +261,6 @@ def _go_on_outside(inner: Scope, inside: Inside) -> None:
         leave(inner)
 
 
-# -- generators ---------------------------------------------------------------
-
-
-def run_generator(
-    recorded: Recorded, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Generator[Any, Any, Any]:
-    """Iterate the generator of *target*; the call begins with the first step and keeps that step's session."""
-    ticket = recorded.begin(args, kwargs)
-    if ticket is None:
-        return (yield from target(*args, **kwargs))
-    if ticket.answer is not None:
-        return (yield from _replayed(ticket.answer))
-    return (yield from _generated(ticket, _opened(ticket, target, args, kwargs)))
-
-
-def _opened(ticket: Ticket, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    try:
-        return target(*args, **kwargs)
-    except BaseException as error:
-        ticket.fail(error)
-        raise
-
-
-def _replayed(answer: Answer) -> Generator[Any, Any, Any]:
-    yield from answer.items if answer.items is not None else _iterable(answer)
-    if answer.error is not None:
-        raise answer.error
-    return answer.value
-
-
-def _iterable(answer: Answer) -> Generator[Any, Any, Any]:
-    # A generator and no list: what the consumer sends has to go somewhere.
-    return (item for item in (answer.value if isinstance(answer.value, list) else ()))
-
-
-def _generated(ticket: Ticket, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    inside = Inside(ticket.scope)
-    step: Callable[..., Any] = generator.send
-    given: Any = None
-    while True:
-        try:
-            item = inside.step(step, given)
-        except StopIteration as stop:
-            ticket.end()
-            return stop.value
-        except BaseException as error:
-            # An exception that was thrown in would keep this frame, and this
-            # frame it, until the garbage collector comes by.
-            given = None
-            ticket.fail(error)
-            raise
-        ticket.item(item)
-        try:
-            given = yield item
-            step = generator.send
-        except GeneratorExit:
-            _close(ticket, inside, generator)
-            raise
-        except BaseException as error:
-            step, given = generator.throw, error
-
-
-def _close(ticket: Ticket, inside: Inside, generator: Generator[Any, Any, Any]) -> None:
-    """The consumer left: let the target clean up, then note that the stream was abandoned."""
-    try:
-        inside.run(generator.close)
-    except BaseException as error:
-        ticket.fail(error)
-        raise
-    ticket.end(abandoned=True)
-
-
-# -- async generators ---------------------------------------------------------
-
-
-def opened_stream(
-    recorded: Recorded, target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> AsyncGenerator[Any, Any]:
-    """Begin the call of an async generator function now; return its items."""
-    ticket = recorded.begin(args, kwargs)
-    if ticket is None:
-        stream: AsyncGenerator[Any, Any] = target(*args, **kwargs)
-        return stream
-    if ticket.answer is not None:
-        return _async_replayed(ticket.answer)
-    return _async_generated(ticket, _opened(ticket, target, args, kwargs))
-
-
-run_async_generator = relaying(opened_stream)
-
-
-async def _async_replayed(answer: Answer) -> AsyncGenerator[Any, Any]:
-    for item in _replayed(answer):
-        yield item
-
-
-async def _async_generated(ticket: Ticket, generator: AsyncGenerator[Any, Any]) -> AsyncGenerator[Any, Any]:
-    inside = Inside(ticket.scope)
-    step: Callable[..., Any] = generator.asend
-    given: Any = None
-    while True:
-        try:
-            item = await inside.awaiting(step(given))
-        except StopAsyncIteration:
-            ticket.end()
-            return
-        except BaseException as error:
-            given = None
-            ticket.fail(error)
-            raise
-        ticket.item(item)
-        try:
-            given = yield item
-            step = generator.asend
-        except GeneratorExit:
-            await _async_close(ticket, inside, generator)
-            raise
-        except BaseException as error:
-            step, given = generator.athrow, error
-
-
-async def _async_close(ticket: Ticket, inside: Inside, generator: AsyncGenerator[Any, Any]) -> None:
-    try:
-        await inside.awaiting(generator.aclose())
-    except BaseException as error:
-        ticket.fail(error)
-        raise
-    ticket.end(abandoned=True)
-
-
 RUNNERS: dict[Shape, Callable[..., Any]] = {
     "plain": run,
     "coroutine": run_coroutine,
@@ -422,110 +268,3 @@ RUNNERS: dict[Shape, Callable[..., Any]] = {
     "async_generator": run_async_generator,
 }
 """The runner of each shape: ``runner(recorded, target, args, kwargs)``."""
-
-
-# -- methods whose rows ask for more ------------------------------------------
-
-
-def recorded_class(operation: Operation) -> type[Recorded]:
-    """Return what records a method with this row."""
-    return Asking if operation.before is not None else Streaming if operation.stream is not None else Recorded
-
-
-@attrs.frozen
-class Asking(Recorded):
-    """A recorded method of an object that its row asks something ``before`` a call runs."""
-
-    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket | None:
-        """Return the ticket of a call with these arguments, None if nothing observes it."""
-        return self.begin_on(getattr(self.returns[0], "__self__", None), args, kwargs)
-
-    def begin_on(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket | None:
-        """Do the same for the method of *target*."""
-        handler = handler_for(self.recorder)
-        if handler is None:
-            return None
-        ticket: Ticket | None = handler.begin(self, self.bind(*args, **kwargs))
-        if ticket is not None and ticket.answer is None:
-            ticket.before = said_before(self.operation, target)  # type: ignore[attr-defined]  # what runs is recorded
-        return ticket
-
-
-@attrs.frozen
-class Given:
-    """A recorded method whose arguments were given before the call runs."""
-
-    recorded: Any
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-
-    def begin(self, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Ticket | None:
-        """Return the ticket of the call that begins now, None if nothing observes it."""
-        ticket: Ticket | None = self.recorded.begin(self.args, self.kwargs)
-        return ticket
-
-
-@attrs.frozen
-class Streaming(Recorded):
-    """A recorded method that may return its library's own stream object: the call goes on until that is over."""
-
-    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket | None:
-        """Return the ticket of a call with these arguments, None if nothing observes it."""
-        ticket = Recorded.begin(self, args, kwargs)
-        form = self.operation.stream
-        return ticket if ticket is None or form is None else _StreamTicket(ticket, form)
-
-
-class _StreamTicket:
-    """A call in flight whose result may be a stream object; its items go to the ticket behind it."""
-
-    def __init__(self, ticket: Ticket, form: StreamForm) -> None:
-        self.scope = ticket.scope
-        self.answer = None if ticket.answer is None else _stood_in(ticket.answer, form)
-        self.item, self.end, self.fail, self.mark_async = ticket.item, ticket.end, ticket.fail, ticket.mark_async
-        self._ticket = ticket
-        self._form = form
-
-    def finish(self, result: Any) -> None:
-        """The call returned: a stream goes on, anything else is the result."""
-        iterator = getattr(result, self._form.iterator, None)
-        if not isinstance(iterator, (types.GeneratorType, types.AsyncGeneratorType)):
-            self._ticket.finish(result)
-            return
-        over = _generated if isinstance(iterator, types.GeneratorType) else _async_generated
-        recorded: Any = over(self._ticket, iterator)  # type: ignore[arg-type]  # each takes its own
-        setattr(result, self._form.iterator, recorded)
-        # Its own, which closes the connection only, is called through the
-        # class: kept in itself it would keep the object alive.
-        closing = _closing if over is _generated else _async_closing
-        result.close = closing(type(result).close, weakref.ref(result), recorded)
-
-
-def _stood_in(answer: Answer, form: StreamForm) -> Answer:
-    if answer.items is None:
-        return answer
-    items = _async_replayed(answer) if form.is_async else _replayed(answer)
-    return Answer(value=form.stand_in(items), is_async=answer.is_async)
-
-
-def _closing(close: Callable[[Any], Any], stream: Callable[[], Any], items: Any) -> Callable[[], Any]:
-    def closed() -> Any:
-        try:
-            return close(stream())
-        finally:
-            # Closed from within a step, it goes on to its own end.
-            with contextlib.suppress(ValueError):
-                items.close()
-
-    return closed
-
-
-def _async_closing(close: Callable[[Any], Any], stream: Callable[[], Any], items: Any) -> Callable[[], Any]:
-    async def closed() -> Any:
-        try:
-            return await close(stream())
-        finally:
-            with contextlib.suppress(RuntimeError):
-                await items.aclose()
-
-    return closed

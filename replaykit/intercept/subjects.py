@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from replaykit.intercept.handler import Called
+from replaykit.intercept.recorded import Asking, Recorded
 from replaykit.intercept.scope import CURRENT, Scope, handler_for, leave
-from replaykit.intercept.shapes import IN_STEPS, RUNNERS, Asking, Recorded
+from replaykit.intercept.shapes import IN_STEPS, RUNNERS
 
 __all__ = ["OnSubject", "is_inside", "part_of", "run_on", "unobserved"]
 

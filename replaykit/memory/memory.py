@@ -10,7 +10,8 @@ import attrs
 
 from replaykit.errors import UsageError
 from replaykit.intercept.binding import Binder, binder_of
-from replaykit.intercept.shapes import RUNNERS, Recorded
+from replaykit.intercept.recorded import Recorded
+from replaykit.intercept.shapes import RUNNERS
 from replaykit.memory.asking.models import ModelChoice
 from replaykit.memory.asking.options import AskOptions
 from replaykit.memory.asking.recorded import recorded_asks, run_ask

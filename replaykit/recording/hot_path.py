@@ -16,8 +16,9 @@ from replaykit.format.forms import stored_form
 from replaykit.format.records import ACTION, HEAD, MAGIC, NO_NUMBER, PREFIX, checksum
 from replaykit.format.values import encoder, pack_walked
 from replaykit.intercept.binding import unnamed
+from replaykit.intercept.recorded import Recorded
 from replaykit.intercept.scope import CURRENT, Scope, leave
-from replaykit.intercept.shapes import IN_STEPS, STREAMS, WAITING, Recorded, Run, continued, first_step, run_unobserved
+from replaykit.intercept.shapes import IN_STEPS, STREAMS, WAITING, Run, continued, first_step, run_unobserved
 from replaykit.operations import Operation
 from replaykit.recording.tickets import ActiveTicket
 

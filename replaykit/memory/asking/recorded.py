@@ -7,7 +7,8 @@ from typing import Any
 import attrs
 
 from replaykit.intercept.binding import Binder, binder_of
-from replaykit.intercept.shapes import RUNNERS, Recorded
+from replaykit.intercept.recorded import Recorded
+from replaykit.intercept.shapes import RUNNERS
 from replaykit.memory.asking.asking import Asking
 from replaykit.memory.asking.callables import name_of
 from replaykit.operations import Operation

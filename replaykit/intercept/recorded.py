@@ -1,0 +1,68 @@
+"""What is recorded: a function or method with its row, and how a call of it begins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from replaykit.intercept.binding import Binder, exact_binder
+from replaykit.intercept.handler import Called, Ticket
+from replaykit.intercept.scope import handler_for
+from replaykit.operations import said_before
+
+__all__ = ["Asking", "Given", "Recorded"]
+
+
+@attrs.frozen
+class Recorded(Called):
+    """A recorded function or method: its row, its binder and the recorder that it is bound to."""
+
+    bind: Binder = attrs.field(kw_only=True)
+    exact: Binder = attrs.field(init=False)
+    """The same, but that a call which does not fit the signature raises TypeError."""
+
+    @exact.default
+    def _exact(self) -> Binder:
+        return exact_binder(self.bind)
+
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket | None:
+        """Return the ticket of a call with these arguments, None if nothing observes it."""
+        handler = handler_for(self.recorder)
+        if handler is None:
+            return None
+        ticket: Ticket | None = handler.begin(self, self.bind(*args, **kwargs))
+        return ticket
+
+
+@attrs.frozen
+class Asking(Recorded):
+    """A recorded method of an object that its row asks something ``before`` a call runs."""
+
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket | None:
+        """Return the ticket of a call with these arguments, None if nothing observes it."""
+        return self.begin_on(getattr(self.returns[0], "__self__", None), args, kwargs)
+
+    def begin_on(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket | None:
+        """Do the same for the method of *target*."""
+        handler = handler_for(self.recorder)
+        if handler is None:
+            return None
+        ticket: Ticket | None = handler.begin(self, self.bind(*args, **kwargs))
+        if ticket is not None and ticket.answer is None:
+            ticket.before = said_before(self.operation, target)  # type: ignore[attr-defined]  # what runs is recorded
+        return ticket
+
+
+@attrs.frozen
+class Given:
+    """A recorded method whose arguments were given before the call runs."""
+
+    recorded: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def begin(self, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Ticket | None:
+        """Return the ticket of the call that begins now, None if nothing observes it."""
+        ticket: Ticket | None = self.recorded.begin(self.args, self.kwargs)
+        return ticket
