@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 from replaykit.adapters.maps import Operations, derived_map_for, map_for
 from replaykit.errors import UsageError
 from replaykit.intercept.absent import absent_target
+from replaykit.intercept.functions import RecordedFunction, recorded_function
 from replaykit.intercept.instrumenting import instrument_object, recorder_behind
-from replaykit.intercept.proxy import RecordedFunction, RecordedObject, recorded_function, recorded_object
+from replaykit.intercept.proxy import RecordedObject, recorded_object
 from replaykit.operations import Adapter, MethodMap, Operation, Place, operation_from
 from replaykit.protocols import Restorable, Store
 from replaykit.recording.engine import RecordingEngine

@@ -22,7 +22,7 @@ import wrapt
 from replaykit.errors import UsageError
 from replaykit.intercept.binding import binder_of
 from replaykit.intercept.chains import begun_by
-from replaykit.intercept.proxy import under_the_name_of
+from replaykit.intercept.functions import under_the_name_of
 from replaykit.intercept.recorded import Given, Recorded
 from replaykit.intercept.scope import observer_for
 from replaykit.intercept.shapes import RUNNERS, shape_of

@@ -390,7 +390,7 @@ def _waited_for(work: Any) -> Any:
 
 def _undecorated(function: Any) -> Any:
     """Return the function below ours, so that its calls are not recorded and no play answers them."""
-    from replaykit.intercept.proxy import RecordedFunction, RecordedMethod
+    from replaykit.intercept.functions import RecordedFunction, RecordedMethod
 
     while isinstance(function, (RecordedFunction, RecordedMethod)):
         function = function.__wrapped__
@@ -399,7 +399,7 @@ def _undecorated(function: Any) -> Any:
 
 def row_of(function: Any) -> Operation | None:
     """Return the row that a decorated function, or a method of its class, is recorded with; None for any other."""
-    from replaykit.intercept.proxy import RecordedFunction, RecordedMethod
+    from replaykit.intercept.functions import RecordedFunction, RecordedMethod
 
     decorated = function._self_parent if isinstance(function, RecordedMethod) else function
     return decorated._self_rebuild[0] if isinstance(decorated, RecordedFunction) else None
