@@ -3,7 +3,9 @@ What a whole short session costs on a running event loop.
 
 Run: ``python benchmarks/sessions.py [--quick]``.  A short session is what a
 service records per request: opened, five calls, sealed.  The same block
-without recording stands beside it, in turn.
+without recording stands beside it, in turn.  Then sessions one after the other
+without a pause: they end faster than they are published, and no more than
+some may wait, since each holds a file open.
 """
 
 from __future__ import annotations
@@ -15,8 +17,11 @@ import time
 import warnings
 
 import replaykit
+from replaykit.recording.background import background_of
 
 CALLS = 5
+MOST_WAITING = 200
+"""Twice of what the background lets wait: a disk that hangs for a moment is no fault."""
 
 
 @replaykit.records("find")
@@ -44,8 +49,31 @@ async def short_sessions(recorder: replaykit.Recorder, count: int) -> dict[str, 
     return {name: sorted(figures) for name, figures in found.items()}
 
 
+async def back_to_back(recorder: replaykit.Recorder, count: int) -> int:
+    """Record sessions without a pause; return how many waited to be published at most."""
+    most = 0
+    for _ in range(count):
+        await request(recorder, enabled=True)
+        most = max(most, len(background_of(recorder._engine.store)._ended))
+    return most
+
+
+def print_back_to_back(recorder: replaykit.Recorder, count: int) -> bool:
+    """Print rates; return whether no more waited than may."""
+    begun = time.perf_counter()
+    waited = asyncio.run(back_to_back(recorder, count))
+    ended = time.perf_counter()
+    recorder.flush()
+    drained = time.perf_counter()
+    print(
+        f"\n{count:,} of them without a pause: {count / (ended - begun):,.0f}/s, "
+        f"{count / (drained - begun):,.0f}/s published, {waited} waited at most"
+    )
+    return waited <= MOST_WAITING
+
+
 def main() -> int:
-    """Print the table; 1 if an action was lost."""
+    """Print the tables; 1 if an action was lost, or too many sessions waited."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few sessions, for a check that it runs")
     quick = parser.parse_args().quick
@@ -58,10 +86,11 @@ def main() -> int:
         for name, figures in found.items():
             p50, p99 = figures[len(figures) // 2], figures[int(len(figures) * 0.99)]
             print(f"{name:34}{p50:9.3f}{p99:9.3f}{figures[-1]:9.3f}")
+        are_few = print_back_to_back(recorder, 300 if quick else 2_000)
         lost = sum(item.lost for item in recorder.list_sessions())
         recorder.close()
     print(f"\n{lost} actions lost")
-    return 1 if lost else 0
+    return 0 if are_few and not lost else 1
 
 
 if __name__ == "__main__":

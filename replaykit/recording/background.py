@@ -42,7 +42,13 @@ _IDLE_SECONDS = 5.0
 _NAP_SECONDS = 0.001
 _SLICE_SECONDS = 0.00025
 _REST = 3
+_SHORTEST_REST_SECONDS = 0.0001
 _LONGEST_REST_SECONDS = 0.01
+
+_MOST_WAITING = 100
+"""So many ended sessions wait before whoever ends one more waits for a moment too: each holds a file open."""
+
+_LONGEST_WAIT_SECONDS = 0.05
 _RETRY_SECONDS = 5.0
 """How long a session that could not be published waits for the next attempt, unless a flush asks earlier."""
 
@@ -120,6 +126,18 @@ class Background:
             self._ended.append(watched)
         self._start()
         self._wake.put(None)
+        if len(self._ended) > _MOST_WAITING:
+            self._wait_for_room()
+
+    def _wait_for_room(self) -> None:
+        """Let the thread catch up, for a moment at most: sessions end faster than they are published."""
+        until = time.monotonic() + _LONGEST_WAIT_SECONDS
+        thread = self._thread
+        with self._hurry():
+            while len(self._ended) > _MOST_WAITING and thread is not None and thread.is_alive():
+                if thread is threading.current_thread() or time.monotonic() >= until:
+                    return
+                time.sleep(_NAP_SECONDS)
 
     def amend(self, session: ActiveSession) -> None:
         """A call came after the session's end: its count has changed."""
@@ -183,7 +201,8 @@ class Background:
         Let go of the GIL for a while, unless a reader waits; only the background thread has the time.
 
         An agent whose call lets go of the GIL gets it back only once this
-        thread rests, so it works for a moment and rests for three.
+        thread rests, so it works for a moment and rests for three; for less
+        the more sessions wait.
         """
         if threading.current_thread() is not self._thread or self._is_exiting:
             return
@@ -192,11 +211,12 @@ class Background:
             self._keep_up()
         if self._hurried_by:
             return
-        worked = time.perf_counter() - self._slice_began
+        # Of its own, not of waits for a lock or the disk.
+        worked = time.thread_time() - self._slice_began
         if worked >= _SLICE_SECONDS:
-            # What looks like work may have been a wait for a lock or the disk.
-            time.sleep(min(max(_NAP_SECONDS, _REST * worked), _LONGEST_REST_SECONDS))
-            self._slice_began = time.perf_counter()
+            rest = _REST * worked / (1 + len(self._ended))
+            time.sleep(min(max(_SHORTEST_REST_SECONDS, rest), _LONGEST_REST_SECONDS))
+            self._slice_began = time.thread_time()
 
     def _publish_ended(self) -> None:
         waiting = []
@@ -355,7 +375,7 @@ class Background:
             self._sleep()
             try:
                 self._keep_up()
-                self._slice_began = time.perf_counter()
+                self._slice_began = time.thread_time()
                 self._publish_parts()
                 if self._failed and time.monotonic() >= self._retry_from:
                     self.publish_all()

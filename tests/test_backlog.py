@@ -1,0 +1,55 @@
+"""Sessions that end faster than they are published: each that waits holds a file open."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+import replaykit
+from replaykit.recording import background
+from replaykit.recording.background import background_of
+from replaykit.recording.watched import Watched
+
+
+@replaykit.records("find")
+def find(query: str) -> list[str]:
+    return [query] * 5
+
+
+def end_sessions(recorder: replaykit.Recorder, count: int) -> int:
+    """Record *count* sessions; return how many of them waited at most."""
+    most = 0
+    for number in range(count):
+        with recorder.session(f"session {number}"):
+            find("a question")
+        most = max(most, len(background_of(recorder._engine.store)._ended))
+    return most
+
+
+@pytest.mark.parametrize("location", ["runs.rpk", "runs/", "notes.mv"])
+def test_no_more_than_some_ever_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str) -> None:
+    monkeypatch.setattr(background, "_MOST_WAITING", 3)
+    monkeypatch.setattr(background, "_LONGEST_WAIT_SECONDS", 300)
+
+    with replaykit.Recorder(str(tmp_path / location)) as recorder:
+        assert end_sessions(recorder, 40) <= 3
+        assert len(recorder.list_sessions(state="sealed")) == 40
+
+
+def test_whoever_ends_a_session_waits_for_a_moment_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the disk hangs: the sessions wait, the agent goes on."""
+    monkeypatch.setattr(background, "_MOST_WAITING", 2)
+    monkeypatch.setattr(background, "_LONGEST_WAIT_SECONDS", 0.01)
+    goes_on, publish_end = threading.Event(), Watched.publish_end
+
+    def hanging(watched: Watched) -> bool:
+        goes_on.wait()
+        return publish_end(watched)
+
+    monkeypatch.setattr(Watched, "publish_end", hanging)
+    with replaykit.Recorder(str(tmp_path / "runs.rpk")) as recorder:
+        assert end_sessions(recorder, 10) >= 9
+        goes_on.set()
+        assert len(recorder.list_sessions(state="sealed")) == 10
