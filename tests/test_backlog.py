@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import replaykit
+from replaykit.errors import ReplaykitWarning, StorageError
 from replaykit.recording import background
 from replaykit.recording.background import background_of
 from replaykit.recording.watched import Watched
+from replaykit.storage.file_store import FileStore
 
 
 @replaykit.records("find")
@@ -53,3 +58,34 @@ def test_whoever_ends_a_session_waits_for_a_moment_only(tmp_path: Path, monkeypa
         assert end_sessions(recorder, 10) >= 9
         goes_on.set()
         assert len(recorder.list_sessions(state="sealed")) == 10
+
+
+def test_a_store_that_takes_no_session_keeps_few_files_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And once it takes them again, all of them are there."""
+    publish, refuses = FileStore.publish, [True]
+
+    def refused(store: FileStore, part: Any, **more: Any) -> None:
+        if refuses:
+            raise StorageError("the disk has its day off")
+        publish(store, part, **more)
+
+    monkeypatch.setattr(FileStore, "publish", refused)
+    monkeypatch.setattr(background, "_MOST_FAILED", 5)
+    with replaykit.Recorder(str(tmp_path / "runs.rpk")) as recorder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ReplaykitWarning)
+        end_sessions(recorder, 20)
+        waiting = background_of(recorder._engine.store)
+        waiting.drain()
+        assert waiting.failures == 20
+        assert sum(log.has_writer() for log in recorder._engine.store.logs()) <= 5 + 3
+        assert len(recorder.list_sessions()) == 20
+
+        refuses.clear()
+        end_sessions(recorder, 1)
+        recorder.flush()
+        assert [each.state for each in recorder.list_sessions()] == ["sealed"] * 21
+        assert waiting.failures == 0
+
+    assert [name for name in os.listdir(tmp_path) if name.endswith(".live")] == []
+    with replaykit.load(tmp_path / "runs.rpk") as stored:
+        assert len(stored.list_sessions()) == 21

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from replaykit.errors import ClosedError, ReplaykitError
+from replaykit.errors import ClosedError, ReplaykitError, StorageError
 from replaykit.format.entries import Card
 from replaykit.intercept import scope
 from replaykit.logs import get_logger
@@ -49,6 +49,9 @@ _MOST_WAITING = 100
 """So many ended sessions wait before whoever ends one more waits for a moment too: each holds a file open."""
 
 _LONGEST_WAIT_SECONDS = 0.05
+
+_MOST_FAILED = 100
+"""So many sessions that could not be published are tried again; older ones are left as a crash leaves them."""
 _RETRY_SECONDS = 5.0
 """How long a session that could not be published waits for the next attempt, unless a flush asks earlier."""
 
@@ -83,7 +86,8 @@ class Background:
         self._store = store
         self._open: dict[int, Watched] = {}
         self._ended: deque[Watched] = deque()
-        self._failed: list[Watched] = []
+        self._failed: deque[Watched] = deque()
+        self._left_behind = 0
         self._amended: dict[int, Watched] = {}
         # Which of those may have new counts: to look at all of them took a
         # fifth of what publishing a short session costs.
@@ -164,7 +168,7 @@ class Background:
     @property
     def failures(self) -> int:
         """How many ended sessions could not be published so far; their live logs stay."""
-        return len(self._failed)
+        return len(self._failed) + self._left_behind
 
     # -- publishing -----------------------------------------------------------
 
@@ -231,6 +235,7 @@ class Background:
             except (ReplaykitError, OSError) as error:
                 self._keep_for_later(watched, error)
                 continue
+            self._recover_left_behind()
             self._amended[id(watched.session)] = watched
             # What came while it was being published has told nobody.
             self._told.append(id(watched.session))
@@ -247,6 +252,17 @@ class Background:
         if session.engine.settings.durability != "os":
             with suppress(ReplaykitError, OSError):
                 session.live.sync()
+        if len(self._failed) > _MOST_FAILED:
+            # Each holds a file open, and the agent needs some too.
+            self._failed.popleft().session.live.close()
+            self._left_behind += 1
+
+    def _recover_left_behind(self) -> None:
+        """The store takes sessions again: recover those that were left, as after a crash."""
+        if self._left_behind:
+            with suppress(StorageError):
+                self.recover_soon()
+                self._left_behind = 0
 
     def publish_all(self) -> None:
         """Publish all ended sessions now, also those that could not be published before."""
