@@ -28,15 +28,23 @@ class _LazyLogger:
     def _write(self, level: int, event: str, keys: dict[str, Any]) -> None:
         if not self._logger.isEnabledFor(level):
             return
-        if self._bound is None:
-            import structlog
+        try:
+            bound = self._bound = self._bound or self._wrapped()
+        except OSError:
+            # No file can be opened any more, and the first line of all says
+            # so: it must not fail for that.
+            self._logger.log(level, "%s %s", event, keys)
+            return
+        bound.log(level, event, **keys)
 
-            self._bound = structlog.wrap_logger(
-                self._logger,
-                processors=[structlog.contextvars.merge_contextvars, structlog.stdlib.render_to_log_kwargs],
-                wrapper_class=structlog.stdlib.BoundLogger,
-            )
-        self._bound.log(level, event, **keys)
+    def _wrapped(self) -> Any:
+        import structlog
+
+        return structlog.wrap_logger(
+            self._logger,
+            processors=[structlog.contextvars.merge_contextvars, structlog.stdlib.render_to_log_kwargs],
+            wrapper_class=structlog.stdlib.BoundLogger,
+        )
 
     def debug(self, event: str, **keys: Any) -> None:
         self._write(logging.DEBUG, event, keys)

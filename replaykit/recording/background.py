@@ -25,6 +25,7 @@ from replaykit.recording.exits import at_exit, at_exit_of_child
 from replaykit.recording.leftovers import Leftovers
 from replaykit.recording.ready_logs import ReadyLogs
 from replaykit.recording.watched import Watched
+from replaykit.storage.syncing import means_no_handles
 
 if TYPE_CHECKING:
     from replaykit.recording.session import ActiveSession
@@ -338,6 +339,9 @@ class Background:
                 # It ended and was published just now.
                 continue
             except OSError as error:
+                if means_no_handles(error):
+                    # The folder, which is synced with a log's first bytes, cannot be opened: soon it can.
+                    continue
                 # Reported once by the system; never asked again.
                 watched.synced = 1 << 62
                 session.lose(error)

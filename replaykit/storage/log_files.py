@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -28,6 +29,9 @@ _CLOSED = -1
 _LOCK_ATTEMPTS = 1000
 _LOCK_PAUSE_S = 0.001
 _AHEAD_BYTES = 1 << 20
+_held: set[int] = set()
+"""The descriptors of the logs that this process writes."""
+
 _LONG_BYTES = 64 << 10
 
 
@@ -196,8 +200,10 @@ class FileLog:
 
         Raises:
             LockedError: The session has a log already and a living writer.
-            StorageError: It has a log that is not recovered yet, or the system refuses.
+            StorageError: It has a log that is not recovered yet, the system
+                refuses, or logs hold half of the files that this process may open.
         """
+        self._demand_handles()
         try:
             with _told("create", self.path):
                 # Until it is locked it looks like a dead writer's, and a
@@ -208,6 +214,16 @@ class FileLog:
             if self.has_writer():
                 raise LockedError(self.path) from error
             raise StorageError(f"{self.path} exists: recover it first", path=self.path) from error
+
+    def _demand_handles(self) -> None:
+        # What is left is the program's: without files it could not even accept a connection.
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        if 2 * len(_held) >= most > 0:
+            raise StorageError(
+                f"Cannot create {self.path}: {len(_held)} open sessions hold half of the {most} files that this "
+                "process may open. Raise the limit (ulimit -n)",
+                path=self.path,
+            )
 
     def claim(self) -> bool:
         """
@@ -240,6 +256,7 @@ class FileLog:
     def close(self) -> None:
         """Let go of the file and of the writer's lock; it stays where it is."""
         handles, self.descriptor, self._reader = (self.descriptor, self._reader), _CLOSED, _CLOSED
+        _held.discard(handles[0])
         for handle in handles:
             if handle != _CLOSED:
                 self._files.close(handle)
@@ -275,6 +292,7 @@ class FileLog:
 
     def _hold(self, handle: int) -> None:
         self.descriptor = handle
+        _held.add(handle)
         # Made for writers only: it refers back to the log, and a reader's
         # descriptor must close as soon as nobody looks at it.
         self._shared_sync = SharedSync(self._sync_now, self._written)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable
 
-__all__ = ["SharedSync"]
+__all__ = ["SharedSync", "means_no_handles"]
 
 
 class SharedSync:
@@ -31,7 +32,7 @@ class SharedSync:
         Return when the first *size* bytes are on the device.
 
         Raises:
-            OSError: A sync failed, now or earlier.
+            OSError: A sync failed, now or earlier; or nothing was synced, since no file can be opened now.
         """
         # Whoever waits here has written already, so the first of them to get
         # its turn syncs for all.
@@ -45,10 +46,16 @@ class SharedSync:
         try:
             self._sync()
         except OSError as error:
-            self.failure = error
+            if not means_no_handles(error):
+                self.failure = error
             raise
         self._synced = max(self._synced, covered)
 
     def _demand_healthy(self) -> None:
         if self.failure is not None:
             raise OSError(self.failure.errno, f"an earlier sync failed: {self.failure.strerror}") from self.failure
+
+
+def means_no_handles(error: OSError) -> bool:
+    """Return whether *error* says that for the moment no file can be opened, here or on this machine."""
+    return error.errno in (errno.EMFILE, errno.ENFILE)
