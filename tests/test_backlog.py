@@ -37,6 +37,7 @@ def end_sessions(recorder: replaykit.Recorder, count: int) -> int:
 def test_no_more_than_some_ever_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str) -> None:
     monkeypatch.setattr(background, "_MOST_WAITING", 3)
     monkeypatch.setattr(background, "_LONGEST_WAIT_SECONDS", 300)
+    monkeypatch.setattr(background, "_PATIENCE_SECONDS", 300)
 
     with replaykit.Recorder(str(tmp_path / location)) as recorder:
         assert end_sessions(recorder, 40) <= 3
@@ -46,7 +47,7 @@ def test_no_more_than_some_ever_wait(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_whoever_ends_a_session_waits_for_a_moment_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the disk hangs: the sessions wait, the agent goes on."""
     monkeypatch.setattr(background, "_MOST_WAITING", 2)
-    monkeypatch.setattr(background, "_LONGEST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(background, "_PATIENCE_SECONDS", 0.01)
     goes_on, publish_end = threading.Event(), Watched.publish_end
 
     def hanging(watched: Watched) -> bool:

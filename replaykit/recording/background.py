@@ -49,7 +49,9 @@ _LONGEST_REST_SECONDS = 0.01
 _MOST_WAITING = 100
 """So many ended sessions wait before whoever ends one more waits for a moment too: each holds a file open."""
 
-_LONGEST_WAIT_SECONDS = 0.05
+_LONGEST_WAIT_SECONDS = 1.0
+_PATIENCE_SECONDS = 0.05
+"""Whoever waits goes on once none was published for this long: the disk may hang."""
 
 _MOST_FAILED = 100
 """So many sessions that could not be published are tried again; older ones are left as a crash leaves them."""
@@ -109,6 +111,7 @@ class Background:
         self._sync_from = 0.0
         self._slice_began = 0.0
         self._hurried_by: set[object] = set()
+        self._published = 0
 
     # -- what recorders tell ------------------------------------------------
 
@@ -135,14 +138,18 @@ class Background:
             self._wait_for_room()
 
     def _wait_for_room(self) -> None:
-        """Let the thread catch up, for a moment at most: sessions end faster than they are published."""
-        until = time.monotonic() + _LONGEST_WAIT_SECONDS
-        thread = self._thread
+        """Let the thread catch up, as long as it does: sessions end faster than they are published."""
+        thread, done = self._thread, self._published
+        now = time.monotonic()
+        until, patience = now + _LONGEST_WAIT_SECONDS, now + _PATIENCE_SECONDS
         with self._hurry():
             while len(self._ended) > _MOST_WAITING and thread is not None and thread.is_alive():
-                if thread is threading.current_thread() or time.monotonic() >= until:
+                if thread is threading.current_thread() or now >= min(until, patience):
                     return
                 time.sleep(_NAP_SECONDS)
+                now = time.monotonic()
+                if self._published != done:
+                    done, patience = self._published, now + _PATIENCE_SECONDS
 
     def amend(self, session: ActiveSession) -> None:
         """A call came after the session's end: its count has changed."""
@@ -236,6 +243,7 @@ class Background:
             except (ReplaykitError, OSError) as error:
                 self._keep_for_later(watched, error)
                 continue
+            self._published += 1
             self._recover_left_behind()
             self._amended[id(watched.session)] = watched
             # What came while it was being published has told nobody.
