@@ -21,7 +21,7 @@ from replaykit.format.entries import Card
 from replaykit.intercept import scope
 from replaykit.logs import get_logger
 from replaykit.protocols import Log, Store
-from replaykit.recording.exits import at_exit, at_exit_of_child
+from replaykit.recording.exits import at_exit, at_exit_of_child, not_at_exit
 from replaykit.recording.leftovers import Leftovers
 from replaykit.recording.ready_logs import ReadyLogs
 from replaykit.recording.watched import Watched
@@ -105,6 +105,8 @@ class Background:
         self._thread: threading.Thread | None = None
         self._is_draining = False
         self._is_exiting = False
+        self._is_over = False
+        self.at_exit: Callable[[], None] | None = None
         self._ends_with_child = False
         self._retry_from = 0.0
         self._check_from = 0.0
@@ -283,7 +285,7 @@ class Background:
             self.drain()
 
     def give_up(self) -> None:
-        """Where the store is closed, leave what could not be published to whoever opens it next."""
+        """Where the store is closed, end, and leave what could not be published to whoever opens it next."""
         try:
             self._store.cards()
         except ClosedError:
@@ -291,8 +293,17 @@ class Background:
             # A log that we hold on to would look like an open session's.
             while self._failed:
                 self._failed.pop().session.live.close()
+            self._forget()
         except (ReplaykitError, OSError):
             return
+
+    def _forget(self) -> None:
+        """Let the thread go, and be found by nobody any more: a program may open and close many stores."""
+        self._is_over = True
+        self._wake.put(None)
+        _of_stores.pop(self._store, None)
+        if self.at_exit is not None:
+            not_at_exit(self.at_exit)
 
     def _publish_amended(self) -> None:
         refused = []
@@ -380,7 +391,7 @@ class Background:
 
     def _start(self) -> None:
         thread = self._thread
-        if self._is_exiting or (thread is not None and thread.is_alive()):
+        if self._is_exiting or self._is_over or (thread is not None and thread.is_alive()):
             return
         # A signal handler may come here while its own thread holds the lock:
         # then that thread is already starting.
@@ -399,7 +410,7 @@ class Background:
 
     def _run(self) -> None:
         idle_since = time.monotonic()
-        while not self._is_exiting:
+        while not (self._is_exiting or self._is_over):
             self._sleep()
             try:
                 self._keep_up()
@@ -437,7 +448,9 @@ class Background:
         """Forget the parent's sessions and its recovery: this is its child."""
         self._left.abandon()
         self._ready.abandon()
+        at_exit_too = self.at_exit
         self.__init__(self._store)  # type: ignore[misc]  # locks and thread of the parent are void here
+        self.at_exit = at_exit_too
 
     def end_all(self) -> None:
         """Seal and publish everything: the interpreter exits."""
@@ -465,7 +478,8 @@ def background_of(store: Store) -> Background:
             found = _of_stores[store] = Background(store)
             # Once: a forked child has it from its parent, ahead of the
             # handlers of the program, which run before it.
-            at_exit(_end_all_of(found))
+            found.at_exit = _end_all_of(found)
+            at_exit(found.at_exit)
         return found
 
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["at_exit", "at_exit_of_child"]
+__all__ = ["at_exit", "at_exit_of_child", "not_at_exit"]
 
 _LAST = -100
 """The priority that comes after all that a program has registered with multiprocessing."""
@@ -20,6 +20,11 @@ def at_exit(end: Callable[[], None]) -> None:
     # Python no others come at all.
     if not _is_forked_by_multiprocessing():
         atexit.register(end)
+
+
+def not_at_exit(end: Callable[[], None]) -> None:
+    """Do not call *end* when the interpreter exits."""
+    atexit.unregister(end)
 
 
 def at_exit_of_child(end: Callable[[], None]) -> bool:

@@ -162,7 +162,14 @@ class DirectoryStore:
                 self._demand_writable()
                 own = self._own_file()
         demand_room(self)
-        log = own.create_log(session_id)
+        try:
+            log = own.create_log(session_id)
+        except ClosedError:
+            # Another thread has begun a new file in between.
+            with self._guard.lock:
+                self._demand_writable()
+                own = self._own_file()
+                log = own.create_log(session_id)
         self._owners[session_id] = own
         return log
 
@@ -196,6 +203,8 @@ class DirectoryStore:
             owner.publish(part)
             if part.sealing is not None:
                 self._owners.pop(session_id, None)
+                if owner is not self._own:
+                    self._close_past()
 
     def delete(self, session_id: UUID) -> None:
         """
@@ -305,12 +314,26 @@ class DirectoryStore:
 
     def _own_file(self) -> FileStore:
         if self._own is None or self._is_due(self._own):
-            # The one before stays open: its sessions go on in it.
             path = f"{self._directory}{uuid4().hex}{_SUFFIX}"
             self._own = FileStore(path, options=self._options_of_files, files=self._files, clock=self._clock)
             self._writable[path] = self._own
             self._begun_ns = self._clock()
+            self._close_past()
         return self._own
+
+    def _close_past(self) -> None:
+        """Close files of ours that no session goes on in: each takes memory for every session that it holds."""
+        if len(self._writable) < 2:
+            return
+        live = {log.session_id for log in self.logs()}
+        self._owners = {session_id: store for session_id, store in self._owners.items() if session_id in live}
+        kept = {id(self._own), *map(id, self._owners.values())}
+        for path, store in list(self._writable.items()):
+            if id(store) not in kept:
+                del self._writable[path]
+                # That its end could not be marked is no reason to refuse what comes now.
+                with suppress(StorageError):
+                    store.close()
 
     def _is_due(self, own: FileStore) -> bool:
         """Return whether new sessions belong into a new file."""

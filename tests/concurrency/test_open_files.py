@@ -1,4 +1,4 @@
-"""More sessions at once than a process may open files: the program keeps its share, and nothing of it breaks."""
+"""The files of a process: the program keeps its share, nothing of it breaks where none is left, and none leaks."""
 
 from __future__ import annotations
 
@@ -72,3 +72,42 @@ def test_sessions_beyond_the_limit_run_unrecorded(tmp_path: Path, location: str,
     assert skipped + len(stored) == 101
     assert 1 < len(stored) <= 33
     assert sorted(stored) == [0, *[1] * (len(stored) - 1)]
+
+
+MANY_STORES = """
+import gc, json, os, sys, threading
+import replaykit
+
+@replaykit.records("find")
+def find(query):
+    return [query]
+
+def use(location):
+    with replaykit.Recorder(location) as recorder:
+        with recorder.session():
+            find("a question")
+        return recorder.list_sessions()
+
+def held():
+    for thread in threading.enumerate():
+        if thread.name == "replaykit-background":
+            thread.join()
+    gc.collect()
+    return len(os.listdir("/dev/fd")), threading.active_count()
+
+use(sys.argv[1])
+before = held()
+for _ in range(25):
+    use(sys.argv[1])
+print(json.dumps([before, held()]))
+"""
+
+
+@pytest.mark.parametrize("location", ["runs.rpk", "runs/", "notes.mv"])
+def test_stores_that_are_closed_hold_nothing(tmp_path: Path, location: str) -> None:
+    """No file and no thread, however many a program opens and closes."""
+    command = [sys.executable, "-c", MANY_STORES, str(tmp_path / location)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    before, after = json.loads(done.stdout)
+    assert before == after

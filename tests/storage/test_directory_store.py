@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -177,6 +178,46 @@ def test_a_new_file_is_begun_when_one_is_large(tmp_path: Path) -> None:
     assert files == len(rpk_files(tmp_path)) > 1
     assert len(listed(store)) == 11
     assert list(store.read(early).sequences) == [0, 1]
+    store.close()
+
+
+def test_files_that_no_session_goes_on_in_are_closed(tmp_path: Path) -> None:
+    """Each would take memory for all of its sessions, for as long as the program runs."""
+    store = DirectoryStore(tmp_path, options=StoreOptions(rotate_bytes=3000))
+    ids = [uuid4() for _ in range(40)]
+    long_log = store.create_log(ids[0])
+    for session_id in ids[1:]:
+        log = store.create_log(session_id)
+        store.publish(make_part(session_id, [0]))
+        log.remove()
+        assert len(store._writable) <= 2
+
+    assert len(rpk_files(tmp_path)) > 5
+    store.publish(make_part(ids[0], [0]))
+    long_log.remove()
+    assert len(store._writable) == 1
+    assert set(listed(store)) == set(ids)
+    assert all(list(store.read(session_id).sequences) == [0] for session_id in ids)
+    assert store.verify()
+    store.close()
+
+
+def test_threads_that_begin_sessions_while_files_are_closed_lose_none(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path, options=StoreOptions(rotate_bytes=2000))
+
+    def record(_: int) -> list[UUID]:
+        ids = [uuid4() for _ in range(15)]
+        for session_id in ids:
+            log = store.create_log(session_id)
+            store.publish(make_part(session_id, [0, 1]))
+            log.remove()
+        return ids
+
+    with ThreadPoolExecutor(6) as pool:
+        ids = [session_id for found in pool.map(record, range(6)) for session_id in found]
+
+    assert set(listed(store)) == set(ids)
+    assert len(store._writable) <= 2
     store.close()
 
 
