@@ -45,7 +45,7 @@ def _action(entry: Entry) -> ReplayAction:
     arguments = thaw(entry.get("in", {}))
     return ReplayAction(
         sequence=entry["i"],
-        timestamp_ns=entry["t"],
+        timestamp_ns=entry.get("t", 0),
         action_type=_action_type(entry),
         name=entry.get("nm", ""),
         source=entry.get("src", ""),
@@ -54,7 +54,7 @@ def _action(entry: Entry) -> ReplayAction:
         input_preview=entry.get("ip", ""),
         output_preview=entry.get("op", ""),
         affected_frames=tuple(entry.get("f", ())),
-        duration_ns=entry["d"],
+        duration_ns=entry.get("d", 0),
         arguments=arguments if isinstance(arguments, dict) else {},
         output=thaw(entry.get("out")),
         error=failure_of(entry.get("err")),
@@ -124,7 +124,7 @@ def checkpoint_from_entry(
         id=entry["c"],
         session_id=session_id,
         at_sequence=entry["i"],
-        timestamp_ns=entry["t"],
+        timestamp_ns=entry.get("t", 0),
         state_hash=entry.get("sh", ZERO_HASH),
         snapshot=StateSnapshot(
             frame_count=entry.get("n", 0),

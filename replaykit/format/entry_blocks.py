@@ -50,6 +50,7 @@ __all__ = [
     "encode_plain_actions",
     "encode_entry_block",
     "joined_blob",
+    "names_values",
     "with_blobs",
 ]
 
@@ -337,6 +338,11 @@ def joined_blob(digest: bytes, pieces: Iterable[BlobPiece], *, path: str = "", o
     if not held or size != total or blake3(data).digest() != digest:
         raise DamagedError(path, offset, "a value is not what its hash says")
     return data
+
+
+def names_values(entry: Mapping[str, Any]) -> bool:
+    """Return whether *entry* may name values that stand outside, which `blob_references` then tells."""
+    return "inb" in entry or "outb" in entry
 
 
 def blob_references(entry: Mapping[str, Any]) -> dict[str, bytes]:

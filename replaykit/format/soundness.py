@@ -44,7 +44,8 @@ def demand_sound_action(entry: Entry) -> None:
     _demand_numbers(entry, ("t", "d"))
     if not 0 <= entry.get("i", -1) < _MOST_SEQUENCES or "k" not in entry:
         raise DamagedError("", 0, "an action entry has no sequence or no kind")
-    if not set(map(type, entry.get("f", ()))) <= _FRAME_IDS or not set(map(type, entry.get("fl", ()))) <= _TEXT:
+    frames, flags = entry.get("f"), entry.get("fl")
+    if (frames and not _FRAME_IDS.issuperset(map(type, frames))) or (flags and not _TEXT.issuperset(map(type, flags))):
         raise DamagedError("", 0, "an action entry names frames or flags that are none")
 
 
@@ -63,8 +64,7 @@ def demand_sound_checkpoint(entry: Entry) -> None:
 
 def _demand_types(entry: Mapping[str, Any], kinds: Mapping[str, tuple[type, ...]]) -> None:
     for key, value in entry.items():
-        known = kinds.get(key)
-        if known is not None and type(value) not in known:
+        if key in kinds and type(value) not in kinds[key]:
             raise DamagedError("", 0, f"the field {key!r} of an entry is malformed")
 
 

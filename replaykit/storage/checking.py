@@ -19,14 +19,15 @@ import attrs
 from replaykit.errors import DamagedError, StorageError
 from replaykit.format.block import MAGIC, NO_BLOCK, Block, Tail
 from replaykit.format.entries import Card
-from replaykit.format.entry_blocks import EntryBlock, blob_references
+from replaykit.format.entry_blocks import EntryBlock, blob_references, names_values
 from replaykit.format.index import BlockRuns
 from replaykit.format.segment import CATALOG, body_of
+from replaykit.format.soundness import demand_sound_action, demand_sound_checkpoint
 from replaykit.format.strict import are_few_enough, decode_body, decode_together, decode_value, demand_plain
 from replaykit.model import Verification
 from replaykit.protocols import Advance
 from replaykit.storage.segment_file import SegmentFile, Tear
-from replaykit.storage.stored_session import BlockSource, Piece, SegmentSession, demand_action, demand_roots
+from replaykit.storage.stored_session import BlockSource, Piece, SegmentSession, demand_actions, demand_roots
 
 __all__ = ["SessionsRead", "read_sessions", "segment_problems"]
 
@@ -122,32 +123,49 @@ def _demand_sound(piece: Piece, block: EntryBlock, described: BlockRuns | None, 
     """Return if each entry of *block*, of actions where it is *described*, and each value that they name is sound."""
     if described is not None and len(block) != described.count:
         raise DamagedError(block.path, block.offset, "a block holds other actions than the index says")
-    seen: set[bytes] = set()
     all_together = are_few_enough(block.raws)
-    sequences = iter(()) if described is None else described.sequences()
-    for entries, together in _decoded(block):
+    sequences = [] if described is None else list(described.sequences())
+    seen: set[bytes] = set()
+    for at, entries, together in _decoded(block):
         all_together = all_together and together
-        for entry, sequence in zip(entries, sequences, strict=False):
-            demand_action(entry, sequence, block)
-            references = blob_references(entry)
-            if references:
-                _demand_values(piece, block, set(references.values()) - seen, found)
-                seen.update(references.values())
+        _demand_readable(entries, block, are_actions=described is not None)
+        if described is None:
+            continue
+        demand_actions(entries, sequences[at : at + len(entries)], block)
+        for entry in filter(names_values, entries):
+            digests = set(blob_references(entry).values())
+            _demand_values(piece, block, digests - seen, found)
+            seen |= digests
     if all_together:
         found.note_sound(piece.source, block.offset)
 
 
-def _decoded(block: EntryBlock) -> Iterator[tuple[Sequence[dict[str, Any]], bool]]:
-    """Yield the entries of *block*, some at once, and whether they fill their bytes as they do in the whole body."""
+def _demand_readable(entries: Sequence[dict[str, Any]], block: EntryBlock, *, are_actions: bool) -> None:
+    """Return if the fields of *entries* are what whoever reads them demands."""
+    demand = demand_sound_action if are_actions else demand_sound_checkpoint
+    try:
+        for entry in entries:
+            demand(entry)
+    except DamagedError as error:
+        raise DamagedError(block.path, block.offset, error.reason) from error
+
+
+def _decoded(block: EntryBlock) -> Iterator[tuple[int, Sequence[dict[str, Any]], bool]]:
+    """
+    Yield the entries of *block*, some at once.
+
+    With each some are told the position of the first, and whether they fill
+    their bytes as they do in the whole body.
+    """
     # Made once the block is read: no file can know it.
     mark = os.urandom(8)
     for at in range(0, len(block), _TOGETHER):
         together = decode_together(block.raws[at : at + _TOGETHER], mark)
         if together:
             demand_plain(together, path=block.path, offset=block.offset)
-            yield together, True
+            yield at, together, True
         else:
-            yield [block.entry(number) for number in range(at, min(at + _TOGETHER, len(block)))], False
+            yield at, [block.entry(number) for number in range(at, min(at + _TOGETHER, len(block)))], False
 
 
 def _demand_values(piece: Piece, block: EntryBlock, digests: set[bytes], found: SessionsRead) -> None:

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
+from operator import itemgetter
 from typing import Any, Protocol
 
 import attrs
@@ -29,11 +30,21 @@ from replaykit.format.entry_blocks import (
 from replaykit.format.fields import Fields, opening_of
 from replaykit.format.index import BlockColumns, BlockRuns, Place, SequenceMap
 from replaykit.format.likeness import likenesses
-from replaykit.format.merkle import Trees, leaf_of
+from replaykit.format.merkle import Trees, leaves_of
 from replaykit.format.segment import ACTS, BLOB, CKPT, GAP, OPEN, SessionIndex, index_of, session_fields
 
-__all__ = ["BlockSource", "LookAtBlock", "Piece", "SegmentSession", "demand_action", "demand_roots", "read_index"]
+__all__ = [
+    "BlockSource",
+    "LookAtBlock",
+    "Piece",
+    "SegmentSession",
+    "demand_action",
+    "demand_actions",
+    "demand_roots",
+    "read_index",
+]
 
+_sequence_of, _kind_of = itemgetter("i"), itemgetter("k")
 _CACHE_BYTES = 8 << 20
 _AGAIN_TIMES = 16
 _AGAIN_BYTES = 256 << 20
@@ -334,11 +345,11 @@ def demand_roots(
         for described in piece.index.actions:
             block = piece.entries(described.place, ACTS)
             look(piece, block, described)
-            trees.actions.extend(map(leaf_of, block.raws))
+            trees.actions.extend(leaves_of(block.raws))
         for place in piece.index.checkpoints:
             block = piece.entries(place, CKPT)
             look(piece, block, None)
-            trees.checkpoints.extend(map(leaf_of, block.raws))
+            trees.checkpoints.extend(leaves_of(block.raws))
         has_root = has_root and piece.index.edges is not None
         if has_root and piece.index.edges != trees.edges():
             raise DamagedError(piece.source.path, piece.index.opening.offset, "a session's root differs")
@@ -349,6 +360,16 @@ def demand_roots(
 def demand_action(entry: Mapping[str, Any], sequence: int, block: EntryBlock) -> None:
     """Return if *entry*, of *block*, is the action with this *sequence*; DamagedError if it is not."""
     if entry.get("i") != sequence or type(entry.get("k")) is not str:
+        raise DamagedError(block.path, block.offset, "a block holds other actions than the index says")
+
+
+def demand_actions(entries: Sequence[Mapping[str, Any]], sequences: Sequence[int], block: EntryBlock) -> None:
+    """Return if each of *entries* is what `demand_action` demands: much cheaper for many."""
+    try:
+        agrees = list(map(_sequence_of, entries)) == sequences and set(map(type, map(_kind_of, entries))) == {str}
+    except KeyError:
+        agrees = False
+    if not agrees:
         raise DamagedError(block.path, block.offset, "a block holds other actions than the index says")
 
 
