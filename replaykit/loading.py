@@ -10,7 +10,7 @@ from uuid import UUID
 from replaykit.errors import DamagedError, NotAStoreError, SessionNotFoundError, UsageError
 from replaykit.format.entries import Gap
 from replaykit.importers.memvid.store import MemvidStore, is_memvid
-from replaykit.model import Diagnosis, Verification
+from replaykit.model import Depth, Diagnosis, Verification
 from replaykit.protocols import Advance, Store
 from replaykit.reading import SessionReader
 from replaykit.storage.catalogue import Catalogue
@@ -48,9 +48,20 @@ class Recording(SessionReader):
         except SessionNotFoundError:
             return ()
 
-    def verify(self, *, progress: Advance = silent) -> Verification:
-        """Read every byte and check it; the result is true only if all of it is accounted for."""
-        return self._store.verify(progress=progress)
+    def verify(self, *, depth: Depth = "full", progress: Advance = silent) -> Verification:
+        """
+        Read every byte and check it; the result is true only if all of it is accounted for.
+
+        With *depth* ``"bytes"``, ten times faster, what actions and values hold
+        is not decoded: it finds whatever a disk or a copy does to a recording,
+        and not what a faulty writer has put into it.
+
+        Raises:
+            UsageError: There is no such depth.
+        """
+        if depth not in get_args(Depth):
+            raise UsageError(f"There is no depth {depth!r}: give one of {', '.join(get_args(Depth))}")
+        return self._store.verify(depth=depth, progress=progress)
 
     def close(self) -> None:
         """Let go of the files; closing twice is fine."""

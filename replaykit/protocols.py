@@ -13,7 +13,7 @@ from uuid import UUID
 
 import attrs
 
-from replaykit.model import Compaction, FrameId, ReplaySession, StateSnapshot, StoredFrame, Verification
+from replaykit.model import Compaction, Depth, FrameId, ReplaySession, StateSnapshot, StoredFrame, Verification
 
 __all__ = [
     "Advance",
@@ -383,10 +383,12 @@ class Store(Protocol):
     def is_full(self) -> bool:
         """Return whether it holds as much as its options allow."""
 
-    def verify(self, *, progress: Advance = ...) -> Verification:
+    def verify(self, *, depth: Depth = ..., progress: Advance = ...) -> Verification:
         """
         Read every byte of the store's own files; the result is true only if all of it is accounted for.
 
+        With *depth* ``"bytes"`` what actions and values hold may be taken for
+        what was written; else all of it is decoded.
         *progress* is told bytes; a byte that is read twice counts twice.
         """
 

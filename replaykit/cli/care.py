@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 from uuid import UUID
 
 import click
 
 from replaykit.cli.words import EXIT_FAILED, EXIT_UNREADABLE, as_json_option, ends, existing
 from replaykit.errors import NotAStoreError, SessionNotFoundError
-from replaykit.model import Recovery, SessionSummary
+from replaykit.model import Depth, Recovery, SessionSummary
 from replaykit.settings import default_store
 
 if TYPE_CHECKING:
@@ -28,9 +28,16 @@ _OUT_OF_REACH = (
 
 @click.command()
 @click.argument("store", required=False)
+@click.option(
+    "--depth",
+    type=click.Choice(get_args(Depth)),
+    default="full",
+    show_default=True,
+    help="full: every byte, action and value; bytes: every byte, but what actions hold is not decoded.",
+)
 @as_json_option
 @ends
-def verify(store: str | None, as_json: bool) -> None:
+def verify(store: str | None, depth: Depth, as_json: bool) -> None:
     """
     Read every byte of a store and check it.
 
@@ -41,7 +48,7 @@ def verify(store: str | None, as_json: bool) -> None:
     from replaykit.loading import load
 
     with load(store or default_store()) as recording, progress_bar("verifying") as progress:
-        verification = recording.verify(progress=progress)
+        verification = recording.verify(depth=depth, progress=progress)
     if as_json:
         _print_json({"ok": bool(verification)}, verification)
     else:

@@ -35,7 +35,8 @@ def show_verification(out: Console, verification: Verification) -> None:
     held = f"{counted(verification.sessions, 'session')}, {counted(verification.actions, 'action')}"
     read = f"{size_text(verification.bytes_read)}, {held}"
     if verification:
-        _line(out, Text.assemble(("ok  ", "green"), f"{where}: {read}, every byte accounted for"))
+        shallow = "; what actions hold was not decoded" if verification.depth == "bytes" else ""
+        _line(out, Text.assemble(("ok  ", "green"), f"{where}: {read}, every byte accounted for{shallow}"))
         return
     for problem in verification.problems:
         _line(out, Text.assemble(("problem  ", "bold red"), printable(problem, keep_lines=False)))

@@ -8,7 +8,13 @@ from uuid import UUID
 
 import attrs
 
-__all__ = ["Compaction", "Diagnosis", "Finding", "Recovery", "Severity", "Usage", "Verification"]
+__all__ = ["Compaction", "Depth", "Diagnosis", "Finding", "Recovery", "Severity", "Usage", "Verification"]
+
+Depth = Literal["full", "bytes"]
+"""
+``full``: every byte, every action and every value; ``bytes``: every byte as a disk or a copy may have changed it, but
+what actions and values hold is taken to be what was written.
+"""
 
 Severity = Literal["note", "warning", "damage", "unreadable"]
 """``note``: worth knowing; ``warning``: to be done; ``damage``: bytes are lost; ``unreadable``: nothing opens it."""
@@ -18,13 +24,19 @@ _SEVERITIES: tuple[Severity, ...] = ("note", "warning", "damage", "unreadable")
 
 @attrs.frozen(kw_only=True, repr=False)
 class Verification:
-    """The integrity of a recording; true only when every byte was accounted for."""
+    """
+    The integrity of a recording; true only when every byte was accounted for.
+
+    Attributes:
+        depth: How much was looked at.
+    """
 
     path: str
     sessions: int = 0
     actions: int = 0
     bytes_read: int = 0
     problems: Sequence[str] = ()
+    depth: Depth = "full"
 
     def __bool__(self) -> bool:
         return not self.problems

@@ -21,16 +21,17 @@ from replaykit.format.block import MAGIC, NO_BLOCK, Block, Tail
 from replaykit.format.entries import Card
 from replaykit.format.entry_blocks import EntryBlock, blob_references, names_values
 from replaykit.format.index import BlockRuns
-from replaykit.format.segment import CATALOG, body_of
+from replaykit.format.segment import ACTS, BLOB, CATALOG, body_of
 from replaykit.format.soundness import demand_sound_action, demand_sound_checkpoint
 from replaykit.format.strict import are_few_enough, decode_body, decode_together, decode_value, demand_plain
-from replaykit.model import Verification
+from replaykit.model import Depth, Verification
 from replaykit.protocols import Advance
 from replaykit.storage.segment_file import SegmentFile, Tear
 from replaykit.storage.stored_session import BlockSource, Piece, SegmentSession, demand_actions, demand_roots
 
 __all__ = ["SessionsRead", "read_sessions", "segment_problems"]
 
+_BODIES = frozenset({ACTS, BLOB})
 _TOGETHER = 16
 """So many entries are decoded at once; more of them wake the collector of cycles again and again."""
 
@@ -45,6 +46,7 @@ class _Readable(Protocol):
 class SessionsRead:
     """What reading every session of a store has shown."""
 
+    depth: Depth = "full"
     sessions: int = 0
     actions: int = 0
     problems: list[str] = attrs.field(factory=list)
@@ -53,6 +55,11 @@ class SessionsRead:
     def sound_in(self, path: str, file_id: bytes) -> Container[int]:
         """Return the offsets of those blocks of a source whose bodies were decoded, and are sound."""
         return self._sound[path, file_id]
+
+    @property
+    def trusted(self) -> Container[int]:
+        """The kinds of blocks whose bodies are not decoded at all."""
+        return _BODIES if self.depth == "bytes" else ()
 
     def note_sound(self, source: BlockSource, offset: int) -> None:
         """Note that the body of a block is sound."""
@@ -67,19 +74,22 @@ class SessionsRead:
             actions=self.actions,
             bytes_read=bytes_read,
             problems=(*problems, *self.problems),
+            depth=self.depth,
         )
 
 
 # -- sessions -----------------------------------------------------------------------
 
 
-def read_sessions(store: _Readable, *, size: int, progress: Advance) -> SessionsRead:
+def read_sessions(store: _Readable, *, size: int, progress: Advance, depth: Depth = "full") -> SessionsRead:
     """
     Read every session of *store*, of *size* bytes, once; problems are listed, never raised.
 
+    With the *depth* ``"bytes"`` no action is read, only what counts them.
+
     Progress is told up to *size* of twice as much.
     """
-    found = SessionsRead()
+    found = SessionsRead(depth)
     try:
         cards = store.cards()
     except StorageError as error:
@@ -109,7 +119,10 @@ def _count_actions(store: _Readable, card: Card, found: SessionsRead, tell: Call
         _demand_sound(piece, block, described, found)
         tell(0 if described is None else len(block))
 
-    demand_roots(session.pieces, look=look)
+    if found.depth == "full":
+        demand_roots(session.pieces, look=look)
+    else:
+        tell(len(session.sequences))
     counted = len(session.sequences), len(session.checkpoints)
     if counted != (card.action_count, card.checkpoint_count):
         raise StorageError(
@@ -179,14 +192,19 @@ def _demand_values(piece: Piece, block: EntryBlock, digests: set[bytes], found: 
 
 
 def segment_problems(
-    segment: SegmentFile, *, sound: Container[int] = (), passed: Callable[[int], None] = lambda _offset: None
+    segment: SegmentFile,
+    *,
+    sound: Container[int] = (),
+    trusted: Container[int] = (),
+    passed: Callable[[int], None] = lambda _offset: None,
 ) -> list[str]:
     """
     Check each block, the chain of all blocks, and each tail; empty when all is well.
 
     Nothing but the magic, whole blocks, tails and zero padding is well.  The
-    bodies of the blocks at the offsets *sound* are known to be it.  *passed*
-    is told up to where in the file all was read.
+    bodies of the blocks at the offsets *sound* are known to be it, those of
+    the kinds *trusted* are not looked at.  *passed* is told up to where in the
+    file all was read.
     """
     previous = NO_BLOCK
     catalogs: dict[int, bytes] = {}
@@ -199,7 +217,8 @@ def segment_problems(
             if catalogs.get(item.catalog, b"")[:4] != item.check:
                 problems.append(f"{segment.path}, byte {item.offset}: the tail names no catalog")
         else:
-            problems.extend(_block_problems(segment.path, item, previous, is_sound=item.offset in sound))
+            is_sound = item.offset in sound or item.kind in trusted
+            problems.extend(_block_problems(segment.path, item, previous, is_sound=is_sound))
             previous = item.digest()
             if item.kind == CATALOG:
                 catalogs[item.offset] = previous

@@ -29,7 +29,7 @@ from replaykit.errors import (
 )
 from replaykit.format.catalog import Record
 from replaykit.format.entries import Card, Part
-from replaykit.model import Compaction, Verification
+from replaykit.model import Compaction, Depth, Verification
 from replaykit.protocols import Advance, FileLayer
 from replaykit.storage.checking import SessionsRead, read_sessions, segment_problems
 from replaykit.storage.compaction import rewrite, silent
@@ -373,10 +373,14 @@ class DirectoryStore:
         """
         return self._check(SessionsRead(), lambda _offset: None)[1]
 
-    def verify(self, *, progress: Advance = silent) -> Verification:
-        """Read every byte and every session; the result is true only if all of it is accounted for."""
+    def verify(self, *, depth: Depth = "full", progress: Advance = silent) -> Verification:
+        """
+        Read every byte, and unless *depth* is ``"bytes"`` every session.
+
+        The result is true only if all of it is accounted for.
+        """
         size = sum(map(self._size_of, self._store_names()))
-        found = read_sessions(self, size=size, progress=progress)
+        found = read_sessions(self, size=size, progress=progress, depth=depth)
         bytes_read, problems = self._check(found, partial(_advance_behind, progress, size))
         progress(2 * size, 2 * size)
         return found.verification(self.location, bytes_read, problems)
@@ -390,8 +394,9 @@ class DirectoryStore:
                 try:
                     segment = self._reader(name).segment
                     before, bytes_read = bytes_read, bytes_read + segment.size()
-                    sound = found.sound_in(segment.path, segment.file_id)
-                    problems.extend(segment_problems(segment, sound=sound, passed=partial(_behind, passed, before)))
+                    sound, trusted = found.sound_in(segment.path, segment.file_id), found.trusted
+                    behind = partial(_behind, passed, before)
+                    problems.extend(segment_problems(segment, sound=sound, trusted=trusted, passed=behind))
                 except StoreNotFoundError:
                     continue
                 except StorageError as error:

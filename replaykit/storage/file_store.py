@@ -36,7 +36,7 @@ from replaykit.format.segment import (
     SessionIndex,
 )
 from replaykit.format.strict import encode_body
-from replaykit.model import Compaction, Verification
+from replaykit.model import Compaction, Depth, Verification
 from replaykit.protocols import Advance, FileLayer
 from replaykit.storage.appending import Appender
 from replaykit.storage.beginning import open_for_writing
@@ -428,13 +428,18 @@ class FileStore:
             raise SessionNotFoundError(UUID(bytes=record.session_id))
         return Piece(self._segment, read_index(self._segment, record.session_id, record.place))
 
-    def verify(self, *, progress: Advance = silent) -> Verification:
-        """Read every byte and every session; the result is true only if all of it is accounted for."""
+    def verify(self, *, depth: Depth = "full", progress: Advance = silent) -> Verification:
+        """
+        Read every byte, and unless *depth* is ``"bytes"`` every session.
+
+        The result is true only if all of it is accounted for.
+        """
         size = self._segment.size()
-        found = read_sessions(self, size=size, progress=progress)
+        found = read_sessions(self, size=size, progress=progress, depth=depth)
         problems = segment_problems(
             self._segment,
             sound=found.sound_in(self._segment.path, self._segment.file_id),
+            trusted=found.trusted,
             passed=lambda offset: progress(size + offset, 2 * size),
         )
         progress(2 * size, 2 * size)

@@ -16,7 +16,7 @@ from uuid import UUID
 from replaykit.errors import ClosedError, NotAStoreError, StorageError, StoreNotFoundError
 from replaykit.format.block import MAGIC
 from replaykit.format.entries import Card, Part
-from replaykit.model import Compaction, Verification
+from replaykit.model import Compaction, Depth, Verification
 from replaykit.protocols import Advance, Log, Store, StoredSession
 from replaykit.storage.compaction import silent
 from replaykit.storage.database import MEMORY
@@ -94,9 +94,9 @@ class SharedStore:
         """Return whether it holds as much as its options allow."""
         return is_full(self._opened())
 
-    def verify(self, *, progress: Advance = silent) -> Verification:
+    def verify(self, *, depth: Depth = "full", progress: Advance = silent) -> Verification:
         """Read every byte and every session; the result is true only if all of it is accounted for."""
-        return self._opened().verify(progress=progress)
+        return self._opened().verify(depth=depth, progress=progress)
 
     def close(self) -> None:
         """Let go of it; the store closes when its last holder does.  Once too often is fine."""

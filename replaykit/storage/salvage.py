@@ -16,7 +16,7 @@ import attrs
 from replaykit.errors import DamagedError, NotAStoreError, SessionNotFoundError, StoreNotFoundError
 from replaykit.format.entries import Card, Opening, Sealing
 from replaykit.format.entry_blocks import EntryBlock, blob_references
-from replaykit.model import Verification
+from replaykit.model import Depth, Verification
 from replaykit.protocols import Advance, FileLayer, Log
 from replaykit.read_only import ReadOnlyStore
 from replaykit.storage.compaction import silent
@@ -133,8 +133,8 @@ class SalvagedStore(ReadOnlyStore):
         """Return all sessions, in order of publishing as far as that is known."""
         return list(self._sessions.values())
 
-    def verify(self, *, progress: Advance = silent) -> Verification:
-        """Return what was damaged, and how much is there besides."""
+    def verify(self, *, depth: Depth = "full", progress: Advance = silent) -> Verification:
+        """Return what was damaged, and how much is there besides; at any *depth*."""
         progress(self._bytes, self._bytes)
         return Verification(
             path=self._path,

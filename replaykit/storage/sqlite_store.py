@@ -32,7 +32,7 @@ from replaykit.format.merkle import Trees
 from replaykit.format.parts import LIVE_BLOCK_BYTES, encode_part, trees_after
 from replaykit.format.segment import CATALOG, start_segment
 from replaykit.format.strict import decode_maps, encode_body
-from replaykit.model import Compaction, Verification
+from replaykit.model import Compaction, Depth, Verification
 from replaykit.protocols import Advance, FileLayer, Log
 from replaykit.storage.cards import card_after
 from replaykit.storage.checking import read_sessions
@@ -341,17 +341,21 @@ class SqliteStore:
             raise SessionNotFoundError(session_id)
         return session
 
-    def verify(self, *, progress: Advance = silent) -> Verification:
-        """Read every byte and every session; the result is true only if all of it is accounted for."""
+    def verify(self, *, depth: Depth = "full", progress: Advance = silent) -> Verification:
+        """
+        Read every byte, and unless *depth* is ``"bytes"`` every session.
+
+        The result is true only if all of it is accounted for.
+        """
         problems: list[str] = []
         bytes_read = 0
         parts = self._rows("SELECT rowid, coalesce(length(body), 0) FROM replaykit_part ORDER BY rowid")
         total = sum(size for _, size in parts)
-        found = read_sessions(self, size=total, progress=progress)
+        found = read_sessions(self, size=total, progress=progress, depth=depth)
         for row, _ in parts:
             progress(total + bytes_read, 2 * total)
             for (body,) in self._rows("SELECT body FROM replaykit_part WHERE rowid = ?", row):
-                problems.extend(part_problems(body, f"{self._path} part {row}", found.sound_in))
+                problems.extend(part_problems(body, f"{self._path} part {row}", found.sound_in, found.trusted))
                 bytes_read += len(body) if isinstance(body, bytes) else 0
         progress(2 * total, 2 * total)
         return found.verification(self.location, bytes_read, problems)

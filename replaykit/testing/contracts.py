@@ -265,6 +265,16 @@ class StoreContract:
         assert {total for _, total in told} == {2 * verdict.bytes_read}
         assert len(told) > 3
 
+    def test_verifying_the_bytes_says_how_deep_it_went(self, store: Store) -> None:
+        """Sessions and actions are counted like in a full check."""
+        store.publish(make_part(uuid4(), range(50)))
+
+        full, of_bytes = store.verify(), store.verify(depth="bytes")
+
+        assert full
+        assert (full.depth, of_bytes.depth) == ("full", "bytes")
+        assert attrs.evolve(of_bytes, depth="full") == full
+
     def test_a_deleted_session_can_be_erased(self, store: Store) -> None:
         """Deleting leaves bytes that erasing removes; what never was is not found."""
         kept, deleted = uuid4(), uuid4()

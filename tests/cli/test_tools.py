@@ -95,6 +95,20 @@ def test_verify_says_that_all_is_accounted_for(store: Path) -> None:
     assert parsed["bytes_read"] == store.stat().st_size
 
 
+def test_verify_says_what_was_not_looked_at(store: Path) -> None:
+    """A check of the bytes alone is no full one, and damage of them is found."""
+    said, parsed = (
+        run("verify", str(store), "--depth", "bytes"),
+        run("verify", str(store), "--depth", "bytes", "--json"),
+    )
+
+    assert said.exit_code == 0
+    assert "every byte accounted for; what actions hold was not decoded" in said.output
+    assert json.loads(parsed.output)["depth"] == "bytes"
+    damaged(store)
+    assert run("verify", str(store), "--depth", "bytes").exit_code == 1
+
+
 def test_verify_lists_problems(store: Path) -> None:
     """Exit code 1, a problem a line, and what to do next."""
     damaged(store)

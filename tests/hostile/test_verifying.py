@@ -7,15 +7,18 @@ from typing import Any
 
 import cbor2
 import pytest
-from effort import effort
+from effort import effort, sampled
 from hostile.forging import SESSION, Forgery, card
+from hostile.samples import made
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import replaykit
-from replaykit.errors import DamagedError
+from replaykit.errors import DamagedError, StorageError, UsageError
+from replaykit.format.block import Block
 from replaykit.format.entry_blocks import encode_entry_block
 from replaykit.format.segment import ACTS, CKPT, OPEN, SEAL
+from replaykit.storage.file_store import FileStore
 
 KINDS = ("find", "tool", "put", "ask", "delete")
 WRONG = {
@@ -48,7 +51,7 @@ def entries() -> list[dict[str, Any]]:
     ]
 
 
-def forged(raws: list[bytes], checkpoint: dict[str, Any] | None = None) -> bytes:
+def forged(raws: list[bytes], checkpoint: dict[str, Any] | None = None, **says: int) -> bytes:
     """Return a store of one session whose checksums and index agree with the entries *raws*."""
     forgery = Forgery()
     opening = forgery.add(OPEN, {"s": SESSION.bytes, "t": 1})
@@ -58,8 +61,7 @@ def forged(raws: list[bytes], checkpoint: dict[str, Any] | None = None) -> bytes
     columns = {"o": [acts.offset], "z": [acts.size], "f": [0], "n": [len(raws)], "h": []}
     index = {"s": SESSION.bytes, "open": list(opening), "idx": columns, "ck": places, "gp": []}
     seal = forgery.add(SEAL, {**index, "end": {"st": "sealed", "t1": 2}})
-    says = card(n=len(raws), c=len(kept))
-    forgery.catalog([{"pt": 1, "at": list(seal), "card": says}])
+    forgery.catalog([{"pt": 1, "at": list(seal), "card": card(**{"n": len(raws), "c": len(kept), **says})}])
     return forgery.bytes()
 
 
@@ -135,3 +137,68 @@ def test_any_change_of_an_entry_is_judged_alike(tmp_path: Path, number: int, at:
     is_sound, is_readable = verdicts(tmp_path / "a.rpk", forged(raws))
 
     assert is_sound == is_readable
+
+
+# -- the bytes alone ----------------------------------------------------------------
+
+
+def bytes_verdict(path: Path, store: bytes) -> bool:
+    """Return whether a check of the bytes alone finds nothing wrong."""
+    path.write_bytes(store)
+    try:
+        with replaykit.load(path) as recording:
+            return bool(recording.verify(depth="bytes"))
+    except StorageError:
+        return False
+
+
+@pytest.mark.parametrize("shape", ["sessions", "blobs", "checkpoints"])
+def test_a_check_of_the_bytes_finds_every_flipped_bit(shape: str, tmp_path: Path) -> None:
+    """Wherever it is: in what it does not decode too."""
+    path, store = tmp_path / "a.rpk", made(shape, tmp_path)
+    assert bytes_verdict(path, store)
+
+    for bit in sampled(range(8 * len(store)), 1_500):
+        flipped = bytearray(store)
+        flipped[bit // 8] ^= 1 << bit % 8
+        assert not bytes_verdict(path, bytes(flipped)), bit
+
+
+def test_a_check_of_the_bytes_finds_blocks_that_are_missing_or_changed_places(tmp_path: Path) -> None:
+    """Each whole by itself: a copy that skipped some, or laid one over another."""
+    path, store = tmp_path / "a.rpk", made("sessions", tmp_path)
+    path.write_bytes(store)
+    blocks = [item for item in FileStore(path, read_only=True).segment.scan(12, len(store)) if isinstance(item, Block)]
+    first, *_, other = [block for block in blocks if block.kind == ACTS]
+
+    assert not bytes_verdict(path, store[: first.offset] + store[first.end :])
+    assert not bytes_verdict(path, store[: first.offset] + bytes(first.size) + store[first.end :])
+    assert not bytes_verdict(path, store[: first.offset] + other.raw + store[first.offset + other.size :])
+
+
+def test_a_check_of_the_bytes_finds_counts_that_disagree(tmp_path: Path) -> None:
+    """An index that describes other actions or checkpoints than the card says."""
+    raws = [cbor2.dumps(entry) for entry in entries()]
+
+    assert bytes_verdict(tmp_path / "a.rpk", forged(raws))
+    assert not bytes_verdict(tmp_path / "a.rpk", forged(raws, n=39))
+    assert not bytes_verdict(tmp_path / "a.rpk", forged(raws, c=1))
+
+
+def test_a_check_of_the_bytes_takes_what_was_written_for_true(tmp_path: Path) -> None:
+    """It does not find what a faulty writer has written: that is what the full one is for."""
+    written = entries()
+    written[20]["t"] = "x"
+    store = forged([*(cbor2.dumps(entry) for entry in written[:-1]), b"nonsense"])
+
+    assert bytes_verdict(tmp_path / "a.rpk", store)
+    assert verdicts(tmp_path / "a.rpk", store) == (False, False)
+
+
+def test_a_depth_that_is_none_is_refused(tmp_path: Path) -> None:
+    """Before anything is read, with those that there are."""
+    path = tmp_path / "a.rpk"
+    path.write_bytes(made("sessions", tmp_path))
+
+    with replaykit.load(path) as recording, pytest.raises(UsageError, match="full, bytes"):
+        recording.verify(depth="deep")  # type: ignore[arg-type]  # what is refused

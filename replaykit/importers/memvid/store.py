@@ -13,7 +13,7 @@ from replaykit.importers.memvid.decoding import EncodedSession, state_hash_of
 from replaykit.importers.memvid.entries import ImportedEntries, card_of
 from replaykit.importers.memvid.leftovers import Leftover, leftovers_in
 from replaykit.importers.memvid.segment import ACTIVE_MAGIC, Found, Unreadable, read_active, read_segment
-from replaykit.model import MEMVID, Diagnosis, Finding, Usage, Verification
+from replaykit.model import MEMVID, Depth, Diagnosis, Finding, Usage, Verification
 from replaykit.protocols import Advance, Log
 from replaykit.read_only import ReadOnlyStore
 
@@ -136,9 +136,9 @@ class MemvidStore(ReadOnlyStore):
         }
         return ImportedEntries(session, session_id, origin)
 
-    def verify(self, *, progress: Advance = _silent) -> Verification:
+    def verify(self, *, depth: Depth = "full", progress: Advance = _silent) -> Verification:
         """
-        Check all that says where the sessions are, and every hash that can be computed again.
+        Check all that says where the sessions are, and every hash that can be computed again; at any *depth*.
 
         memvid has no checksum over its sessions, and its frames are not looked at.
         """
