@@ -27,6 +27,9 @@ from replaykit.model import (
 __all__ = ["action_from_entry", "checkpoint_entry", "checkpoint_from_entry", "failure_of"]
 
 
+_FIELDS = {cls: frozenset(field.name for field in attrs.fields(cls)) for cls in KINDS.values()}
+
+
 def action_from_entry(entry: Entry) -> ReplayAction:
     """
     Return the action of a stored entry.
@@ -72,7 +75,7 @@ def _action_type(entry: Entry) -> ActionType:
     if cls is None:
         # A kind of a newer release: kept, shown as the call of a function.
         return ToolCall(tool=str(entry["k"]))
-    known = {field.name for field in attrs.fields(cls)}
+    known = _FIELDS[cls]
     fields = {key: value for key, value in entry.get("x", {}).items() if key in known}
     if "frame_ids" in fields:
         fields["frame_ids"] = tuple(fields["frame_ids"])

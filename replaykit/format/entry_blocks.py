@@ -27,7 +27,9 @@ from replaykit.format.index import Place
 from replaykit.format.merkle import leaf_of
 from replaykit.format.strict import (
     decode_body,
+    decode_together,
     decode_value,
+    demand_plain,
     encode_body,
     encode_plain,
     encode_value,
@@ -207,6 +209,19 @@ class EntryBlock:
             DamagedError: It is no plain map.
         """
         return decode_body(self.raws[position], path=self.path, offset=self.offset)
+
+    def some(self, start: int, stop: int, mark: bytes) -> Sequence[dict[str, Any]]:
+        """
+        Return the entries from *start* to *stop*, decoded at once; nothing where they are long or one may be damaged.
+
+        *mark* is 8 random bytes, made after the block was read.
+        """
+        together = decode_together(self.raws[start:stop], mark)
+        try:
+            demand_plain(together)
+        except DamagedError:
+            return ()
+        return together
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """Yield all entries in order."""

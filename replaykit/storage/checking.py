@@ -23,17 +23,15 @@ from replaykit.format.entry_blocks import EntryBlock, blob_references, names_val
 from replaykit.format.index import BlockRuns
 from replaykit.format.segment import ACTS, BLOB, CATALOG, body_of
 from replaykit.format.soundness import demand_sound_action, demand_sound_checkpoint
-from replaykit.format.strict import are_few_enough, decode_body, decode_together, decode_value, demand_plain
+from replaykit.format.strict import are_few_enough, decode_body, decode_value
 from replaykit.model import Depth, Verification
 from replaykit.protocols import Advance
 from replaykit.storage.segment_file import SegmentFile, Tear
-from replaykit.storage.stored_session import BlockSource, Piece, SegmentSession, demand_actions, demand_roots
+from replaykit.storage.stored_session import TOGETHER, BlockSource, Piece, SegmentSession, demand_actions, demand_roots
 
 __all__ = ["SessionsRead", "read_sessions", "segment_problems"]
 
 _BODIES = frozenset({ACTS, BLOB})
-_TOGETHER = 16
-"""So many entries are decoded at once; more of them wake the collector of cycles again and again."""
 
 
 class _Readable(Protocol):
@@ -172,13 +170,10 @@ def _decoded(block: EntryBlock) -> Iterator[tuple[int, Sequence[dict[str, Any]],
     """
     # Made once the block is read: no file can know it.
     mark = os.urandom(8)
-    for at in range(0, len(block), _TOGETHER):
-        together = decode_together(block.raws[at : at + _TOGETHER], mark)
-        if together:
-            demand_plain(together, path=block.path, offset=block.offset)
-            yield at, together, True
-        else:
-            yield at, [block.entry(number) for number in range(at, min(at + _TOGETHER, len(block)))], False
+    for at in range(0, len(block), TOGETHER):
+        stop = min(at + TOGETHER, len(block))
+        together = block.some(at, stop, mark)
+        yield at, together or [block.entry(number) for number in range(at, stop)], bool(together)
 
 
 def _demand_values(piece: Piece, block: EntryBlock, digests: set[bytes], found: SessionsRead) -> None:

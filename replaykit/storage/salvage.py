@@ -59,14 +59,11 @@ class SalvagedSession(SegmentSession):
         """How it began, as far as that is known."""
         return self._opening
 
-    def _entry(self, piece: Piece, block: EntryBlock, position: int, sequence: int) -> Mapping[str, Any]:
+    def _whole(self, piece: Piece, block: EntryBlock, entry: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
-            return super()._entry(piece, block, position, sequence)
+            return super()._whole(piece, block, entry)
         except DamagedError:
-            entry = block.entry(position)
             lacking = blob_references(entry)
-            if not lacking:
-                raise
             kept = {key: value for key, value in entry.items() if key not in lacking}
             return {**kept, "fl": [*kept.get("fl", ()), _DAMAGED]}
 

@@ -25,6 +25,7 @@ from replaykit.format.entry_blocks import (
     blob_references,
     decode_entry_block,
     joined_blob,
+    names_values,
     with_blobs,
 )
 from replaykit.format.fields import Fields, opening_of
@@ -34,6 +35,7 @@ from replaykit.format.merkle import Trees, leaves_of
 from replaykit.format.segment import ACTS, BLOB, CKPT, GAP, OPEN, SessionIndex, index_of, session_fields
 
 __all__ = [
+    "TOGETHER",
     "BlockSource",
     "LookAtBlock",
     "Piece",
@@ -45,6 +47,9 @@ __all__ = [
 ]
 
 _sequence_of, _kind_of = itemgetter("i"), itemgetter("k")
+TOGETHER = 16
+"""So many entries are decoded at once; more of them wake the collector of cycles again and again."""
+
 _CACHE_BYTES = 8 << 20
 _AGAIN_TIMES = 16
 _AGAIN_BYTES = 256 << 20
@@ -210,15 +215,15 @@ class SegmentSession:
 
     def actions(self) -> Iterator[Mapping[str, Any]]:
         """Yield action entries in order of sequence, in bounded memory."""
-        turns = _Turns()
-        for first, stop, number in self._map.spans():
-            piece, described = self._described(number)
-            block = self._cached(number)
-            if block is None:
-                block = self._read(number)
-                turns.take(number, block)
-            for sequence in range(first, stop):
-                yield self._entry(piece, block, described.position(sequence), sequence)
+        for piece, block, positions, first in self._stretches():
+            # The mark is made once the block is read: no file can know it.
+            mark = os.urandom(8)
+            for start in range(positions.start, positions.stop, TOGETHER):
+                stop = min(start + TOGETHER, positions.stop)
+                entries = block.some(start, stop, mark) or map(block.entry, range(start, stop))
+                for sequence, entry in enumerate(entries, first + start - positions.start):
+                    demand_action(entry, sequence, block)
+                    yield self._whole(piece, block, entry)
 
     def asked(self) -> Iterator[Asked]:
         """Yield what the actions asked, in order of sequence and in bounded memory: much cheaper than `actions`."""
@@ -238,8 +243,10 @@ class SegmentSession:
         turns = _Turns()
         for first, stop, number in self._map.spans():
             piece, described = self._described(number)
-            block = self._read(number)
-            turns.take(number, block)
+            block = self._cached(number)
+            if block is None:
+                block = self._read(number)
+                turns.take(number, block)
             at = described.position(first)
             yield piece, block, slice(at, at + stop - first), first
 
@@ -288,7 +295,12 @@ class SegmentSession:
         return asked_by(with_blobs(entry, blobs, path=block.path, offset=block.offset))
 
     def _entry(self, piece: Piece, block: EntryBlock, position: int, sequence: int) -> Mapping[str, Any]:
-        entry = _action_in(block, position, sequence)
+        return self._whole(piece, block, _action_in(block, position, sequence))
+
+    def _whole(self, piece: Piece, block: EntryBlock, entry: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return *entry* with the values that stand outside it; DamagedError where one is not as it was written."""
+        if not names_values(entry):
+            return entry
         blobs = {digest: piece.blob(digest, block) for digest in blob_references(entry).values()}
         return with_blobs(entry, blobs, path=block.path, offset=block.offset)
 
