@@ -17,7 +17,7 @@ from replaykit.errors import DamagedError
 from replaykit.format.strict import decode_map, decode_together
 from replaykit.model import KINDS
 
-__all__ = ["HEAD", "INTEGER", "Asked", "asked_by", "asked_in"]
+__all__ = ["HEAD", "INTEGER", "Asked", "KnownCalls", "asked_by", "asked_in"]
 
 
 class Asked(NamedTuple):
@@ -31,7 +31,7 @@ class Asked(NamedTuple):
 
 
 _TOGETHER = 100
-_MOST_NAMES = 4096
+_MOST_NAMES = 512
 INTEGER = rb"[\x00-\x17]|\x18.|\x19..|\x1a.{4}|\x1b.{8}"
 # Keys and values in the order in which they are written: sequence; kind, name
 # and source; time and duration; the parent.
@@ -43,13 +43,20 @@ _NO_RESULT = re.compile(rb"\x64outb\x82|\x62fl[\x81-\x97]|\Z")
 _FIRST_MAP, _LAST_MAP = b"\xa0", b"\xb7"
 
 
-def asked_in(raws: Sequence[bytes], first: int, *, mark: bytes) -> Iterator[Asked | None]:
+KnownCalls = dict[bytes, tuple[str, str] | None]
+"""What was found out of the bytes that say kind and name."""
+
+
+def asked_in(
+    raws: Sequence[bytes], first: int, *, mark: bytes, known: KnownCalls | None = None
+) -> Iterator[Asked | None]:
     """
     Yield what the actions *raws*, numbered from *first*, asked; None for one that has to be decoded.
 
-    *mark* is 8 random bytes, made after the actions were read.
+    *mark* is 8 random bytes, made after the actions were read.  *known* spares
+    whoever calls this again and again to find out the same.
     """
-    names: dict[bytes, tuple[str, str] | None] = {}
+    names: KnownCalls = {} if known is None else known
     for at in range(0, len(raws), _TOGETHER):
         cuts = [_cut(raw) for raw in raws[at : at + _TOGETHER]]
         maps = _maps([cut[2] for cut in cuts if cut is not None], mark)
@@ -59,12 +66,12 @@ def asked_in(raws: Sequence[bytes], first: int, *, mark: bytes) -> Iterator[Aske
                 yield None
                 continue
             said, parent, _ = cut
-            known = names.get(said)
-            if known is None:
-                known = _kind_and_name(said)
-                names = names if len(names) < _MOST_NAMES else {}
-                names[said] = known
-            yield None if known is None else Asked(sequence, known[0], known[1], _number(parent), arguments)
+            if said not in names:
+                if len(names) >= _MOST_NAMES:
+                    names.clear()
+                names[said] = _kind_and_name(said)
+            named = names[said]
+            yield None if named is None else Asked(sequence, named[0], named[1], _number(parent), arguments)
 
 
 def _cut(raw: bytes) -> tuple[bytes, bytes | None, bytes] | None:

@@ -17,38 +17,41 @@ from replaykit.format.asked import HEAD, INTEGER
 from replaykit.format.strict import decode_map, encode_value
 from replaykit.model import KINDS, MEMVID
 
-__all__ = ["LIKENESS_BYTES", "likenesses"]
+__all__ = ["LIKENESS_BYTES", "KnownNames", "likenesses"]
 
 LIKENESS_BYTES = 16
 
-_GENERATION = re.compile(rb"(?:ag(?:%(n)b))?" % {b"n": INTEGER}, re.DOTALL)
-_MOST_NAMES = 4096
+# The generation stands behind the parent.
+_BEFORE_CONTENT = re.compile(HEAD.pattern + rb"(?:ag(?:%(n)b))?" % {b"n": INTEGER}, re.DOTALL)
+_MOST_NAMES = 512
 
 
-def likenesses(raws: Iterable[bytes]) -> Iterator[bytes | None]:
+KnownNames = dict[bytes, bytes | None]
+"""What was found out of the bytes that say kind and name."""
+
+
+def likenesses(raws: Iterable[bytes], known: KnownNames | None = None) -> Iterator[bytes | None]:
     """
     Yield 16 bytes for each of the actions *raws*; None for one that has to be decoded.
 
     They agree only for actions of one kind and name that hold the same but for
     sequence, source, times, parent and generation.  The other way round it is
-    not sure: a map may have its keys in another order.
+    not sure: a map may have its keys in another order.  *known* spares
+    whoever calls this again and again to find out the same.
     """
-    names: dict[bytes, bytes | None] = {}
+    names: KnownNames = {} if known is None else known
     for raw in raws:
-        head = HEAD.match(raw)
+        head = _BEFORE_CONTENT.match(raw)
         if head is None:
             yield None
             continue
         said = head[1]
         if said not in names:
-            names = names if len(names) < _MOST_NAMES else {}
+            if len(names) >= _MOST_NAMES:
+                names.clear()
             names[said] = _kind_and_name(said)
         named = names[said]
-        if named is None:
-            yield None
-            continue
-        start = _GENERATION.match(raw, head.end()).end()  # type: ignore[union-attr]  # it may match nothing, but it does
-        yield blake3(named + raw[start:]).digest(length=LIKENESS_BYTES)
+        yield None if named is None else blake3(named + raw[head.end() :]).digest(length=LIKENESS_BYTES)
 
 
 def _kind_and_name(said: bytes) -> bytes | None:

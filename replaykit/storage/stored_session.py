@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import attrs
 
 from replaykit.errors import DamagedError
-from replaykit.format.asked import Asked, asked_by, asked_in
+from replaykit.format.asked import Asked, KnownCalls, asked_by, asked_in
 from replaykit.format.block import Block
 from replaykit.format.entries import Card, Gap, Opening
 from replaykit.format.entry_blocks import (
@@ -30,7 +30,7 @@ from replaykit.format.entry_blocks import (
 )
 from replaykit.format.fields import Fields, opening_of
 from replaykit.format.index import BlockColumns, BlockRuns, Place, SequenceMap
-from replaykit.format.likeness import likenesses
+from replaykit.format.likeness import KnownNames, likenesses
 from replaykit.format.merkle import Trees, leaves_of
 from replaykit.format.segment import ACTS, BLOB, CKPT, GAP, OPEN, SessionIndex, index_of, session_fields
 
@@ -227,16 +227,18 @@ class SegmentSession:
 
     def asked(self) -> Iterator[Asked]:
         """Yield what the actions asked, in order of sequence and in bounded memory: much cheaper than `actions`."""
+        known: KnownCalls = {}
         for piece, block, positions, first in self._stretches():
             # The mark is made once the block is read: no file can know it.
-            found = asked_in(block.raws[positions], first, mark=os.urandom(8))
+            found = asked_in(block.raws[positions], first, mark=os.urandom(8), known=known)
             for position, asked in enumerate(found, positions.start):
                 yield asked or self._asked(piece, block, position, first + position - positions.start)
 
     def likenesses(self) -> Iterator[bytes | None]:
         """Yield the `likenesses` of the actions, in order of sequence and in bounded memory."""
+        known: KnownNames = {}
         for _, block, positions, _ in self._stretches():
-            yield from likenesses(block.raws[positions])
+            yield from likenesses(block.raws[positions], known)
 
     def _stretches(self) -> Iterator[tuple[Piece, EntryBlock, slice, int]]:
         """Yield blocks in order of sequence, which of their actions come next, and the sequence of the first."""
