@@ -159,16 +159,16 @@ def _find_facts(
 ) -> Facts:
     if definition.get("by_id"):
         return _id_facts(arguments, output, found)
-    ids = tuple(_ids(found["ids"])) if "ids" in found else tuple(_result_ids(output))
+    shown = view(output)
+    ids = tuple(_ids(found["ids"]) if "ids" in found else _result_ids(shown))
     count = _integer(found.get("count"))
     return Facts(
-        query=_text(found["query"]) if "query" in found else _guess_text(arguments, _QUERY_NAMES),
-        k=_integer(found["k"]) if "k" in found else _integer(_first(arguments, K_NAMES)),
-        mode=_text(found["mode"])
-        if "mode" in found
-        else _text(_first(arguments, _MODE_NAMES) or _member(output, "mode")),
-        total=max(len(ids), _length(output)) if count is None else count,
-        ids=ids,
+        _text(found["query"]) if "query" in found else _guess_text(arguments, _QUERY_NAMES),
+        None,
+        _integer(found["k"] if "k" in found else _first(arguments, K_NAMES)),
+        _text(found["mode"] if "mode" in found else _first(arguments, _MODE_NAMES) or _field(shown, "mode")),
+        max(len(ids), _length(shown)) if count is None else count,
+        ids,
     )
 
 
@@ -187,9 +187,9 @@ def _ask_facts(
     definition: Mapping[str, Any], arguments: Mapping[str, Any], output: Any, found: dict[str, Any]
 ) -> Facts:
     base = _find_facts(definition, arguments, output, found)
-    answer = _last_of_stream(output)
-    model = _text(_member(answer, "model")) or _text(arguments.get("model"))
-    provider = _text(_member(answer, "provider")) or _text(arguments.get("provider")) or _text(arguments.get("model"))
+    answer = view(_last_of_stream(output))
+    model = _text(_field(answer, "model")) or _text(arguments.get("model"))
+    provider = _text(_field(answer, "provider")) or _text(arguments.get("provider")) or _text(arguments.get("model"))
     return base._replace(model=model, provider=provider)
 
 
@@ -274,6 +274,8 @@ def _surrogate_text(content: Any) -> str:
 def _text(value: Any) -> str:
     if type(value) is str:
         return value
+    if value is None:
+        return ""
     if isinstance(value, dict) and value.get("~t") == "text":
         return _surrogate_text(value.get("~v"))
     value = view(value)
@@ -291,16 +293,15 @@ def _part_text(part: Any) -> str:
 
 
 def _integer(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if type(value) is int else None
 
 
-def _member(value: Any, name: str) -> Any:
-    fields = view(value)
-    return fields.get(name) if isinstance(fields, dict) and "~t" not in fields else None
+def _field(shown: Any, name: str) -> Any:
+    return shown.get(name) if type(shown) is dict and "~t" not in shown else None
 
 
-def _length(output: Any) -> int:
-    items = _hit_list(view(output))
+def _length(shown: Any) -> int:
+    items = _hit_list(shown)
     return len(items) if items is not None else 0
 
 
@@ -347,16 +348,14 @@ def _written_ids(output: Any) -> Iterator[FrameId]:
     elif isinstance(value, dict) and value.get("~t") == "uuid":
         yield from _uuid_text(value)
     else:
-        yield from _result_ids(output)
+        yield from _result_ids(value)
 
 
-def _result_ids(output: Any) -> Iterator[FrameId]:
-    """Yield the frame ids in a result of one of the usual shapes; plain text in it is content, not an id."""
-    value = view(output)
-    if isinstance(value, list):
-        yield from _own_numbers(value) or chain.from_iterable(map(_hit_ids, value))
-    elif isinstance(value, dict) and "~t" not in value:
-        yield from _member_ids(value)
+def _result_ids(shown: Any) -> Iterable[FrameId]:
+    """Return the frame ids in a result of one of the usual shapes; plain text in it is content, not an id."""
+    if type(shown) is list:
+        return _own_numbers(shown) or chain.from_iterable(map(_hit_ids, shown))
+    return _member_ids(shown) if type(shown) is dict and "~t" not in shown else ()
 
 
 def _own_numbers(hits: list[Any]) -> list[int]:

@@ -135,7 +135,9 @@ def _own_fields(kind: str, facts: Facts, definition: Mapping[str, Any], limit: i
             "mode": _storable(facts.mode),
             "result_count": facts.total,
         }
-        return shown if facts.k is None else {**shown, "k": facts.k}
+        if facts.k is not None:
+            shown["k"] = facts.k
+        return shown
     if kind == "ask":
         return {
             "query": _query(facts, limit),

@@ -37,14 +37,24 @@ values = st.recursive(
 )
 
 
-def nested(depth: int, *, in_dicts: bool) -> Any:
-    value: Any = "the text that stands innermost, so that it is not short"
+ASCII = "the text that stands innermost, so that it is not short"
+LIKE_HEADS = "字" * MAX_DEPTH
+"""Packed it has as many bytes as there are levels that lists and maps begin with, too."""
+
+
+def nested(depth: int, *, in_dicts: bool, innermost: str = ASCII) -> Any:
+    value: Any = innermost
     for _ in range(depth):
         value = {"a": value} if in_dicts else [1, value]
     return value
 
 
-deep = st.builds(nested, st.integers(MAX_DEPTH - 3, MAX_DEPTH + 3), in_dicts=st.booleans())
+deep = st.builds(
+    nested,
+    st.integers(MAX_DEPTH - 3, MAX_DEPTH + 3),
+    in_dicts=st.booleans(),
+    innermost=st.sampled_from([ASCII, LIKE_HEADS]),
+)
 
 
 @given(value=values | deep)
