@@ -161,15 +161,13 @@ def _find_facts(
         return _id_facts(arguments, output, found)
     shown = view(output)
     ids = tuple(_ids(found["ids"]) if "ids" in found else _result_ids(shown))
-    count = _integer(found.get("count"))
-    return Facts(
-        _text(found["query"]) if "query" in found else _guess_text(arguments, _QUERY_NAMES),
-        None,
-        _integer(found["k"] if "k" in found else _first(arguments, K_NAMES)),
-        _text(found["mode"] if "mode" in found else _first(arguments, _MODE_NAMES) or _field(shown, "mode")),
-        max(len(ids), _length(shown)) if count is None else count,
-        ids,
-    )
+    query = _text(found["query"]) if "query" in found else _guess_text(arguments, _QUERY_NAMES)
+    k = _integer(found["k"] if "k" in found else _first(arguments, K_NAMES))
+    mode = found["mode"] if "mode" in found else _first(arguments, _MODE_NAMES) or _field(shown, "mode")
+    total = _integer(found["count"]) if "count" in found else None
+    if total is None:
+        total = max(len(ids), len(_hit_list(shown) or ()))
+    return Facts(query, None, k, _text(mode) if mode else "", total, ids)
 
 
 def _id_facts(arguments: Mapping[str, Any], output: Any, found: dict[str, Any]) -> Facts:
@@ -274,8 +272,6 @@ def _surrogate_text(content: Any) -> str:
 def _text(value: Any) -> str:
     if type(value) is str:
         return value
-    if value is None:
-        return ""
     if isinstance(value, dict) and value.get("~t") == "text":
         return _surrogate_text(value.get("~v"))
     value = view(value)
@@ -300,16 +296,11 @@ def _field(shown: Any, name: str) -> Any:
     return shown.get(name) if type(shown) is dict and "~t" not in shown else None
 
 
-def _length(shown: Any) -> int:
-    items = _hit_list(shown)
-    return len(items) if items is not None else 0
-
-
-def _hit_list(value: Any) -> list[Any] | None:
-    if isinstance(value, list):
-        return value
-    if isinstance(value, dict) and "~t" not in value:
-        lists = [items for name in (*_HIT_LISTS, *_ID_LISTS) if isinstance(items := view(value.get(name)), list)]
+def _hit_list(shown: Any) -> list[Any] | None:
+    if type(shown) is list:
+        return shown
+    if type(shown) is dict and "~t" not in shown:
+        lists = [items for name in (*_HIT_LISTS, *_ID_LISTS) if isinstance(items := view(shown.get(name)), list)]
         return max(lists, key=len, default=None)
     return None
 

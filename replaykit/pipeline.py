@@ -60,62 +60,63 @@ def entry_of(
     `digests.completed`).  With ``capture="preview"`` bodies are left out, with
     ``"hash"`` also previews, queries and error messages.
     """
-    notes = set(call.flags)
-    arguments = plain_of(call.arguments, notes=notes) if call.arguments else {}
-    output = plain_of(call.output, notes=notes) if call.output else None
-    error = plain_of(call.error, notes=notes) if call.error else None
-    given = plain_of(call.facts, notes=set()) if call.facts else None
-    facts = facts_of(call.definition, arguments, output, given)
-    kind = call.definition["kind"]
-    entry = _head(call, kind, facts)
-    entry["x"] = _own_fields(kind, facts, call.definition, limit)
+    # Taken apart once: to ask a tuple by name costs more than the rest of such a line.
+    _, definition, _, _, _, _, packed_input, packed_output, packed_error, packed_facts, flags = call
+    notes = set(flags)
+    arguments = plain_of(packed_input, notes=notes) if packed_input else {}
+    output = plain_of(packed_output, notes=notes) if packed_output else None
+    error = plain_of(packed_error, notes=notes) if packed_error else None
+    given = plain_of(packed_facts, notes=set()) if packed_facts else None
+    facts = facts_of(definition, arguments, output, given)
+    kind = definition["kind"]
+    entry = _head(call, facts)
+    entry["x"] = _own_fields(kind, facts, definition, limit)
     # What may be cut although it is short must not be what a hash follows from.
     says_all = capture == "full" and hasher is content_hash and limit >= MAX_BODY_BYTES
-    input_size, output_size = len(call.arguments), 0
-    if not (says_all and _says_input(call, kind, facts, entry["x"], arguments)):
+    input_size, output_size = len(packed_input), 0
+    if not (says_all and input_size <= _SHORT_BYTES and _says_input(kind, facts, entry["x"], arguments)):
         data, shown = input_data(kind, facts.query, facts.content, arguments)
         input_size = max(input_size, len(data))
         _set_digest(entry, "i", data, shown, hasher)
         if kind == "tool":
             entry["x"]["args_hash"] = hasher(cbor2.dumps(arguments)) if arguments else ZERO_HASH
-    if not (says_all and len(call.output) <= _SHORT_BYTES):
+    if not (says_all and len(packed_output) <= _SHORT_BYTES):
         data, shown = output_data(kind, output)
         output_size = len(data)
         _set_digest(entry, "o", data, shown, hasher)
     if error is not None:
-        entry["err"] = error if len(call.error) <= limit else _reduced_error(error, "preview")
-        notes |= set() if len(call.error) <= limit else {"cut"}
-    if call.arguments:
-        entry["in"] = _bounded(arguments, len(call.arguments), input_size, "in_n", entry, notes, limit)
-    if call.output:
-        entry["out"] = _bounded(output, len(call.output), output_size, "out_n", entry, notes, limit)
+        entry["err"] = error if len(packed_error) <= limit else _reduced_error(error, "preview")
+        notes |= set() if len(packed_error) <= limit else {"cut"}
+    if packed_input:
+        entry["in"] = _bounded(arguments, len(packed_input), input_size, "in_n", entry, notes, limit)
+    if packed_output:
+        entry["out"] = _bounded(output, len(packed_output), output_size, "out_n", entry, notes, limit)
     if notes:
         entry["fl"] = sorted(notes)
     return entry if capture == "full" else _reduced(entry, capture)
 
 
-def _head(call: RawCall, kind: str, facts: Facts) -> dict[str, Any]:
+def _head(call: RawCall, facts: Facts) -> dict[str, Any]:
+    sequence, definition, time_ns, duration_ns, parent, generation, *_ = call
     entry: dict[str, Any] = {
-        "i": call.sequence,
-        "k": kind,
-        "nm": call.definition["name"],
-        "src": call.definition["source"],
-        "t": call.time_ns,
-        "d": call.duration_ns,
+        "i": sequence,
+        "k": definition["kind"],
+        "nm": definition["name"],
+        "src": definition["source"],
+        "t": time_ns,
+        "d": duration_ns,
     }
-    if call.parent is not None:
-        entry["p"] = call.parent
-    if call.generation is not None:
-        entry["g"] = call.generation
-    if facts.ids:
-        entry["f"] = list(facts.ids)
+    if parent is not None:
+        entry["p"] = parent
+    if generation is not None:
+        entry["g"] = generation
+    if ids := facts.ids:
+        entry["f"] = list(ids)
     return entry
 
 
-def _says_input(call: RawCall, kind: str, facts: Facts, fields: Mapping[str, Any], arguments: Any) -> bool:
-    """Return whether hash and preview of the input follow from what is stored anyway."""
-    if len(call.arguments) > _SHORT_BYTES:
-        return False
+def _says_input(kind: str, facts: Facts, fields: Mapping[str, Any], arguments: Any) -> bool:
+    """Return whether hash and preview of a short input follow from what is stored anyway."""
     if kind in ("find", "ask"):
         return bool(fields["query"] == facts.query)
     return kind not in ("put", "update") or bare(stored_content(arguments)) == bare(facts.content)
@@ -131,7 +132,7 @@ def _own_fields(kind: str, facts: Facts, definition: Mapping[str, Any], limit: i
     """Return the fields of the action's own type, as the model names them."""
     if kind == "find":
         shown: dict[str, Any] = {
-            "query": _query(facts, limit),
+            "query": _query(facts.query, limit),
             "mode": _storable(facts.mode),
             "result_count": facts.total,
         }
@@ -140,7 +141,7 @@ def _own_fields(kind: str, facts: Facts, definition: Mapping[str, Any], limit: i
         return shown
     if kind == "ask":
         return {
-            "query": _query(facts, limit),
+            "query": _query(facts.query, limit),
             "provider": _storable(facts.provider),
             "model": _storable(facts.model),
         }
@@ -156,9 +157,8 @@ def _storable(text: str) -> str:
     return text if text.isascii() else utf8(text).decode("utf-8", "replace")
 
 
-def _query(facts: Facts, limit: int) -> str:
-    query = facts.query if len(facts.query) <= limit else facts.query[: min(_KEPT_HEAD_BYTES, limit // 4)]
-    return _storable(query)
+def _query(query: str, limit: int) -> str:
+    return _storable(query if len(query) <= limit else query[: min(_KEPT_HEAD_BYTES, limit // 4)])
 
 
 def _bounded(

@@ -85,7 +85,7 @@ class EncodedEntry(dict[str, Any]):
     __slots__ = ("blobs", "leaf", "raw")
 
     def __init__(self, says: Mapping[str, Any], raw: bytes, blobs: Mapping[bytes, bytes]) -> None:
-        super().__init__(says)
+        dict.__init__(self, says)
         self.raw = raw
         self.leaf = leaf_of(raw)
         self.blobs = blobs
@@ -123,8 +123,11 @@ def encode_plain_actions(entries: Sequence[Entry]) -> list[EncodedEntry]:
 
 
 def _encoded(entry: Entry, raw: bytes) -> EncodedEntry:
-    if len(raw) < BLOB_BYTES:
-        return EncodedEntry.of(entry, raw, _NO_BLOBS)
+    return EncodedEntry.of(entry, raw, _NO_BLOBS) if len(raw) < BLOB_BYTES else _encoded_apart(entry, raw)
+
+
+def _encoded_apart(entry: Entry, raw: bytes) -> EncodedEntry:
+    """Return *entry*, which is too long for one block to hold many of it, without its large values."""
     blobs: dict[bytes, bytes] = {}
     if not is_small_enough(raw):
         entry = _without_too_much(entry)

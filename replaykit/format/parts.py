@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from operator import lt
 from typing import Any
 
 import attrs
@@ -141,7 +142,8 @@ def _action_blocks(actions: Sequence[EncodedEntry], block_bytes: int) -> Iterato
 def _ascending(actions: Sequence[Entry]) -> Sequence[EncodedEntry]:
     """Return *actions* encoded, by sequence, the later of two equal ones."""
     encoded = [encode_action(action) for action in actions]
-    if all(a["i"] < b["i"] for a, b in zip(encoded, encoded[1:], strict=False)):
+    sequences = [action["i"] for action in encoded]
+    if all(map(lt, sequences, sequences[1:])):
         return encoded
     newest = {action["i"]: action for action in encoded}
     return [newest[sequence] for sequence in sorted(newest)]

@@ -70,8 +70,12 @@ _MOST_SEQUENCES = 1 << 48
 
 PREFIX = struct.Struct("<4sII")
 _PREFIX_BYTES = PREFIX.size
+_unpack_prefix = PREFIX.unpack_from
 HEAD = struct.Struct("<BBIqqqqqII")
 """What, flags, operation, sequence, parent, time, duration, generation, length of arguments, of the result."""
+
+_HEAD_BYTES = HEAD.size
+_unpack_head = HEAD.unpack_from
 
 
 # Tuples, since each recorded call makes one of both kinds.
@@ -124,13 +128,13 @@ class ActionRecord(NamedTuple):
         Raises:
             ValueError: A number of the call is out of range.
         """
-        _, *numbers, arguments, result = HEAD.unpack_from(body)
-        _, _, sequence, _, time_ns, duration_ns, _ = numbers
+        _, flags, operation, sequence, parent, time_ns, duration_ns, generation, arguments, result = _unpack_head(body)
         if not 0 <= sequence < _MOST_SEQUENCES or time_ns < 0 or duration_ns < 0:
             raise ValueError("a number of the call is out of range")
-        result_at = HEAD.size + arguments
+        result_at = _HEAD_BYTES + arguments
         facts_at = result_at + result
-        return cls._make((*numbers, body[HEAD.size : result_at], body[result_at:facts_at], body[facts_at:]))
+        payloads = body[_HEAD_BYTES:result_at], body[result_at:facts_at], body[facts_at:]
+        return cls._make((flags, operation, sequence, parent, time_ns, duration_ns, generation, *payloads))
 
 
 def sealed(body: bytes) -> bytes:
@@ -273,7 +277,7 @@ def _record_at(read: _Window, at: int, end: int, budget: _Budget) -> Record | No
     data, begin = read.at(at)
     if len(data) < begin + _PREFIX_BYTES:
         return None
-    magic, length, crc = PREFIX.unpack_from(data, begin)
+    magic, length, crc = _unpack_prefix(data, begin)
     body_at = at + _PREFIX_BYTES
     if magic != MAGIC or length > MAX_RECORD_BYTES or not 0 < length <= end - body_at:
         return None
@@ -283,6 +287,6 @@ def _record_at(read: _Window, at: int, end: int, budget: _Budget) -> Record | No
         budget.left -= _PREFIX_BYTES + length
         return None
     what = body[0]
-    if what in (INTENT, ACTION) and length < HEAD.size:
+    if length < _HEAD_BYTES and what in (INTENT, ACTION):
         return None
     return Record(at, body_at + length, what, body)

@@ -31,6 +31,9 @@ SLICE_ACTIONS = 8
 
 _SLICE_BYTES = 64 * 1024
 
+# A member looked up in its class costs as much as a call of a function.
+_CALL = Item.CALL
+
 # What the payloads of a record may raise whose checksum is right all the same.
 _SENSELESS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, StorageError)
 
@@ -68,9 +71,9 @@ class _Gathered:
 
     def take(self, found: Sequence[tuple[Item, Any, Record | None]]) -> None:
         """Take in a slice of a log."""
-        made = iter(self._made([(item, record) for what, item, record in found if what is Item.CALL]))
+        made = iter(self._made([(item, record) for what, item, record in found if what is _CALL]))
         for what, item, _ in found:
-            if what is Item.CALL:
+            if what is _CALL:
                 self._keep(next(made))
             elif what is Item.ENTRY:
                 self._keep(self.form.of_entry(item))
@@ -96,8 +99,8 @@ class _Gathered:
         if isinstance(made, Gap):
             self.gaps.append(made)
             return
-        known = self.entries.get(made["i"])
-        if known is None or "unfinished" in known.get("fl", ()):
+        known = self.entries.setdefault(made["i"], made)
+        if known is not made and "unfinished" in known.get("fl", ()):
             self.entries[made["i"]] = made
 
 

@@ -42,6 +42,10 @@ class Item(enum.Enum):
     GAP = "gap"
 
 
+# A member looked up in its class costs as much as a call of a function.
+_CALL = Item.CALL
+
+
 def encode_opening(opening: Opening, *, align: int = 0) -> dict[str, Any]:
     """Return the map of an OPEN record; *align* is to how many bytes the log's records are padded."""
     return {
@@ -159,6 +163,8 @@ class LogReader:
 
     def _take(self, record: Record) -> tuple[Item, Any] | None:
         try:
+            if record.what == records.ACTION:
+                return _CALL, self._call(ActionRecord.read(record.body))
             return self._taken(record)
         except (DamagedError, KeyError, TypeError, ValueError) as error:
             # The checksum was right and the content is not: keep it, go on.
@@ -166,8 +172,6 @@ class LogReader:
 
     def _taken(self, record: Record) -> tuple[Item, Any] | None:
         what = record.what
-        if what == records.ACTION:
-            return Item.CALL, self._call(ActionRecord.read(record.body))
         if what == records.INTENT:
             intent = ActionRecord.read(record.body)
             self.announced[intent.sequence] = intent
@@ -205,7 +209,7 @@ class LogReader:
     def _call(self, record: ActionRecord) -> RawCall:
         bits, operation, sequence, parent, time_ns, duration_ns, generation, arguments, result, facts = record
         flags = _named(bits)
-        announced = self.announced.pop(sequence, None)
+        announced = self.announced.pop(sequence, None) if self.announced else None
         if bits & records.INTENDED:
             if announced is None:
                 # The record with its arguments is damaged: that must not
@@ -213,22 +217,24 @@ class LogReader:
                 flags |= _LACKING
             else:
                 arguments = announced.arguments
-        self.last_ns = max(self.last_ns, time_ns + duration_ns)
+        if time_ns + duration_ns > self.last_ns:
+            self.last_ns = time_ns + duration_ns
         output, error = result, b""
         if bits & records.FAILED:
             output, error, facts = facts, result, b""
+        # Each recorded call comes here, and by their names they take thrice as long.
         return RawCall(
-            sequence=sequence,
-            definition=self._definitions[operation],
-            time_ns=time_ns,
-            duration_ns=duration_ns,
-            parent=None if parent == records.NO_NUMBER else parent,
-            generation=None if generation == records.NO_NUMBER else generation,
-            arguments=arguments,
-            output=output,
-            error=error,
-            facts=facts,
-            flags=flags,
+            sequence,
+            self._definitions[operation],
+            time_ns,
+            duration_ns,
+            None if parent == records.NO_NUMBER else parent,
+            None if generation == records.NO_NUMBER else generation,
+            arguments,
+            output,
+            error,
+            facts,
+            flags,
         )
 
     def unfinished(self) -> Iterator[RawCall]:
