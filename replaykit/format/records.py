@@ -34,10 +34,12 @@ __all__ = [
     "NOTE",
     "NO_NUMBER",
     "OPEN",
+    "ActionFields",
     "ActionRecord",
     "Damage",
     "Record",
     "action_body",
+    "action_fields",
     "checksum",
     "map_body",
     "read_records",
@@ -122,19 +124,28 @@ class ActionRecord(NamedTuple):
 
     @classmethod
     def read(cls, body: bytes) -> ActionRecord:
-        """
-        Take apart the body of an INTENT or ACTION record.
+        """Take apart a body like `action_fields`, which raises what this does."""
+        return cls._make(action_fields(body))
 
-        Raises:
-            ValueError: A number of the call is out of range.
-        """
-        _, flags, operation, sequence, parent, time_ns, duration_ns, generation, arguments, result = _unpack_head(body)
-        if not 0 <= sequence < _MOST_SEQUENCES or time_ns < 0 or duration_ns < 0:
-            raise ValueError("a number of the call is out of range")
-        result_at = _HEAD_BYTES + arguments
-        facts_at = result_at + result
-        payloads = body[_HEAD_BYTES:result_at], body[result_at:facts_at], body[facts_at:]
-        return cls._make((flags, operation, sequence, parent, time_ns, duration_ns, generation, *payloads))
+
+ActionFields = tuple[int, int, int, int, int, int, int, bytes, bytes, bytes]
+"""The fields of an `ActionRecord`, in their order."""
+
+
+def action_fields(body: bytes) -> ActionFields:
+    """
+    Return the fields of the body of an INTENT or ACTION record.
+
+    Raises:
+        ValueError: A number of the call is out of range.
+    """
+    _, flags, operation, sequence, parent, time_ns, duration_ns, generation, arguments, result = _unpack_head(body)
+    if not 0 <= sequence < _MOST_SEQUENCES or time_ns < 0 or duration_ns < 0:
+        raise ValueError("a number of the call is out of range")
+    result_at = _HEAD_BYTES + arguments
+    facts_at = result_at + result
+    payloads = body[_HEAD_BYTES:result_at], body[result_at:facts_at], body[facts_at:]
+    return flags, operation, sequence, parent, time_ns, duration_ns, generation, *payloads
 
 
 def sealed(body: bytes) -> bytes:

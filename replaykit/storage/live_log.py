@@ -20,7 +20,7 @@ from replaykit.errors import DamagedError, StorageError
 from replaykit.format import records
 from replaykit.format.entries import Gap, Opening, Sealing
 from replaykit.format.fields import Fields
-from replaykit.format.records import ActionRecord, Damage, Record
+from replaykit.format.records import ActionFields, ActionRecord, Damage, Record, action_fields
 from replaykit.format.soundness import demand_sound_action, demand_sound_checkpoint
 from replaykit.pipeline import RawCall
 from replaykit.protocols import Log
@@ -164,7 +164,7 @@ class LogReader:
     def _take(self, record: Record) -> tuple[Item, Any] | None:
         try:
             if record.what == records.ACTION:
-                return _CALL, self._call(ActionRecord.read(record.body))
+                return _CALL, self._call(action_fields(record.body))
             return self._taken(record)
         except (DamagedError, KeyError, TypeError, ValueError) as error:
             # The checksum was right and the content is not: keep it, go on.
@@ -206,8 +206,8 @@ class LogReader:
             self.sealing = _decode_sealing(fields)
             self.metadata.update(self.sealing.metadata)
 
-    def _call(self, record: ActionRecord) -> RawCall:
-        bits, operation, sequence, parent, time_ns, duration_ns, generation, arguments, result, facts = record
+    def _call(self, fields: ActionFields) -> RawCall:
+        bits, operation, sequence, parent, time_ns, duration_ns, generation, arguments, result, facts = fields
         flags = _named(bits)
         announced = self.announced.pop(sequence, None) if self.announced else None
         if bits & records.INTENDED:
