@@ -53,7 +53,7 @@ deep = st.builds(
     nested,
     st.integers(MAX_DEPTH - 3, MAX_DEPTH + 3),
     in_dicts=st.booleans(),
-    innermost=st.sampled_from([ASCII, LIKE_HEADS]),
+    innermost=st.sampled_from([ASCII, LIKE_HEADS, 100 * ASCII]),
 )
 
 
