@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from itertools import product
 from typing import Any
 from uuid import UUID
 
@@ -42,30 +44,56 @@ LIKE_HEADS = "字" * MAX_DEPTH
 """Packed it has as many bytes as there are levels that lists and maps begin with, too."""
 
 
-def nested(depth: int, *, in_dicts: bool, innermost: str = ASCII) -> Any:
+INNERMOST = (ASCII, LIKE_HEADS, 100 * ASCII)
+MANY = dict.fromkeys(map(str, range(16)))
+LEVELS: dict[str, Callable[[Any], Any]] = {
+    "list": lambda inner: [1, inner],
+    "map": lambda inner: {"a": inner},
+    "long list": lambda inner: [*MANY, inner],
+    "long map": lambda inner: {**MANY, "a": inner},
+}
+DEPTHS = range(MAX_DEPTH - 3, MAX_DEPTH + 4)
+
+
+def nested(depth: int, *, of: str, innermost: str = ASCII) -> Any:
     value: Any = innermost
     for _ in range(depth):
-        value = {"a": value} if in_dicts else [1, value]
+        value = LEVELS[of](value)
     return value
 
 
 deep = st.builds(
-    nested,
-    st.integers(MAX_DEPTH - 3, MAX_DEPTH + 3),
-    in_dicts=st.booleans(),
-    innermost=st.sampled_from([ASCII, LIKE_HEADS, 100 * ASCII]),
+    nested, st.sampled_from(DEPTHS), of=st.sampled_from(["list", "map"]), innermost=st.sampled_from(INNERMOST)
 )
 
 
-@given(value=values | deep)
-def test_what_needs_no_change_is_told_from_what_does(value: Any) -> None:
-    """Value and notes are those of looking at each piece."""
+def demand_same(value: Any) -> None:
+    """Demand that value and notes are those of looking at each piece."""
     packed = pack(value)
     quick: set[str] = set()
     thorough: set[str] = set()
 
     assert repr(plain_of(packed, notes=quick)) == repr(plain(unpack(packed), notes=thorough))
     assert quick == thorough
+
+
+@given(value=values | deep)
+def test_what_needs_no_change_is_told_from_what_does(value: Any) -> None:
+    """Whatever it is."""
+    demand_same(value)
+
+
+@pytest.mark.parametrize("of", LEVELS)
+def test_what_is_too_deep_is_told_for_each_kind_of_level(of: str) -> None:
+    """A packed list or map begins with one of several bytes."""
+    for depth, innermost in product(DEPTHS, INNERMOST):
+        demand_same(nested(depth, of=of, innermost=innermost))
+
+
+@pytest.mark.parametrize("value", [{"~t": ASCII}, {"a": [{"b": ASCII, "~t": 1}]}, {"~": ASCII}, [ASCII + "~t"], ["~t"]])
+def test_a_map_that_looks_like_a_typed_value_is_told(value: Any) -> None:
+    """By the key that those have."""
+    demand_same(value)
 
 
 def log_of(*bodies: bytes) -> MemoryLog:
