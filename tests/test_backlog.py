@@ -12,7 +12,7 @@ import pytest
 
 import replaykit
 from replaykit.errors import ReplaykitWarning, StorageError
-from replaykit.recording import background
+from replaykit.recording import background, pace
 from replaykit.recording.background import background_of
 from replaykit.recording.watched import Watched
 from replaykit.storage.file_store import FileStore
@@ -35,9 +35,9 @@ def end_sessions(recorder: replaykit.Recorder, count: int) -> int:
 
 @pytest.mark.parametrize("location", ["runs.rpk", "runs/", "notes.mv"])
 def test_no_more_than_some_ever_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str) -> None:
-    monkeypatch.setattr(background, "_MOST_WAITING", 3)
-    monkeypatch.setattr(background, "_LONGEST_WAIT_SECONDS", 300)
-    monkeypatch.setattr(background, "_PATIENCE_SECONDS", 300)
+    monkeypatch.setattr(pace, "_MOST_WAITING", 3)
+    monkeypatch.setattr(pace, "_LONGEST_WAIT_SECONDS", 300)
+    monkeypatch.setattr(pace, "_PATIENCE_SECONDS", 300)
 
     with replaykit.Recorder(str(tmp_path / location)) as recorder:
         assert end_sessions(recorder, 40) <= 3
@@ -46,8 +46,8 @@ def test_no_more_than_some_ever_wait(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_whoever_ends_a_session_waits_for_a_moment_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the disk hangs: the sessions wait, the agent goes on."""
-    monkeypatch.setattr(background, "_MOST_WAITING", 2)
-    monkeypatch.setattr(background, "_PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(pace, "_MOST_WAITING", 2)
+    monkeypatch.setattr(pace, "_PATIENCE_SECONDS", 0.01)
     goes_on, publish_end = threading.Event(), Watched.publish_end
 
     def hanging(watched: Watched) -> bool:

@@ -12,8 +12,8 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from replaykit.errors import ClosedError, ReplaykitError, StorageError
@@ -23,6 +23,7 @@ from replaykit.logs import get_logger
 from replaykit.protocols import Log, Store
 from replaykit.recording.exits import at_exit, at_exit_of_child, not_at_exit
 from replaykit.recording.leftovers import Leftovers
+from replaykit.recording.pace import Pace
 from replaykit.recording.ready_logs import ReadyLogs
 from replaykit.recording.watched import Watched
 from replaykit.storage.syncing import means_no_handles
@@ -39,19 +40,6 @@ GROUP_SECONDS = 0.02
 
 _IDLE_SECONDS = 5.0
 """A thread with nothing to do for this long ends; the next session starts another."""
-
-_NAP_SECONDS = 0.001
-_SLICE_SECONDS = 0.00025
-_REST = 3
-_SHORTEST_REST_SECONDS = 0.0001
-_LONGEST_REST_SECONDS = 0.01
-
-_MOST_WAITING = 100
-"""So many ended sessions wait before whoever ends one more waits for a moment too: each holds a file open."""
-
-_LONGEST_WAIT_SECONDS = 1.0
-_PATIENCE_SECONDS = 0.05
-"""Whoever waits goes on once none was published for this long: the disk may hang."""
 
 _MOST_FAILED = 100
 """So many sessions that could not be published are tried again; older ones are left as a crash leaves them."""
@@ -111,9 +99,7 @@ class Background:
         self._retry_from = 0.0
         self._check_from = 0.0
         self._sync_from = 0.0
-        self._slice_began = 0.0
-        self._hurried_by: set[object] = set()
-        self._published = 0
+        self._pace = Pace(self._ended)
 
     # -- what recorders tell ------------------------------------------------
 
@@ -136,22 +122,11 @@ class Background:
             self._ended.append(watched)
         self._start()
         self._wake.put(None)
-        if len(self._ended) > _MOST_WAITING:
-            self._wait_for_room()
+        self._pace.wait_for_room(self._is_working_elsewhere)
 
-    def _wait_for_room(self) -> None:
-        """Let the thread catch up, as long as it does: sessions end faster than they are published."""
-        thread, done = self._thread, self._published
-        now = time.monotonic()
-        until, patience = now + _LONGEST_WAIT_SECONDS, now + _PATIENCE_SECONDS
-        with self._hurry():
-            while len(self._ended) > _MOST_WAITING and thread is not None and thread.is_alive():
-                if thread is threading.current_thread() or now >= min(until, patience):
-                    return
-                time.sleep(_NAP_SECONDS)
-                now = time.monotonic()
-                if self._published != done:
-                    done, patience = self._published, now + _PATIENCE_SECONDS
+    def _is_working_elsewhere(self) -> bool:
+        thread = self._thread
+        return thread is not None and thread.is_alive() and thread is not threading.current_thread()
 
     def amend(self, session: ActiveSession) -> None:
         """A call came after the session's end: its count has changed."""
@@ -197,40 +172,18 @@ class Background:
             finally:
                 self._is_draining = False
 
-    @contextmanager
-    def _hurry(self) -> Iterator[None]:
+    def _hurry(self) -> AbstractContextManager[None]:
         """Have the background thread take no rest meanwhile, unless this is that thread."""
-        if threading.current_thread() is self._thread:
-            yield
-            return
-        token = object()
-        self._hurried_by.add(token)
-        try:
-            yield
-        finally:
-            self._hurried_by.discard(token)
+        return nullcontext() if threading.current_thread() is self._thread else self._pace.hurried()
 
     def _pause(self) -> None:
-        """
-        Let go of the GIL for a while, unless a reader waits; only the background thread has the time.
-
-        An agent whose call lets go of the GIL gets it back only once this
-        thread rests, so it works for a moment and rests for three; for less
-        the more sessions wait.
-        """
+        """Rest between two slices of work; only the background thread has the time."""
         if threading.current_thread() is not self._thread or self._is_exiting:
             return
         if time.monotonic() >= self._sync_from:
             # Publishing may take longer than a sync may wait.
             self._keep_up()
-        if self._hurried_by:
-            return
-        # Of its own, not of waits for a lock or the disk.
-        worked = time.thread_time() - self._slice_began
-        if worked >= _SLICE_SECONDS:
-            rest = _REST * worked / (1 + len(self._ended))
-            time.sleep(min(max(_SHORTEST_REST_SECONDS, rest), _LONGEST_REST_SECONDS))
-            self._slice_began = time.thread_time()
+        self._pace.rest()
 
     def _publish_ended(self) -> None:
         waiting = []
@@ -245,7 +198,7 @@ class Background:
             except (ReplaykitError, OSError) as error:
                 self._keep_for_later(watched, error)
                 continue
-            self._published += 1
+            self._pace.note_published()
             self._recover_left_behind()
             self._amended[id(watched.session)] = watched
             # What came while it was being published has told nobody.
@@ -414,7 +367,7 @@ class Background:
             self._sleep()
             try:
                 self._keep_up()
-                self._slice_began = time.thread_time()
+                self._pace.begin()
                 self._publish_parts()
                 if self._failed and time.monotonic() >= self._retry_from:
                     self.publish_all()

@@ -1,0 +1,85 @@
+"""How fast a background works: it lets the agent have the interpreter, and the agent waits where it falls behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sized
+from contextlib import contextmanager
+
+__all__ = ["Pace"]
+
+_SLICE_SECONDS = 0.00025
+_REST = 3
+_SHORTEST_REST_SECONDS = 0.0001
+_LONGEST_REST_SECONDS = 0.01
+
+_MOST_WAITING = 100
+"""So many ended sessions wait before whoever ends one more waits for a moment too: each holds a file open."""
+
+_LONGEST_WAIT_SECONDS = 1.0
+_PATIENCE_SECONDS = 0.05
+"""Whoever waits goes on once none was published for this long: the disk may hang."""
+
+_NAP_SECONDS = 0.001
+
+
+class Pace:
+    """
+    The rests of one background thread, and the waits of those who give it work.
+
+    *waiting* holds the ended sessions that are to be published.
+    """
+
+    def __init__(self, waiting: Sized) -> None:
+        self._waiting = waiting
+        self._hurried_by: set[object] = set()
+        self._slice_began = 0.0
+        self._published = 0
+
+    def begin(self) -> None:
+        """The thread begins to work."""
+        self._slice_began = time.thread_time()
+
+    def note_published(self) -> None:
+        """One more of those that waited is published."""
+        self._published += 1
+
+    @contextmanager
+    def hurried(self) -> Iterator[None]:
+        """Take no rest meanwhile: somebody waits for what the thread does."""
+        token = object()
+        self._hurried_by.add(token)
+        try:
+            yield
+        finally:
+            self._hurried_by.discard(token)
+
+    def rest(self) -> None:
+        """
+        Let go of the GIL for a while, unless somebody waits; for the thread itself.
+
+        An agent whose call lets go of the GIL gets it back only once this
+        thread rests, so it works for a moment and rests for three; for less
+        the more sessions wait.
+        """
+        if self._hurried_by:
+            return
+        # Of its own, not of waits for a lock or the disk.
+        worked = time.thread_time() - self._slice_began
+        if worked >= _SLICE_SECONDS:
+            rest = _REST * worked / (1 + len(self._waiting))
+            time.sleep(min(max(_SHORTEST_REST_SECONDS, rest), _LONGEST_REST_SECONDS))
+            self._slice_began = time.thread_time()
+
+    def wait_for_room(self, is_working: Callable[[], bool]) -> None:
+        """Wait while too many sessions do, as long as the thread *is_working* and publishes some of them."""
+        if len(self._waiting) <= _MOST_WAITING:
+            return
+        done, now = self._published, time.monotonic()
+        until, patience = now + _LONGEST_WAIT_SECONDS, now + _PATIENCE_SECONDS
+        with self.hurried():
+            while len(self._waiting) > _MOST_WAITING and now < min(until, patience) and is_working():
+                time.sleep(_NAP_SECONDS)
+                now = time.monotonic()
+                if self._published != done:
+                    done, patience = self._published, now + _PATIENCE_SECONDS
