@@ -258,7 +258,7 @@ def busy_recorder(files: Any, **options: Any) -> tuple[Any, Background]:
     background = background_of(recorder.store)
     background._thread = threading.current_thread()
     # As if a reader waited: no rests.
-    background._hurried_by.add(recorder)
+    background._pace._hurried_by.add(recorder)
     recorder.start_session("busy")
     for number in range(MAX_PART_ACTIONS + 10):
         shout(f"{number}")
