@@ -18,7 +18,7 @@ from concurrency.calls import look, look_async, outer
 from effort import Figure, effort
 
 import replaykit
-from replaykit.intercept import scope, shapes, steps
+from replaykit.intercept import generators, recorded, scope, shapes, steps
 from replaykit.intercept.scope import CURRENT, open_sessions
 from replaykit.recording import calls, carrying, engine, handle, hot_path, session, tickets
 
@@ -42,7 +42,10 @@ def _function_of(member: Any) -> Any:
 
 
 RECORDING = set().union(
-    *map(codes_of, (scope, shapes, steps, calls, carrying, engine, handle, hot_path, session, tickets))
+    *map(
+        codes_of,
+        (scope, recorded, generators, shapes, steps, calls, carrying, engine, handle, hot_path, session, tickets),
+    )
 )
 # A with statement whose ``__exit__`` has not begun cannot be helped by it.
 RECORDING -= {handle.SessionHandle.__exit__.__code__, handle.SessionHandle.__aexit__.__code__}
