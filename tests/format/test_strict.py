@@ -109,7 +109,7 @@ def test_among_many_a_hostile_body_is_refused_as_it_is_alone(data: bytes) -> Non
     _demand_the_same([*good, data, *good])
 
 
-@settings(max_examples=effort(1_500))
+@settings(max_examples=effort(600))
 @given(st.lists(st.dictionaries(st.text("abcé"), VALUES), min_size=1, max_size=8), st.data())
 def test_bodies_that_end_in_another_place_are_refused(bodies: list[dict[str, Any]], data: st.DataObject) -> None:
     """Though together they are the same bytes: a body is one map, exactly."""
