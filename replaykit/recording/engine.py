@@ -217,10 +217,10 @@ class RecordingEngine:
         outer = self._enclosing()
         if outer is not None and not outer.is_ambient:
             raise SessionActiveError
-        chosen = may_skip or self.settings.keep == "on_failure"
         redactor = self.redactor.with_own_counts()
         known = metadata_of_user({**self.settings.metadata, **(metadata or {})}, redactor)
-        if chosen and share not in (0.0, 1.0):
+        is_chosen = may_skip or self.settings.keep == "on_failure"
+        if is_chosen and share not in (0.0, 1.0):
             known = {**known, ACCOUNT: {"sample_rate": share}}
         surrounding = outer or (None if is_ambient else scope.ambient_session())
         parent = parent_session if surrounding is None else surrounding.session_id
@@ -233,13 +233,17 @@ class RecordingEngine:
                 redactor=redactor, adopts=adopts, is_ambient=is_ambient,
             )  # fmt: skip
         except StorageError as error:
-            # That the store may hold no more is known from the start, and no
-            # reason to stop a service.
-            expected = worked_before or isinstance(error, StoreFullError)
-            if not (may_skip and expected) or self.settings.on_loss == "raise":
+            if not (may_skip and self._may_go_on_after(error, worked_before=worked_before)):
                 raise
             self.troubles.report_skipped(error)
             return Unrecorded(self.identity)
+
+    def _may_go_on_after(self, error: StorageError, *, worked_before: bool) -> bool:
+        """Return whether a block runs unrecorded whose session could not be opened."""
+        # That the store may hold no more is known from the start, and no
+        # reason to stop a service.
+        is_expected = worked_before or isinstance(error, StoreFullError)
+        return is_expected and self.settings.on_loss != "raise"
 
     def _opening_of(
         self, session_id: UUID, name: str | None, metadata: Mapping[str, Any], parent_session: UUID | None

@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -216,6 +215,9 @@ class FileLog:
             raise StorageError(f"{self.path} exists: recover it first", path=self.path) from error
 
     def _demand_handles(self) -> None:
+        # Where the platform has no such module, opening a store has said so before.
+        import resource
+
         # What is left is the program's: without files it could not even accept a connection.
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         if 2 * len(_held) >= most > 0:
