@@ -18,6 +18,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from replaykit.errors import PlaybackError
+from replaykit.intercept.collecting import hold_contexts
 
 __all__ = [
     "CURRENT",
@@ -57,6 +58,7 @@ class Scope:
 
 
 CURRENT: ContextVar[Scope | None] = ContextVar("replaykit_scope", default=None)
+hold_contexts()
 
 
 class _Process:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import gc
 import os
+import select
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,8 +17,15 @@ import pytest
 from concurrency.calls import look, outer
 
 import replaykit
+from replaykit.intercept.scope import CURRENT
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.files import SystemFiles
+
+
+@replaykit.records("tool")
+def words() -> Iterator[str]:
+    yield "first"
+    yield "second"
 
 
 class InterruptedFiles(SystemFiles):
@@ -94,6 +103,65 @@ def test_a_finaliser_may_make_a_recorded_call(recorder: Any) -> None:
         gc.collect()
     texts = Counter(action.arguments["query"] for action in session.result.actions)
     assert (texts["finaliser"], len(texts)) == (200, 201)
+
+
+@pytest.mark.parametrize("left", ["a call", "a generator"])
+def test_finalisers_that_come_while_the_context_is_written_leave_it_whole(recorder: Any, left: str) -> None:
+    """The collector may come within ``ContextVar.set``, and a finaliser set it too: CPython 3.11 reads freed memory."""
+    other: contextvars.ContextVar[int] = contextvars.ContextVar("other")
+
+    class Calling:
+        def __init__(self) -> None:
+            self.itself = self
+
+        def __del__(self) -> None:
+            look("finaliser")
+
+    def left_behind() -> None:
+        if left == "a call":
+            Calling()
+            return
+        steps = words()
+        itself = [steps, next(steps)]
+        itself.append(itself)
+
+    def record() -> int:
+        other.set(1)
+        whole = 0
+        with recorder.session():
+            # The allocation that brings the collector is another one each time.
+            for number in range(200):
+                left_behind()
+                look(str(number))
+                copied = contextvars.copy_context()
+                whole += CURRENT in copied and other in copied and len(copied) == len(list(copied))
+        return whole
+
+    thresholds = gc.get_threshold()
+    gc.set_threshold(37)
+    try:
+        # In a context of its own: one that is damaged stays so.
+        assert contextvars.Context().run(record) == 200
+    finally:
+        gc.set_threshold(*thresholds)
+
+
+def test_a_signal_that_comes_while_garbage_is_collected_reaches_the_program() -> None:
+    """What the collector calls must not be where Python looks for signals: it drops what their handlers raise."""
+
+    class TimesOut(Exception):
+        pass
+
+    def handler() -> None:
+        raise TimesOut
+
+    kept = [[] for _ in range(400_000)]
+    with on_signal(signal.SIGALRM, handler), pytest.raises(TimesOut):
+        # It comes long before so many objects have been looked at.
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+        gc.collect()
+        # On a machine that is faster it comes now.
+        select.select([], [], [], 5 if kept else 0)
 
 
 def test_an_interrupt_in_the_recording_reaches_the_user(tmp_path: Path) -> None:
