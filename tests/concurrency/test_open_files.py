@@ -70,7 +70,8 @@ def test_sessions_beyond_the_limit_run_unrecorded(tmp_path: Path, location: str,
     right, lost, skipped, stored = json.loads(done.stdout)
     assert (right, lost, done.stderr) == (True, 0, "")
     assert skipped + len(stored) == 101
-    assert 1 < len(stored) <= 33
+    # Half of 64, the first one, and one that the background makes ready in the same moment.
+    assert 1 < len(stored) <= 34
     assert sorted(stored) == [0, *[1] * (len(stored) - 1)]
 
 
