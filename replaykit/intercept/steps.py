@@ -56,6 +56,10 @@ class Inside:
             item = steps.send(None)
         except StopIteration as stop:
             return stop.value
+        except BaseException:
+            # What throws an error in holds it, and the error this frame.
+            awaitable = steps = None
+            raise
         finally:
             try:
                 self.scope = CURRENT.get()
@@ -129,6 +133,9 @@ def relaying(
                     item = await step(given)
                 except StopAsyncIteration:
                     return
+                finally:
+                    # As in `_further`: an error would keep this frame, and this frame it.
+                    given = None
                 try:
                     given = yield item
                     step = stream.asend

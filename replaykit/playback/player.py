@@ -137,16 +137,17 @@ class Player:
         self._latest = 0
         self._compared = 0
         self._scope: Scope | None = None
+        self._was_entered = False
         self._uncovered = Uncovered()
-        self._calls = RecordedCalls(session.actions, self._is_live if self._live else None)
+        # None of them refers to this object: a test run makes thousands, and
+        # what goes in a circle waits for the garbage collector.
+        self._key = partial(_key, self._match_on)
+        self._calls = RecordedCalls(session.actions, partial(_is_among, self._live) if self._live else None)
         self._turns = Turns(on_repeat)
         self._turns.add(self._ignore, self._keyed(self._calls.read(), self._ignore))
         self._unsigned = UnsignedCalls(self._calls, self._turns, self._key)
 
     # -- matching -----------------------------------------------------------------
-
-    def _is_live(self, kind: str, name: str) -> bool:
-        return name in self._live or kind in self._live
 
     def _row(self, operation: Operation) -> _Row:
         row = self._rows.get(id(operation))
@@ -157,18 +158,11 @@ class Player:
                 operation=operation,
                 kind=said["kind"],
                 name=self._redactor.clean_name(said["name"]),
-                is_live=self._is_live(operation.kind, operation.name),
+                is_live=_is_among(self._live, operation.kind, operation.name),
                 ignored=self._ignore.union(operation.ignore),
                 errors=ChainMap(declared_errors(operation.raises), cast(Any, self._errors)),
             )
         return row
-
-    def _key(self, kind: str, name: str, arguments: Any, ignored: Names) -> bytes:
-        return match_key(
-            kind if "kind" in self._match_on else "",
-            name if "name" in self._match_on else "",
-            without(arguments, ignored) if "arguments" in self._match_on else None,
-        )
 
     def _keyed(self, calls: Iterable[tuple[int, Asked]], ignored: Names) -> Iterator[tuple[bytes, int]]:
         key = match_key if self._match_on == _MATCHABLE and not ignored else partial(self._key, ignored=ignored)
@@ -304,8 +298,9 @@ class Player:
         """The recording has it."""
 
     def __enter__(self) -> Player:
-        if self._scope is not None:
+        if self._was_entered:
             raise UsageError("this play has been entered before: make another one with play(...)")
+        self._was_entered = True
         self._scope = Scope(self, None, CURRENT.get())
         CURRENT.set(self._scope)
         scope.play_begins(self)
@@ -315,6 +310,7 @@ class Player:
         scope.play_ends(self)
         if self._scope is not None:
             scope.leave(self._scope)
+            self._scope = None
 
     async def __aenter__(self) -> Player:
         return self.__enter__()
@@ -327,6 +323,18 @@ class Player:
 
     def __repr__(self) -> str:
         return f"<Player {self.session.session_id}, {self.play_count} played, {self._calls.left} unused>"
+
+
+def _is_among(names: Names, kind: str, name: str) -> bool:
+    return name in names or kind in names
+
+
+def _key(match_on: Names, kind: str, name: str, arguments: Any, ignored: Names) -> bytes:
+    return match_key(
+        kind if "kind" in match_on else "",
+        name if "name" in match_on else "",
+        without(arguments, ignored) if "arguments" in match_on else None,
+    )
 
 
 def _filled(given: Any, played: ReplaySession) -> ActiveSession | Unrecorded | None:

@@ -106,6 +106,14 @@ class Calls(ABC):
     def _turn_away(self, ticket: ActiveTicket) -> None:
         """The session is full: end it at the next boundary."""
 
+    @abstractmethod
+    def _before_call(self, operation: Operation) -> None:
+        """Ask the policy, which there is, about a top-level call that begins."""
+
+    @abstractmethod
+    def _after_call(self, ticket: ActiveTicket, *, failed: bool) -> None:
+        """Ask the policy and the limit about a top-level call that is over."""
+
     def log_into(self, live: Log) -> None:
         """Append to *live* from now on."""
         settings = self.engine.settings
@@ -143,7 +151,7 @@ class Calls(ABC):
             parent = self.parent_in(outer)
             operation = called.operation
             if self._policy is not None and parent < 0:
-                self._checkpoints.before(operation)
+                self._before_call(operation)
             known = self._numbers.get(id(operation)) or self._define(operation)
             ticket.number, is_announced, ticket.is_translated, _ = known
             try:
@@ -208,7 +216,7 @@ class Calls(ABC):
         finally:
             self.finishing.discard(ticket)
         if self._has_bounds and ticket.parent < 0:
-            self._checkpoints.after(ticket, failed=error is not None)
+            self._after_call(ticket, failed=error is not None)
 
     def _keep(self, ticket: ActiveTicket, duration_ns: int, generation: int, packed: bytes, facts: bytes) -> None:
         """Append the record of a call that is over, free of secrets."""

@@ -23,7 +23,10 @@ __all__ = ["Checkpoints"]
 
 class Checkpoints:
     """
-    Makes the checkpoints of *session*, and ends it when it is full.
+    Makes the checkpoints of one session, and ends it when it is full.
+
+    Each method is told which session that is: two objects that hold each
+    other are memory until the garbage collector comes by.
 
     Attributes:
         policy: Asked before and after each top-level call; None without one.
@@ -31,11 +34,10 @@ class Checkpoints:
         is_full: Whether a call was turned away because of the limit, or enough was logged.
     """
 
-    def __init__(self, session: ActiveSession, *, policy: Any, limit: int | None, first_id: int) -> None:
+    def __init__(self, *, policy: Any, limit: int | None, first_id: int) -> None:
         self.policy = policy
         self.limit = limit
         self.is_full = False
-        self._session = session
         self._next_id = itertools.count(first_id).__next__
         self._newest = -1
         self._asking = threading.Lock()
@@ -43,61 +45,59 @@ class Checkpoints:
         self._since = time.monotonic()
         self._size = 0
 
-    def before(self, operation: Operation) -> None:
+    def before(self, session: ActiveSession, operation: Operation) -> None:
         """Make a checkpoint before a call if the policy wants one."""
         try:
             is_due = self.policy.before(PendingCall(kind=operation.kind, name=operation.name))
         except Exception as error:
-            self._session.engine.troubles.report_loss(self._session, error)
+            session.engine.troubles.report_loss(session, error)
             return
         if is_due:
-            self._make_quietly()
+            self._make_quietly(session)
 
-    def after(self, ticket: ActiveTicket, *, failed: bool) -> None:
+    def after(self, session: ActiveSession, ticket: ActiveTicket, *, failed: bool) -> None:
         """Ask the policy and the limit; a thread that finds another one asking leaves it to that one."""
         self._actions += 1
         if self.policy is not None and not self._is_reached(ticket.sequence) and self._asking.acquire(blocking=False):
             try:
-                self._ask(ticket.called.operation.kind, failed)
+                self._ask(session, ticket.called.operation.kind, failed)
             finally:
                 self._asking.release()
-        session = self._session
         if session.is_open and self._is_reached(max(ticket.sequence, self._newest)):
             session.engine.end(session, by="limit")
 
     def _is_reached(self, sequence: int) -> bool:
         return self.is_full or (self.limit is not None and sequence + 1 >= self.limit)
 
-    def _ask(self, kind: str, failed: bool) -> None:
+    def _ask(self, session: ActiveSession, kind: str, failed: bool) -> None:
         try:
             progress = Progress(
                 actions=self._actions,
                 seconds=time.monotonic() - self._since,
-                bytes=self._session.live.size - self._size,
+                bytes=session.live.size - self._size,
                 kind=kind,
                 failed=failed,
             )
             is_due = self.policy.after(progress)
         except Exception as error:
-            self._session.engine.troubles.report_loss(self._session, error)
+            session.engine.troubles.report_loss(session, error)
             return
         if is_due:
-            self._make_quietly()
+            self._make_quietly(session)
 
-    def _make_quietly(self) -> None:
+    def _make_quietly(self, session: ActiveSession) -> None:
         try:
-            self.make()
+            self.make(session)
         except Exception as error:
-            self._session.lose(error)
+            session.lose(error)
 
-    def make(self) -> int:
+    def make(self, session: ActiveSession) -> int:
         """
         Make a checkpoint of the memory as it is now; return its id.
 
         Raises:
             NoActiveSessionError: The session has ended.
         """
-        session = self._session
         # The end of the session waits for this as it does for a call.
         token = object()
         try:
@@ -111,7 +111,7 @@ class Checkpoints:
     def _made(self, session: ActiveSession) -> int:
         clock = session.engine.clock
         started = clock.perf_counter_ns()
-        snapshot, state_hash = self._snapshot()
+        snapshot, state_hash = _snapshot(session)
         sequence, identity, now = session.next_sequence(), self._next_id(), clock.time_ns()
         made = Checkpoint(
             id=identity,
@@ -132,9 +132,10 @@ class Checkpoints:
         self._newest = sequence
         return identity
 
-    def _snapshot(self) -> tuple[StateSnapshot, bytes]:
-        source = self._session.engine.state_source
-        # Where nothing is stored the memory, which may be absent, is left alone.
-        if source is None or self._session.is_silent:
-            return StateSnapshot(), ZERO_HASH
-        return source.snapshot(with_ids=self._session.engine.stores_ids)
+
+def _snapshot(session: ActiveSession) -> tuple[StateSnapshot, bytes]:
+    source = session.engine.state_source
+    # Where nothing is stored the memory, which may be absent, is left alone.
+    if source is None or session.is_silent:
+        return StateSnapshot(), ZERO_HASH
+    return source.snapshot(with_ids=session.engine.stores_ids)

@@ -77,7 +77,7 @@ class SessionHandle:
             return
         try:
             if self._active is not None and self._active.keeping is not None and is_failure(error):
-                self._active.keeping.keep("exception")
+                self._active.keeping.keep(self._active, "exception")
             self._leave("block" if error is None else "exception")
         except BaseException:
             # An interrupt in the middle: the session ends all the same.
@@ -196,7 +196,7 @@ class SessionHandle:
     def keep(self) -> None:
         """Keep this session whatever comes, where ``keep="on_failure"`` would forget it; else nothing happens."""
         if self._active is not None and self._active.is_open and self._active.keeping is not None:
-            self._active.keeping.keep("call")
+            self._active.keeping.keep(self._active, "call")
 
     def carry(self, function: F) -> F:
         """Return *function* so that, in whatever thread it runs, its recorded calls are this session's."""

@@ -7,6 +7,7 @@ import signal
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -36,11 +37,12 @@ class Keeping:
     """
     Asks after each call of *session* whether it is worth keeping.
 
-    Its log is *ring* until then; *begin* makes the log in the store and has the background watch it.
+    Each method is told the session: one that held it would wait with it for
+    the garbage collector.  Its log is *ring* until then; *begin* makes the
+    log in the store and has the background watch it.
     """
 
     def __init__(self, session: ActiveSession, ring: Ring, begin: Callable[[ActiveSession], Log]) -> None:
-        self._session = session
         self._ring = ring
         self._begin = begin
         settings = session.engine.settings
@@ -49,33 +51,40 @@ class Keeping:
         self.reason = ""
         session.keeping = self
         # On the instance, so that a session that is kept anyway pays for no question.
-        session.finish = self._finish  # type: ignore[method-assign]
+        session.finish = partial(self._finish, session)  # type: ignore[method-assign]
 
     @property
     def dropped(self) -> int:
         """Actions that there was no room for."""
         return self._ring.dropped
 
-    def _finish(self, ticket: ActiveTicket, result: Any, error: BaseException | None) -> None:
-        clock = self._session.engine.clock.perf_counter_ns
+    def _finish(self, session: ActiveSession, ticket: ActiveTicket, result: Any, error: BaseException | None) -> None:
+        clock = session.engine.clock.perf_counter_ns
         ended = clock()
         # Before the call itself is kept, so that it never falls out of the ring.
-        reason = self._reason(ticket, ended - ticket.started, result, error)
+        reason = self._reason(session, ticket, ended - ticket.started, result, error)
         if reason:
-            self.keep(reason)
+            self.keep(session, reason)
         ticket.started += clock() - ended
-        ActiveSession.finish(self._session, ticket, result, error)
+        ActiveSession.finish(session, ticket, result, error)
 
-    def _reason(self, ticket: ActiveTicket, duration_ns: int, result: Any, error: BaseException | None) -> str:
+    def _reason(
+        self,
+        session: ActiveSession,
+        ticket: ActiveTicket,
+        duration_ns: int,
+        result: Any,
+        error: BaseException | None,
+    ) -> str:
         if self._ring.target is not None:
             return ""
         if error is not None:
             return "error"
         if self._slow_ns is not None and duration_ns >= self._slow_ns:
             return "slow"
-        return "wanted" if self._wanted is not None and self._is_wanted(ticket, duration_ns, result) else ""
+        return "wanted" if self._wanted is not None and self._is_wanted(session, ticket, duration_ns, result) else ""
 
-    def _is_wanted(self, ticket: ActiveTicket, duration_ns: int, result: Any) -> bool:
+    def _is_wanted(self, session: ActiveSession, ticket: ActiveTicket, duration_ns: int, result: Any) -> bool:
         operation = ticket.called.operation
         finished = FinishedCall(
             kind=operation.kind,
@@ -87,41 +96,41 @@ class Keeping:
         try:
             return bool(self._wanted(finished)) if self._wanted is not None else False
         except Exception as error:
-            self._session.engine.troubles.report_failed_predicate(error)
+            session.engine.troubles.report_failed_predicate(error)
             return False
 
-    def keep(self, reason: str) -> bool:
+    def keep(self, session: ActiveSession, reason: str) -> bool:
         """Move the session into the store; False if it is there, has ended, or cannot be (which counts as lost)."""
-        session, ring = self._session, self._ring
+        ring = self._ring
         try:
-            if not ring.move(lambda: self._begun(reason)):
+            if not ring.move(lambda: self._begun(session, reason)):
                 return False
         except (OSError, StorageError) as error:
             session.lost += ring.unwritten
             session.lose(error)
         if ring.target is None:
             return False
-        del session.finish
+        vars(session).pop("finish", None)
         session.log_into(ring.target)
-        self._note()
+        _note(session)
         return True
 
-    def _begun(self, reason: str) -> Log:
+    def _begun(self, session: ActiveSession, reason: str) -> Log:
         # Now, so that an end which comes in between says it, too.
         self.reason = reason
-        return self._begin(self._session)
-
-    def _note(self) -> None:
-        """Log the metadata as they are by now, which the ring does not hold, and why the session was kept."""
-        session = self._session
-        try:
-            session.write(records.NOTE, with_account(session.metadata, session))
-        except StorageError as error:
-            session.lose(error)
+        return self._begin(session)
 
     def give_up(self) -> bool:
         """Forget the session, which has ended; False if it was kept."""
         return self._ring.give_up()
+
+
+def _note(session: ActiveSession) -> None:
+    """Log the metadata as they are by now, which the ring does not hold, and why the session was kept."""
+    try:
+        session.write(records.NOTE, with_account(session.metadata, session))
+    except StorageError as error:
+        session.lose(error)
 
 
 class Held:
@@ -157,7 +166,7 @@ class Held:
         """Keep all open sessions."""
         for session in self._engine.open_sessions():
             if session.keeping is not None:
-                session.keeping.keep(reason)
+                session.keeping.keep(session, reason)
 
     def _watch_signal(self) -> None:
         number = self._engine.settings.keep_signal

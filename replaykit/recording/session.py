@@ -94,7 +94,7 @@ class ActiveSession(Calls):
         super().__init__(
             engine,
             redactor or engine.redactor.with_own_counts(),
-            checkpoints=Checkpoints(self, policy=policy, limit=limit, first_id=first_checkpoint),
+            checkpoints=Checkpoints(policy=policy, limit=limit, first_id=first_checkpoint),
             first_sequence=first_sequence,
         )
         self.opening = opening
@@ -161,6 +161,12 @@ class ActiveSession(Calls):
         if ticket.parent < 0:
             self.engine.end(self, by="limit")
 
+    def _before_call(self, operation: Operation) -> None:
+        self._checkpoints.before(self, operation)
+
+    def _after_call(self, ticket: ActiveTicket, *, failed: bool) -> None:
+        self._checkpoints.after(self, ticket, failed=failed)
+
     def count_unscoped(self) -> None:
         """Count a call whose context has no session while this one is open and does not adopt it."""
         self.engine.troubles.count_unscoped()
@@ -213,7 +219,7 @@ class ActiveSession(Calls):
         Raises:
             NoActiveSessionError: The session has ended.
         """
-        return self._checkpoints.make()
+        return self._checkpoints.make(self)
 
     def record(
         self,
@@ -280,6 +286,16 @@ class ActiveSession(Calls):
         except Exception as error:
             self.lose(error)
         self.has_ended = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Drop what holds this session: each would be memory until the garbage collector comes by, and stops all."""
+        # A call that comes now goes through `begin` of the class, and is late.
+        self.run = None
+        vars(self).pop("finish", None)
+        if not self.is_silent:
+            vars(self).pop("begin", None)
+        self._append = self.live.append
 
     def _keep_uncovered(self) -> None:
         counts = self.uncovered.counts()

@@ -161,9 +161,11 @@ class FileLog:
         Raises:
             OSError: A sync failed, now or earlier: it is never tried again.
         """
+        # Before it is asked whether the log is open, since it may be closed right now.
+        shared = self._shared_sync
         size = self._written()
-        assert self._shared_sync is not None  # a writer has one
-        self._shared_sync.through(size)
+        assert shared is not None  # a writer has one
+        shared.through(size)
 
     def allocate_ahead(self) -> None:
         """Keep room on the device for what a long session appends next."""
@@ -258,6 +260,8 @@ class FileLog:
     def close(self) -> None:
         """Let go of the file and of the writer's lock; it stays where it is."""
         handles, self.descriptor, self._reader = (self.descriptor, self._reader), _CLOSED, _CLOSED
+        # After the descriptor: see `sync`.  The two hold each other.
+        self._shared_sync = None
         _held.discard(handles[0])
         for handle in handles:
             if handle != _CLOSED:
