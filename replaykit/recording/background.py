@@ -14,6 +14,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from replaykit.errors import ClosedError, ReplaykitError, StorageError
@@ -49,6 +50,9 @@ _RETRY_SECONDS = 5.0
 _CHECK_SECONDS = 1.0
 """How often a bounded store is measured."""
 
+_MOST_LOOKED_AT = 32
+"""So many open sessions tell whether the agent is at work: where there are more, one of them is."""
+
 _AMENDABLE = 256
 """So many ended sessions are remembered for calls that come late."""
 
@@ -79,6 +83,7 @@ class Background:
         self._ended: deque[Watched] = deque()
         self._failed: deque[Watched] = deque()
         self._left_behind = 0
+        self._begun = 0
         self._amended: dict[int, Watched] = {}
         # Which of those may have new counts: to look at all of them took a
         # fifth of what publishing a short session costs.
@@ -99,17 +104,27 @@ class Background:
         self._retry_from = 0.0
         self._check_from = 0.0
         self._sync_from = 0.0
-        self._pace = Pace(self._ended)
+        self._pace = Pace(self._ended, self._calls_begun)
 
     # -- what recorders tell ------------------------------------------------
 
     def watch(self, session: ActiveSession, card: Card | None = None) -> None:
         """Take care of a session that just opened; *card* is what is published of it already."""
         self._open[id(session)] = Watched(session, self._store, card, self._pause)
+        self._begun += 1
         self._ready.note_opened()
         if not self._ends_with_child:
             self._ends_with_child = at_exit_of_child(_end_all_of(self))
         self._start()
+
+    def _calls_begun(self) -> int:
+        """Return a number that changes with each session that begins and each call of the latest ones."""
+        try:
+            newest = islice(reversed(self._open.values()), _MOST_LOOKED_AT)
+            return self._begun + sum(watched.session.latest for watched in newest)
+        except RuntimeError:
+            # Sessions come and go just now.
+            return -1
 
     def take_log(self) -> Log | None:
         """Return the log that lies ready for a session that begins, None where there is none."""

@@ -46,6 +46,9 @@ def metadata_of_user(metadata: Mapping[str, Any], redactor: Redactor) -> dict[st
     Raises:
         UsageError: As there, and for a key that only the recorder may use.
     """
+    if type(metadata) is dict and not metadata:
+        # Most sessions have none, and they are short.
+        return {}
     cleaned = clean_metadata(metadata, redactor)
     own = [key for key in cleaned if key.startswith(_OWN)]
     if own:

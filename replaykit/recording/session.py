@@ -116,7 +116,9 @@ class ActiveSession(Calls):
         self._first = first_sequence
         self._started = engine.clock.perf_counter_ns()
         settings = engine.settings
-        if settings.include or settings.exclude:
+        chooses = bool(settings.include or settings.exclude)
+        self._has_own_ways = chooses or settings.keep == "on_failure" or settings.max_session_bytes is not None
+        if chooses:
             self.begin = choosing(self, settings.takes)  # type: ignore[method-assign,assignment]  # takes a call, too
         self.log_into(live)
         self.write(records.OPEN, encode_opening(opening, align=live.align))
@@ -292,10 +294,10 @@ class ActiveSession(Calls):
         """Drop what holds this session: each would be memory until the garbage collector comes by, and stops all."""
         # A call that comes now goes through `begin` of the class, and is late.
         self.run = None
-        vars(self).pop("finish", None)
-        if not self.is_silent:
+        if self._has_own_ways and not self.is_silent:
+            self._append = self.live.append
             vars(self).pop("begin", None)
-        self._append = self.live.append
+            vars(self).pop("finish", None)
 
     def _keep_uncovered(self) -> None:
         counts = self.uncovered.counts()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -111,7 +110,9 @@ class Redactor:
         *note* is told each rule that fires and what it hides; callables are
         then asked for leaves as before.
         """
-        twin = copy.copy(self)
+        # What `copy.copy` does takes a tenth of beginning a session.
+        twin = Redactor.__new__(type(self))
+        vars(twin).update(vars(self))
         twin._counts = dict.fromkeys(self._counts, 0)
         twin._note = note
         return twin
