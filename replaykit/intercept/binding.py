@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import types
+import weakref
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -32,6 +34,33 @@ def binder_of(
     does not fit its signature (it is about to raise TypeError by itself),
     give ``args`` and the keywords.
     """
+    method = _plain_method_of(function)
+    if method is None:
+        return _made(function, skip_first=skip_first, omit=omit, unset=unset)
+    # Each object that is wrapped comes with the methods of its class.
+    known = _of_methods.setdefault(method, {})
+    key = skip_first, frozenset(omit), frozenset(unset)
+    defaults, more, bind = known.get(key, (None, None, None))
+    if bind is None or defaults is not method.__defaults__ or more is not method.__kwdefaults__:
+        bind = _made(function, skip_first=skip_first, omit=omit, unset=unset)
+        known[key] = method.__defaults__, method.__kwdefaults__, bind
+    return bind
+
+
+_Known = dict[Any, tuple[Any, Any, Binder | None]]
+_of_methods: weakref.WeakKeyDictionary[types.FunctionType, _Known] = weakref.WeakKeyDictionary()
+"""Binders by what was asked for, with the defaults that they hand over."""
+
+
+def _plain_method_of(function: Any) -> types.FunctionType | None:
+    """Return the function behind a bound method, None where something else may say what its parameters are."""
+    if type(function) is not types.MethodType:
+        return None
+    method = function.__func__
+    return method if type(method) is types.FunctionType and not method.__dict__ else None
+
+
+def _made(function: Any, *, skip_first: bool, omit: Collection[str], unset: Collection[str]) -> Binder:
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except Exception:

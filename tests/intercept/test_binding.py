@@ -152,6 +152,20 @@ def test_a_default_that_only_says_not_given_is_no_argument() -> None:
     ]
 
 
+def test_a_method_is_looked_at_once_for_all_objects_of_its_class() -> None:
+    """Unless its defaults are set anew; and what is left out of one recording is in another."""
+
+    class Shelf:
+        def find(self, query: str, k: int = 3) -> None: ...
+
+    bind = binder_of(Shelf().find)
+    assert binder_of(Shelf().find) is bind
+    assert binder_of(Shelf().find, omit=["k"])("a") == {"query": "a"}
+    assert bind("a") == {"query": "a", "k": 3}
+    Shelf.find.__defaults__ = (4,)
+    assert binder_of(Shelf().find)("a") == {"query": "a", "k": 4}
+
+
 @pytest.mark.parametrize(("function", "args"), [(dict.fromkeys, ([1],)), (max, (1, 2)), (len, ([],))])
 def test_a_builtin_is_bound_as_far_as_it_can_be(function: Callable[..., Any], args: tuple[Any, ...]) -> None:
     """A function without a signature gives ``args``; one with a signature its own names."""
