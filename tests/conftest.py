@@ -15,6 +15,10 @@ from hypothesis import HealthCheck, settings
 
 from replaykit.intercept.scope import CURRENT
 
+# Hundreds of tests start programs, and each of them would compile all of the
+# library anew: a quarter of the run's time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 settings.register_profile(
     "replaykit",
     deadline=None,
@@ -66,7 +70,7 @@ def effort() -> Callable[[int], int]:
     """
     Return how many of a nightly count this run is to do; at least one.
 
-    A hundredth in the light run, a tenth with ``REPLAYKIT_EFFORT=ci``, all of
+    A two hundredth in the light run, a tenth with ``REPLAYKIT_EFFORT=ci``, all of
     it with ``REPLAYKIT_NIGHTLY=1``.
     """
     return share_of

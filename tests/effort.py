@@ -1,4 +1,4 @@
-"""How much of a count a run goes through: a hundredth, a tenth for CI, all of it by night."""
+"""How much of a count a run goes through: a two hundredth, a tenth for CI, all of it by night."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Figure = Callable[[str, str], None]
 """What the fixture ``figure`` gives: ``figure(guarantee, text)``."""
 
 # Read when the tests are collected: each test runs without such settings.
-_SHARE = 1 if os.environ.get("REPLAYKIT_NIGHTLY") else 10 if os.environ.get("REPLAYKIT_EFFORT") == "ci" else 100
+_SHARE = 1 if os.environ.get("REPLAYKIT_NIGHTLY") else 10 if os.environ.get("REPLAYKIT_EFFORT") == "ci" else 200
 
 
 def effort(nightly: int) -> int:
@@ -28,4 +28,4 @@ def sampled(population: Sequence[int], nightly: int, always: Sequence[int] = ())
 
 def is_long_run(arguments: Sequence[str]) -> bool:
     """Return whether ``tests/guarantees`` is asked for: by name, or with more effort than the light run's."""
-    return _SHARE < 100 or any("guarantees" in argument for argument in arguments)
+    return _SHARE < 200 or any("guarantees" in argument for argument in arguments)

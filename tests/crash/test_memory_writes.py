@@ -74,7 +74,7 @@ def test_a_write_that_is_killed_is_whole_or_absent(
     """Kills at random moments: nothing acknowledged is lost, the call in flight is done or not, the file is sound."""
     chance = random.Random(kind)
     first = FRAMES + 1 if kind == "put" else 1
-    kills, acknowledged, unheard = effort(200), 0, 0
+    kills, acknowledged, unheard = 2 * effort(100), 0, 0
     for kill in range(kills):
         path = tmp_path / f"{kill}.mv"
         shutil.copy(filled, path)
