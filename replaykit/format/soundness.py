@@ -47,6 +47,10 @@ def demand_sound_action(entry: Entry) -> None:
     frames, flags = entry.get("f"), entry.get("fl")
     if (frames and not _FRAME_IDS.issuperset(map(type, frames))) or (flags and not _TEXT.issuperset(map(type, flags))):
         raise DamagedError("", 0, "an action entry names frames or flags that are none")
+    if "x" in entry and "frame_ids" in entry["x"]:
+        put = entry["x"]["frame_ids"]
+        if type(put) is not list or not _FRAME_IDS.issuperset(map(type, put)):
+            raise DamagedError("", 0, "an action entry names frames that are none")
 
 
 def demand_sound_checkpoint(entry: Entry) -> None:

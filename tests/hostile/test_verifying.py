@@ -33,6 +33,8 @@ WRONG = {
     "flags that are no list": {"fl": "unfinished"},
     "flags that are none": {"fl": [1]},
     "fields that are none": {"x": []},
+    "frames put that are no list": {"k": "put_many", "x": {"frame_ids": None}},
+    "frames put that are none": {"k": "put_many", "x": {"frame_ids": [1, None]}},
     "a hash that is a text": {"ih": "x"},
     "a parent that is none": {"p": True},
     "a value that is not there": {"outb": [bytes(32), 20_000]},
