@@ -3,15 +3,18 @@ What a whole short session costs on a running event loop.
 
 Run: ``python benchmarks/sessions.py [--quick]``.  A short session is what a
 service records per request: opened, five calls, sealed.  The same block
-without recording stands beside it, in turn.  Then sessions one after the other
-without a pause: they end faster than they are published, and no more than
-some may wait, since each holds a file open.
+without recording stands beside it, and plain arithmetic that takes as long:
+what its slowest cases take is the machine's, not the recorder's.  All three
+take turns.  Then sessions one after the other without a pause: they end faster
+than they are published, and no more than some may wait, since each holds a
+file open.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import statistics
 import tempfile
 import time
 import warnings
@@ -20,6 +23,7 @@ import replaykit
 from replaykit.recording.background import background_of
 
 CALLS = 5
+PAUSE_S = 0.002
 MOST_WAITING = 200
 """Twice of what the background lets wait: a disk that hangs for a moment is no fault."""
 
@@ -39,13 +43,30 @@ async def request(recorder: replaykit.Recorder, *, enabled: bool) -> float:
     return (time.perf_counter() - begun) * 1e3
 
 
+def arithmetic(steps: int) -> float:
+    """Return the milliseconds that some additions take."""
+    begun, total = time.perf_counter(), 0
+    for number in range(steps):
+        total += number
+    return (time.perf_counter() - begun) * 1e3
+
+
 async def short_sessions(recorder: replaykit.Recorder, count: int) -> dict[str, list[float]]:
-    """Return the milliseconds of requests with and without recording, in turn, two a few milliseconds."""
-    found: dict[str, list[float]] = {"not recorded": [], "recorded": []}
+    """Return the milliseconds of requests with and without recording and of as much arithmetic, in turn."""
+    warm, plain = [], []
+    # Between pauses, as all that follows: a processor that was idle is slower.
+    for _ in range(150):
+        warm.append(await request(recorder, enabled=True))
+        await asyncio.sleep(PAUSE_S)
+        plain.append(arithmetic(10_000))
+        await asyncio.sleep(PAUSE_S)
+    steps = int(10_000 * statistics.median(warm[50:]) / statistics.median(plain[50:]))
+    found: dict[str, list[float]] = {"not recorded": [], "recorded": [], "arithmetic, as long": []}
     for _ in range(count):
         for name, figures in found.items():
-            figures.append(await request(recorder, enabled=name == "recorded"))
-            await asyncio.sleep(0.002)
+            is_plain = name.startswith("arithmetic")
+            figures.append(arithmetic(steps) if is_plain else await request(recorder, enabled=name == "recorded"))
+            await asyncio.sleep(PAUSE_S)
     return {name: sorted(figures) for name, figures in found.items()}
 
 
