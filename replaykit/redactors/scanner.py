@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from replaykit.errors import ReplaykitWarning
+from replaykit.redactors.compiled import database_of
 from replaykit.redactors.rule import Rule
 from replaykit.redactors.rules import KEY_SCAN
 
@@ -61,14 +62,8 @@ def _warn(reason: Exception) -> None:
 def _database(hyperscan: Any, rules: tuple[Rule, ...], *, names: bool) -> Any:
     patterns = [*(rule.scan for rule in rules), *([KEY_SCAN] * names)]
     caseless = [*(rule.caseless for rule in rules), *([True] * names)]
-    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-    database.compile(
-        expressions=patterns,
-        ids=list(range(len(patterns))),
-        elements=len(patterns),
-        flags=[hyperscan.HS_FLAG_DOTALL | hyperscan.HS_FLAG_CASELESS * any_case for any_case in caseless],
-    )
-    return database
+    flags = [hyperscan.HS_FLAG_DOTALL | hyperscan.HS_FLAG_CASELESS * any_case for any_case in caseless]
+    return database_of(hyperscan, patterns, flags)
 
 
 def _stop(_rule: int, _start: int, _end: int, _flags: int, _context: object) -> bool:
