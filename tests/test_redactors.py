@@ -410,13 +410,13 @@ def test_without_hyperscan_there_is_one_warning() -> None:
 
 
 def test_a_processor_that_hyperscan_cannot_use_is_like_no_hyperscan() -> None:
-    """The wheel loads, its database does not compile: the slow path, not a lost payload."""
+    """The wheel loads, its databases are of no use: the slow path, not a lost payload."""
     import hyperscan
 
-    def refuse(**_options: Any) -> Any:
+    def refuse(*_data: Any, **_options: Any) -> Any:
         raise hyperscan.ArchitectureError("needs SSSE3")
 
-    module = types.SimpleNamespace(**{**vars(hyperscan), "Database": refuse})
+    module = types.SimpleNamespace(**{**vars(hyperscan), "Database": refuse, "loadb": refuse})
     with pytest.warns(ReplaykitWarning, match="ArchitectureError"):
         cleaned = make_redactor(load=lambda: module).clean_packed(pack({"password": "hunter2"}))
 

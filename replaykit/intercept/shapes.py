@@ -78,8 +78,10 @@ def run(recorded: Recorded | Given, target: Callable[..., Any], args: tuple[Any,
             handler = handler_for(recorder)
             if handler is None:
                 return target(*args, **kwargs)
-        if handler.run is not None:
-            result = handler.run(recorded, target, args, kwargs)
+        # Asked for once: another thread may end the session between two looks.
+        way = handler.run
+        if way is not None:
+            result = way(recorded, target, args, kwargs)
             if result is not IN_STEPS:
                 return result
     ticket = recorded.begin(args, kwargs)
@@ -165,9 +167,10 @@ async def run_coroutine(
             handler = handler_for(recorder)
             if handler is None:
                 return await target(*args, **kwargs)
-        if handler.run is not None:
+        way = handler.run
+        if way is not None:
             # Most often the first step is the only one.
-            result = handler.run(recorded, target, args, kwargs, True)
+            result = way(recorded, target, args, kwargs, True)
             if type(result) is Waiting:
                 return await _waited(result)
             if result is not IN_STEPS:

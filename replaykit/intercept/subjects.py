@@ -80,8 +80,9 @@ def _subject_of_call(called: Called) -> Any:
 def run_on(recorded: Recorded, subject: Any, target: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Call *target*, a plain method of *subject*, and have it recorded as `OnSubject` says."""
     handler = handler_for(recorded.recorder) if type(recorded) is Recorded and not is_inside(subject) else None
-    if handler is not None and handler.run is not None:
-        result = handler.run(recorded, target, args, kwargs, False, subject)
+    way = None if handler is None else handler.run
+    if way is not None:
+        result = way(recorded, target, args, kwargs, False, subject)
         if result is not IN_STEPS:
             return result
     return RUNNERS["plain"](OnSubject(recorded, subject), target, args, kwargs)
