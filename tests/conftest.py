@@ -58,11 +58,13 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     monkeypatch.chdir(tmp_path)
     # A test that ended without ending its session leaves it in this context.
     CURRENT.set(None)
-    # A library that configures logging may disable the loggers that were there.
+    # A library that configures logging may disable the loggers that were there, and silence all.
+    level = logging.root.level
     for name, logger in list(logging.root.manager.loggerDict.items()):
         if name.startswith("replaykit") and isinstance(logger, logging.Logger):
             logger.disabled = False
     yield tmp_path
+    logging.root.setLevel(level)
 
 
 @pytest.fixture(scope="session")
