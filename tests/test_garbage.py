@@ -90,10 +90,10 @@ def left(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], list[Any]]
     gc.freeze()
 
     def found(recorder: Any) -> list[Any]:
-        recorder.flush()
         background = background_of(recorder._engine.store)
+        # Its thread may be looking at a session right now.
+        background.stop()
         background._amended.clear()
-        background._ready.drop()
         return [each for each in gc.get_objects() if isinstance(each, OURS)]
 
     yield found
