@@ -22,6 +22,7 @@ from replaykit.recording.leftovers import Leftovers
 from replaykit.storage.directory_store import DirectoryStore
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.files import SystemFiles
+from replaykit.storage.pausing import no_pause
 from replaykit.storage.recovery import recover
 
 CALLS = 300
@@ -244,7 +245,7 @@ def test_a_forked_child_leaves_the_recovery_to_its_parent(crashed: Callable[[str
     os.waitpid(child, 0)
     for handle in (told, tell, over):
         os.close(handle)
-    leftovers.recover(lambda: None)
+    leftovers.recover(no_pause)
     assert [log.size for log in logs] == [0]
     store.close()
 
@@ -354,11 +355,11 @@ def test_a_recovery_that_is_interrupted_is_done_by_the_next_reader(crashed: Call
         leftovers = Leftovers(store)
         assert leftovers.find()
         with pytest.raises(KeyboardInterrupt):
-            leftovers.recover(lambda: None)
+            leftovers.recover(no_pause)
         assert log.claim()
         log.close()
         assert leftovers
-        leftovers.recover(lambda: None)
+        leftovers.recover(no_pause)
         assert not leftovers
         assert [card.state for card in store.cards()] == ["interrupted"]
         assert logs_in(store.location) == []
@@ -389,7 +390,7 @@ def test_a_store_that_is_closed_before_its_recovery_leaves_it_to_the_next(crashe
     leftovers = Leftovers(opened)
     assert leftovers.find()
     opened.close()
-    leftovers.recover(lambda: None)
+    leftovers.recover(no_pause)
     assert not leftovers
     with replaykit.Recorder(store) as recorder:
         demand_recovered(recorder.get_session("crashed"))

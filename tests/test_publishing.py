@@ -92,10 +92,10 @@ def quiet() -> Iterator[None]:
 def test_a_session_of_many_actions_is_published_in_parts(tmp_path: Path) -> None:
     with replaykit.Recorder(tmp_path / "runs.rpk", on_loss="raise") as recorder:
         with recorder.session() as session:
-            for number in range(2 * MAX_PART_ACTIONS + 10):
+            for number in range(2 * MAX_PART_ACTIONS + 100):
                 look(str(number))
         actions = list(session.result.actions)
-        assert [action.arguments["query"] for action in actions] == list(map(str, range(2 * MAX_PART_ACTIONS + 10)))
+        assert [action.arguments["query"] for action in actions] == list(map(str, range(2 * MAX_PART_ACTIONS + 100)))
         assert [action.sequence for action in actions] == list(range(len(actions)))
         card = recorder.store.read(session.id).card
         assert (card.parts >= 3, card.state, card.action_count) == (True, "sealed", len(actions))

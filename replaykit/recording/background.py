@@ -27,6 +27,7 @@ from replaykit.recording.leftovers import Leftovers
 from replaykit.recording.pace import Pace
 from replaykit.recording.ready_logs import ReadyLogs
 from replaykit.recording.watched import Watched
+from replaykit.storage.pausing import LARGE_SLICE, SMALL_SLICE
 from replaykit.storage.syncing import means_no_handles
 
 if TYPE_CHECKING:
@@ -191,14 +192,15 @@ class Background:
         """Have the background thread take no rest meanwhile, unless this is that thread."""
         return nullcontext() if threading.current_thread() is self._thread else self._pace.hurried()
 
-    def _pause(self) -> None:
-        """Rest between two slices of work; only the background thread has the time."""
+    def _pause(self) -> int:
+        """Rest between two slices of work, for which only the background thread has the time; see `Pause`."""
         if threading.current_thread() is not self._thread or self._is_exiting:
-            return
+            return LARGE_SLICE
         if time.monotonic() >= self._sync_from:
             # Publishing may take longer than a sync may wait.
             self._keep_up()
         self._pace.rest()
+        return LARGE_SLICE if self._pace.is_hurried else SMALL_SLICE
 
     def _publish_ended(self) -> None:
         waiting = []

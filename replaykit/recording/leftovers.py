@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from replaykit.errors import ClosedError
 from replaykit.protocols import Log, Store
+from replaykit.storage.pausing import Pause
 from replaykit.storage.recovery import recover
 
 __all__ = ["Leftovers"]
@@ -36,7 +37,7 @@ class Leftovers:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def recover(self, pause: Callable[[], None]) -> None:
+    def recover(self, pause: Pause) -> None:
         """Recover all that was found; one thread at a time.  After an interrupt the next call does it again."""
         while self._waiting:
             try:

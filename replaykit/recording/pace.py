@@ -60,6 +60,11 @@ class Pace:
         finally:
             self._hurried_by.discard(token)
 
+    @property
+    def is_hurried(self) -> bool:
+        """Whether somebody waits."""
+        return bool(self._hurried_by)
+
     def rest(self) -> None:
         """
         Let go of the GIL for a while, unless somebody waits; for the thread itself.

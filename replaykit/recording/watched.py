@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
@@ -11,6 +10,7 @@ import attrs
 from replaykit.format.entries import Card
 from replaykit.protocols import Store
 from replaykit.storage.gathering import MAX_PART_ACTIONS, MAX_PART_BYTES
+from replaykit.storage.pausing import Pause
 from replaykit.storage.publish import Publisher
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _NAP_SECONDS = 0.001
 class Watched:
     """An open session and how much of it is published."""
 
-    def __init__(self, session: ActiveSession, store: Store, card: Card | None, pause: Callable[[], None]) -> None:
+    def __init__(self, session: ActiveSession, store: Store, card: Card | None, pause: Pause) -> None:
         self.session = session
         self.publisher = Publisher(store, session.live, card=card, pause=pause)
         self.synced = 0

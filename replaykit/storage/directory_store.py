@@ -198,7 +198,9 @@ class DirectoryStore:
             self._demand_writable()
             session_id = part.opening.session_id
             owner = None if part.opening.resumed else self._owners.get(session_id)
-            if owner is None or owner.is_poisoned:
+            # It is closed if another thread began a new file just before the
+            # session was known to be one of it.
+            if owner is None or owner.is_poisoned or owner.is_closed:
                 owner = self._file_for(session_id)
             owner.publish(part)
             if part.sealing is not None:

@@ -143,6 +143,11 @@ class FileStore:
         """Whether it takes no more writes in this process, since one failed in a way that nobody can undo."""
         return self._appender is not None and self._appender.is_poisoned
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no more writes because it was closed."""
+        return self._closed
+
     def size(self) -> int:
         """Return the file's size in bytes."""
         return self._segment.size()

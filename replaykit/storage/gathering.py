@@ -20,14 +20,12 @@ from replaykit.format.entry_blocks import encode_action, encode_plain_actions
 from replaykit.format.records import Record
 from replaykit.pipeline import RawCall, entry_of
 from replaykit.storage.live_log import Item, LogReader, unreadable
+from replaykit.storage.pausing import SMALL_SLICE, Pause, no_pause
 
 __all__ = ["DECODED", "ENCODED", "MAX_PART_ACTIONS", "MAX_PART_BYTES", "Form", "collect", "unfinished_entries"]
 
 MAX_PART_ACTIONS = 4096
 MAX_PART_BYTES = 16 * 1024 * 1024
-
-SLICE_ACTIONS = 8
-"""After this many actions there is a pause, so that an agent that wakes up does not wait for the GIL."""
 
 _SLICE_BYTES = 64 * 1024
 
@@ -109,7 +107,7 @@ def collect(
     *,
     form: Form = DECODED,
     keep_from: int = 0,
-    pause: Callable[[], None] = lambda: None,
+    pause: Pause = no_pause,
     limited: bool = True,
     is_complete: bool = False,
 ) -> tuple[list[Entry], list[Entry], list[Gap], bool]:
@@ -122,9 +120,10 @@ def collect(
     """
     gathered = _Gathered(form)
     start, is_all = max(reader.offset, keep_from), True
-    for found in _slices(reader, keep_from, is_complete):
+    slices = _Slices(reader, keep_from, is_complete)
+    for found in slices:
         gathered.take(found)
-        pause()
+        slices.most = pause()
         if limited and (len(gathered.entries) >= MAX_PART_ACTIONS or reader.offset - start >= MAX_PART_BYTES):
             is_all = False
             break
@@ -136,17 +135,25 @@ def collect(
     return entries, gathered.checkpoints, gathered.gaps, is_all
 
 
-def _slices(reader: LogReader, keep_from: int, is_complete: bool) -> Iterator[list[tuple[Item, Any, Record | None]]]:
-    """Yield what the reader has next, a few actions at a time, each with the record that it was in."""
-    found: list[tuple[Item, Any, Record | None]] = []
-    stop = reader.offset + _SLICE_BYTES
-    for what, item in reader.items(keep_from=keep_from, is_complete=is_complete):
-        found.append((what, item, reader.newest))
-        if len(found) >= SLICE_ACTIONS or reader.offset >= stop:
+class _Slices:
+    """What a reader has next, at ``most`` so many actions at a time, each with the record that it was in."""
+
+    def __init__(self, reader: LogReader, keep_from: int, is_complete: bool) -> None:
+        self._reader = reader
+        self._items = reader.items(keep_from=keep_from, is_complete=is_complete)
+        self.most = SMALL_SLICE
+
+    def __iter__(self) -> Iterator[list[tuple[Item, Any, Record | None]]]:
+        reader = self._reader
+        found: list[tuple[Item, Any, Record | None]] = []
+        stop = reader.offset + _SLICE_BYTES
+        for what, item in self._items:
+            found.append((what, item, reader.newest))
+            if len(found) >= self.most or reader.offset >= stop:
+                yield found
+                found, stop = [], reader.offset + _SLICE_BYTES
+        if found:
             yield found
-            found, stop = [], reader.offset + _SLICE_BYTES
-    if found:
-        yield found
 
 
 def unfinished_entries(reader: LogReader, *, form: Form = DECODED) -> list[Entry]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -24,6 +24,7 @@ from replaykit.format.records import ActionFields, ActionRecord, Damage, Record,
 from replaykit.format.soundness import demand_sound_action, demand_sound_checkpoint
 from replaykit.pipeline import RawCall
 from replaykit.protocols import Log
+from replaykit.storage.pausing import Pause, no_pause
 
 __all__ = ["Item", "LogReader", "encode_opening", "encode_sealing", "read_opening", "sequences_in", "unreadable"]
 
@@ -266,7 +267,7 @@ def read_opening(log: Log) -> Opening | None:
     return reader.opening
 
 
-def sequences_in(reader: LogReader, *, pause: Callable[[], None] = lambda: None) -> set[int]:
+def sequences_in(reader: LogReader, *, pause: Pause = no_pause) -> set[int]:
     """Return the sequences of all calls that *reader* has yet to tell of; *pause* is called after each."""
     found = set()
     for what, item in reader.items():

@@ -7,14 +7,13 @@ session's end, a recovery calls it on a log whose writer is gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import attrs
 
 from replaykit.format.entries import Card, Opening, Part, Sealing
 from replaykit.protocols import Log, Store
 from replaykit.storage.gathering import ENCODED, collect, unfinished_entries
 from replaykit.storage.live_log import LogReader
+from replaykit.storage.pausing import Pause, no_pause
 
 __all__ = ["Publisher"]
 
@@ -28,9 +27,7 @@ class Publisher:
     cover.  *pause* is called between slices of work.
     """
 
-    def __init__(
-        self, store: Store, log: Log, *, card: Card | None = None, pause: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, store: Store, log: Log, *, card: Card | None = None, pause: Pause = no_pause) -> None:
         self._store = store
         self._reader = LogReader(log)
         self._log = log
@@ -92,7 +89,7 @@ class Publisher:
 
 
 def _next_part(
-    reader: LogReader, number: int, keep_from: int, pause: Callable[[], None], *, is_complete: bool
+    reader: LogReader, number: int, keep_from: int, pause: Pause, *, is_complete: bool
 ) -> tuple[Part | None, bool]:
     actions, checkpoints, gaps, is_last = collect(
         reader, form=ENCODED, keep_from=keep_from, pause=pause, is_complete=is_complete

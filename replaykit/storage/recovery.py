@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from replaykit.format.entries import Sealing
 from replaykit.logs import get_logger
 from replaykit.protocols import Log, Store, StoredSession
 from replaykit.storage.live_log import LogReader, read_opening, sequences_in
+from replaykit.storage.pausing import Pause, no_pause
 from replaykit.storage.publish import Publisher
 
 __all__ = ["is_published", "recover"]
@@ -21,7 +22,7 @@ __all__ = ["is_published", "recover"]
 log = get_logger("storage")
 
 
-def recover(store: Store, logs: Sequence[Log] | None = None, *, pause: Callable[[], None] = lambda: None) -> int:
+def recover(store: Store, logs: Sequence[Log] | None = None, *, pause: Pause = no_pause) -> int:
     """
     Publish every live log of *store* whose writer is gone, as interrupted; return how many.
 
@@ -58,7 +59,7 @@ def _open_sessions(store: Store) -> set[UUID]:
         return set()
 
 
-def _recover_one(store: Store, live: Log, pause: Callable[[], None]) -> int:
+def _recover_one(store: Store, live: Log, pause: Pause) -> int:
     try:
         if live.has_writer() or not live.claim():
             live.close()
@@ -126,7 +127,7 @@ def _interruption(stored: StoredSession) -> Sealing:
     )
 
 
-def is_published(stored: StoredSession, live: Log, *, pause: Callable[[], None] = lambda: None) -> bool:
+def is_published(stored: StoredSession, live: Log, *, pause: Pause = no_pause) -> bool:
     """
     Return whether the parts hold all of this very log; *pause* is called between slices of work.
 

@@ -14,6 +14,7 @@ from replaykit.errors import NotAStoreError, ReadOnlyError, SessionNotFoundError
 from replaykit.protocols import Store
 from replaykit.storage.directory_store import DirectoryStore
 from replaykit.storage.file_store import FileStore
+from replaykit.storage.log_files import FileLog
 from replaykit.storage.opening import open_store
 from replaykit.storage.options import StoreOptions
 from replaykit.storage.recovery import recover
@@ -218,6 +219,31 @@ def test_threads_that_begin_sessions_while_files_are_closed_lose_none(tmp_path: 
 
     assert set(listed(store)) == set(ids)
     assert len(store._writable) <= 2
+    store.close()
+
+
+def test_a_file_that_is_closed_while_a_session_begins_in_it_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread begins a new file just then: it does not know of the session yet."""
+    store = DirectoryStore(tmp_path, options=StoreOptions(rotate_bytes=1))
+    create_log, others = FileStore.create_log, [uuid4(), uuid4()]
+
+    def interrupted(own: FileStore, session_id: UUID) -> FileLog:
+        log = create_log(own, session_id)
+        while others:
+            store.publish(make_part(others.pop(), [0]))
+        return log
+
+    monkeypatch.setattr(FileStore, "create_log", interrupted)
+    session_id = uuid4()
+    log = store.create_log(session_id)
+    assert not others
+    store.publish(make_part(session_id, [0, 1]))
+    log.remove()
+
+    assert session_id in listed(store)
+    assert len(listed(store)) == 3
     store.close()
 
 

@@ -21,6 +21,7 @@ from replaykit.storage.file_store import FileStore
 from replaykit.storage.gathering import DECODED, ENCODED, collect
 from replaykit.storage.live_log import LogReader, encode_opening
 from replaykit.storage.log_files import MemoryLog
+from replaykit.storage.pausing import SMALL_SLICE
 from replaykit.storage.publish import Publisher
 from replaykit.testing.files import MemoryFiles
 
@@ -176,10 +177,11 @@ def test_an_interrupt_in_the_middle_of_gathering_costs_no_action(tmp_path: Any) 
     store = FileStore(tmp_path / "runs.rpk")
     pauses: list[int] = []
 
-    def pause() -> None:
+    def pause() -> int:
         pauses.append(1)
         if len(pauses) == 3:
             raise Interrupted
+        return SMALL_SLICE
 
     publisher = Publisher(store, log, pause=pause)
     with pytest.raises(Interrupted):
