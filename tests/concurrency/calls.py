@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -32,6 +32,18 @@ async def look_async(query: str) -> list[str]:
 async def outer_async(text: str) -> list[str]:
     found: list[str] = await look_async(f"{text} inside")
     return found
+
+
+@replaykit.records("tool")
+def words() -> Iterator[str]:
+    yield look("in a generator")[0]
+    yield "second"
+
+
+@replaykit.records("tool")
+async def words_async() -> AsyncIterator[str]:
+    yield (await look_async("in an async generator"))[0]
+    yield "second"
 
 
 @replaykit.records("tool")

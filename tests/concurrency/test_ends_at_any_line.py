@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import sys
 import types
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from concurrency.calls import look, look_async, outer
+from concurrency.calls import look, look_async, outer, words, words_async
 from effort import Figure
 
 import replaykit
@@ -18,18 +18,6 @@ from replaykit.recording import calls, hot_path, session, tickets
 
 MODULES = (calls, functions, generators, hot_path, proxy, recorded, scope, session, shapes, steps, streaming, subjects)
 OURS = frozenset(str(module.__file__) for module in (*MODULES, tickets))
-
-
-@replaykit.records("tool")
-def words() -> Iterator[str]:
-    yield look("in a generator")[0]
-    yield "second"
-
-
-@replaykit.records("tool")
-async def words_async() -> AsyncIterator[str]:
-    yield (await look_async("in an async generator"))[0]
-    yield "second"
 
 
 class Shelf:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import contextlib
 import sys
 import types
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from concurrency.calls import look, look_async, outer
+from concurrency.calls import look, look_async, outer, words, words_async
 from effort import Figure, effort
 
 import replaykit
@@ -77,18 +77,6 @@ class Interrupter:
             sys.setprofile(None)
             self.where = f"{frame.f_code.co_qualname}, line {frame.f_lineno}, {event} {argument}"
             raise KeyboardInterrupt
-
-
-@replaykit.records("tool")
-def words() -> Iterator[str]:
-    yield look("in a generator")[0]
-    yield "second"
-
-
-@replaykit.records("tool")
-async def words_async() -> AsyncIterator[str]:
-    yield (await look_async("in an async generator"))[0]
-    yield "second"
 
 
 def plain(recorder: Any) -> None:
