@@ -120,6 +120,16 @@ def test_nothing_is_written_where_no_bytecode_may_be(folder: Path, monkeypatch: 
     assert kept_in(folder) == []
 
 
+def test_an_interpreter_that_keeps_no_bytecode_compiles_each_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.implementation, "cache_tag", None)
+
+    library = Library()
+    assert [ends_found(library), ends_found(library)] == [ENDS] * 2
+    assert (library.compiled, kept_in(folder)) == (2, [])
+
+
 def test_a_folder_that_cannot_be_made_costs_time_only(folder: Path) -> None:
     folder.write_text("a file stands in its way")
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+import replaykit
 from replaykit.recording import pace
+from replaykit.recording.background import background_of
 from replaykit.recording.pace import Pace
 
 SLICE = 0.002
@@ -67,6 +69,19 @@ def test_beside_an_agent_at_work_it_rests_for_longer_than_it_worked(monkeypatch:
 def test_beside_an_agent_that_waits_it_only_looks(monkeypatch: Any) -> None:
     [look] = rests_beside(monkeypatch, idles)
     assert look < 0.0001
+
+
+def test_each_beginning_is_seen_as_work() -> None:
+    """Of a session, before its first call, and of each call."""
+    with replaykit.Recorder(":memory:") as recorder:
+        begun = background_of(recorder._engine.store)._calls_begun
+        seen = [begun()]
+        with recorder.session() as session:
+            seen.append(begun())
+            for _ in range(2):
+                session.record("tool", name="lookup")
+                seen.append(begun())
+    assert len(set(seen)) == 4
 
 
 def test_it_rests_less_the_more_sessions_wait(monkeypatch: Any) -> None:

@@ -122,7 +122,7 @@ class Background:
         """Return a number that changes with each session that begins and each call of the latest ones."""
         try:
             newest = islice(reversed(self._open.values()), _MOST_LOOKED_AT)
-            return self._begun + sum(watched.session.latest for watched in newest)
+            return self._begun + sum(watched.session.latest + 1 for watched in newest)
         except RuntimeError:
             # Sessions come and go just now.
             return -1

@@ -51,6 +51,7 @@ def _path_of(hyperscan: Any, patterns: Sequence[bytes], flags: Sequence[int]) ->
     try:
         folder = os.path.dirname(importlib.util.cache_from_source(__file__))
     except NotImplementedError:
+        # This interpreter keeps no bytecode: it has no `cache_tag`.
         return None
     made_of = repr((hyperscan.__version__, platform.machine(), list(patterns), list(flags)))
     return os.path.join(folder, f"rules-{hashlib.sha256(made_of.encode()).hexdigest()[:32]}.hsdb")
