@@ -79,15 +79,29 @@ def test_other_rules_are_others(folder: Path, patterns: list[bytes], flags: list
     assert (library.compiled, len(kept_in(folder))) == (2, 2)
 
 
-def flipped(data: bytes) -> bytes:
-    at = random.Random(3).randrange(len(data))
+def flipped(data: bytes, at: int | None = None) -> bytes:
+    at = random.Random(3).randrange(len(data)) if at is None else at
     return data[:at] + bytes([data[at] ^ 8]) + data[at + 1 :]
+
+
+def flipped_unseen(data: bytes) -> bytes:
+    """Change a byte that Hyperscan's own checksum leaves out: its 25th, behind our digest of 32."""
+    damaged = flipped(data, 32 + 24)
+    hyperscan.loadb(damaged[32:], hyperscan.HS_MODE_BLOCK)
+    return damaged
 
 
 @pytest.mark.parametrize(
     "damaged",
-    [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: data + b"\0", lambda data: bytes(40), flipped],
-    ids=["empty", "cut", "longer", "zeros", "a flipped bit"],
+    [
+        lambda data: b"",
+        lambda data: data[: len(data) // 2],
+        lambda data: data + b"\0",
+        lambda data: bytes(40),
+        flipped,
+        flipped_unseen,
+    ],
+    ids=["empty", "cut", "longer", "zeros", "a flipped bit", "one that Hyperscan does not see"],
 )
 def test_what_is_damaged_is_compiled_again(folder: Path, damaged: Callable[[bytes], bytes]) -> None:
     """And kept in its place."""
