@@ -60,7 +60,7 @@ KINDS = frozenset((HEAD, OPEN, ACTS, BLOB, CKPT, SEAL, CATALOG, GAP, TOMB, BARRI
 """The kinds of blocks that this release knows; others are kept and ignored."""
 
 MAJOR = 1
-MINOR = 1
+MINOR = 2
 
 # Readers look for the whole HEAD in the first 64 KiB.
 _MOST_DROPPED = 2048

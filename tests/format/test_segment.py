@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -175,12 +176,56 @@ def test_sequences_are_compared_and_joined_by_their_runs(some: set[int], others:
         {"o": [1], "z": [1], "f": [0], "n": [1], "h": [[0, 0, 1]]},
         {"o": [1], "z": [1], "f": [0], "n": [1], "h": [3]},
         {"o": [10**9], "z": [1], "f": [0], "n": [1], "h": []},
+        {"c": 1},
+        {"c": 1, "po": b"\x01", "pz": b"\x01", "pn": b"\x01"},
+        {"c": 1, "po": [1], "pz": b"\x01", "pn": b"\x01", "f0": 0},
+        {"c": 2, "po": b"\x01", "pz": b"\x01", "pn": b"\x01", "f0": 0},
+        {"c": 2, "po": bytes(5), "pz": b"\x01\x01", "pn": b"\x01\x01", "f0": 0},
+        {"c": 2, "po": bytes(6), "pz": b"\x01\x01", "pn": b"\x01\x01", "f0": 0},
+        {"c": 0, "po": b"\x01", "pz": b"", "pn": b"", "f0": 0},
+        {"c": -1, "po": b"\x01", "pz": b"\x01", "pn": b"\x01", "f0": 0},
+        {"c": 1.0, "po": b"\x01", "pz": b"\x01", "pn": b"\x01", "f0": 0},
+        {"c": 2**64 - 1, "po": b"\x01", "pz": b"\x01", "pn": b"\x01", "f0": 0},
+        {"c": 1, "po": b"\x01", "pz": b"\x00", "pn": b"\x01", "f0": 0},
+        {"c": 1, "po": b"\x01", "pz": b"\x01", "pn": b"\x00", "f0": 0},
+        {"c": 1, "po": b"\x01", "pz": b"\x01", "pn": b"\x01", "f0": -1},
+        {"c": 1, "po": b"\x01", "pz": b"\x01", "pn": b"\x01", "f0": 2**60},
+        {"c": 1, "po": b"\x01", "pz": b"\x01", "pn": b"\x01", "f0": True},
+        {"c": 1, "po": b"\x01", "pz": b"\x01", "pn": b"\x01", "pf": b"\xff"},
+        {"c": 1, "po": b"\x01", "pz": b"\x01", "pn": b"\xff" * 8, "f0": 0},
+        {"c": 1, "po": b"\x01", "pz": b"\x01", "pn": b"\x01", "f0": 0, "h": [[0, 0, 1]]},
+        {"c": 1, "po": b"\x01", "pz": b"\x01", "pn": b"\x01", "f0": 0, "h": [[0, 1.5, 1]]},
+        {"c": 1, "po": b"\x01", "pz": b"\x01", "pn": b"\x01", "f0": 0, "h": 5},
+        {"c": 1, "po": b"\xff" * 8, "pz": b"\x01", "pn": b"\x01", "f0": 0},
     ],
 )
 def test_a_hostile_index_is_damage(columns: Any) -> None:
     """Wrong shapes, places outside the segment, and numbers out of range."""
     with pytest.raises(DamagedError):
         decode_blocks(columns, end=1000)
+
+
+@given(st.lists(SEQUENCES, min_size=1, max_size=8), st.sampled_from([0, 200, 70_000, 2**33]))
+def test_an_index_of_lists_says_what_a_packed_one_does(held: list[list[int]], far: int) -> None:
+    """Drafts before 1.2 had them, and numbers may be wide."""
+    blocks = [BlockRuns(Place((at + 1) * (far + 10), far + 3), runs_of(each)) for at, each in enumerate(held)]
+    ends = [0, *(each.place.offset + each.place.size for each in blocks)]
+    runs = [each.runs for each in blocks]
+    firsts = [each[0].first for each in runs]
+    gaps = [
+        [number for before, run in pairwise(each) for number in (run.first - before.stop, run.stop - run.first)]
+        for each in runs
+    ]
+    listed = {
+        "o": [each.place.offset - end for each, end in zip(blocks, ends, strict=False)],
+        "z": [each.place.size for each in blocks],
+        "f": [first - before for first, before in zip(firsts, [0, *firsts], strict=False)],
+        "n": [each[0].stop - each[0].first for each in runs],
+        "h": [[number, *each] for number, each in enumerate(gaps) if each],
+    }
+    packed = encode_blocks(blocks)
+    assert blocks == decode_blocks(listed, end=1 << 48) == decode_blocks(packed, end=1 << 48)
+    assert ("f0" in packed) == (not any(gaps) and firsts[1:] == [each[0].stop for each in runs[:-1]])
 
 
 def _head(**changes: Any) -> bytes:

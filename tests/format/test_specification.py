@@ -53,7 +53,7 @@ def every_block() -> dict[int, list[Block]]:
     part = Part(
         number=0,
         opening=opening,
-        actions=[{"i": 0, "k": "find", "in": bytes(BLOB_BYTES)}],
+        actions=[{"i": 0, "k": "find", "in": bytes(BLOB_BYTES)}, {"i": 2, "k": "find"}],
         checkpoints=[{"c": 0}],
         gaps=[Gap(offset=1, reason="torn", data=b"x")],
     )
@@ -109,7 +109,7 @@ def written(kind: int, *inside: str) -> set[str]:
         ("part", written(kinds.PART)),
         ("seal", written(kinds.SEAL)),
         ("end", written(kinds.SEAL, "end")),
-        ("blocks", written(kinds.SEAL, "idx")),
+        ("blocks", written(kinds.PART, "idx") | written(kinds.SEAL, "idx")),
         ("catalog", written(kinds.CATALOG)),
         ("commit", written(kinds.CATALOG, "add")),
         ("card", written(kinds.CATALOG, "add", "card")),

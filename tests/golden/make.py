@@ -24,7 +24,7 @@ from replaykit.storage.file_store import FileStore
 from replaykit.storage.sqlite_store import SqliteStore
 
 HERE = Path(__file__).parent
-VERSION = "1.1-draft"
+VERSION = "1.2-draft"
 BEGAN_NS = 1_700_000_000_000_000_000
 PRIVATE_KIND = 64
 
