@@ -17,6 +17,7 @@ about the classes of one library.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import attrs
@@ -150,13 +151,18 @@ class Operation:
         """Whether a place is a callable, which has to be asked while the call's own values are there."""
         return any(callable(getattr(self, place)) for place in PLACES)
 
-    @property
+    # Each session asks anew, for each operation that it meets.
+    @cached_property
     def is_translated(self) -> bool:
         """Whether a result of it is more than packed: it is frozen first, or callables are asked about it."""
         return self.freeze is not None or self.has_callables
 
     def definition(self) -> dict[str, Any]:
         """Return the row as plain values, callables left out: what a recording keeps of it."""
+        return self._definition.copy()
+
+    @cached_property
+    def _definition(self) -> dict[str, Any]:
         return {
             "kind": self.kind,
             "name": _storable(self.name),

@@ -364,11 +364,12 @@ class Calls(ABC):
 
     def _define(self, operation: Operation) -> tuple[int, bool, bool, Operation]:
         row = self._row_of(operation)
-        number = self._rows.get(repr(row))
+        said = repr(row)
+        number = self._rows.get(said)
         if number is None:
             number = self._next_number()
             self.write(records.DEFINE, {"n": number, "row": row})
-            self._rows[repr(row)] = number
+            self._rows[said] = number
         if len(self._numbers) >= _MOST_OPERATIONS:
             # Each call that is recorded by hand brings an operation of its own.
             self._forget_numbers()

@@ -53,6 +53,7 @@ from replaykit.storage.secret_key import keyed_hasher
 __all__ = ["RecordingEngine"]
 
 
+_NO_CONFIG = ReplayConfig()
 _HANDING_OVER_SECONDS = 1.0
 _NAP_SECONDS = 0.001
 
@@ -208,8 +209,8 @@ class RecordingEngine:
             raise ClosedError("This recorder is closed. Make a new one.")
         session_id = uuid.uuid4()
         share = float(self.settings.recorded_share)
-        is_sampled = is_in_share(session_id, share)
-        if may_skip and (is_disabled() or not (is_sampled or self.settings.keep == "on_failure")):
+        is_sampled, is_off = is_in_share(session_id, share), is_disabled()
+        if may_skip and (is_off or not (is_sampled or self.settings.keep == "on_failure")):
             self.unsampled += not is_sampled
             return Unrecorded(self.identity)
         if self.is_read_only:
@@ -227,9 +228,10 @@ class RecordingEngine:
         opening = self._opening_of(session_id, clean_name(name, redactor), known, parent)
         worked_before = self._store is not None
         try:
-            holds = self.settings.keep == "on_failure" and not is_sampled
             return self._opened(
-                opening, config, auto_checkpoint, holds, while_playing,
+                opening, config, auto_checkpoint,
+                holds=self.settings.keep == "on_failure" and not is_sampled,
+                is_silent=is_off or (scope.is_playing() and not while_playing),
                 redactor=redactor, adopts=adopts, is_ambient=is_ambient,
             )  # fmt: skip
         except StorageError as error:
@@ -283,11 +285,12 @@ class RecordingEngine:
         opening: Opening,
         config: ReplayConfig | None,
         auto_checkpoint: Any,
+        *,
         holds: bool,
-        while_playing: bool,
+        is_silent: bool,
         **options: Any,
     ) -> ActiveSession:
-        config = config or self.settings.config or ReplayConfig()
+        config = config or self.settings.config or _NO_CONFIG
         if not isinstance(config, ReplayConfig):
             raise UsageError(f"config= is a ReplayConfig, not {type(config).__name__}")
         policies = [
@@ -296,7 +299,6 @@ class RecordingEngine:
             if (policy := policy_of(asked)) is not None
         ]
         self.redactor.prepare()
-        is_silent = is_disabled() or (scope.is_playing() and not while_playing)
         live: Log = MemoryLog(opening.session_id)
         if not is_silent:
             live = self._held.new_ring(opening.session_id) if holds else self._first_log(opening.session_id)

@@ -97,7 +97,7 @@ class Redactor:
             _everything if self._custom else self._scanner.is_suspect if rules else _nothing
         )
         self._names: dict[bytes, tuple[bool, bool]] = {}
-        self._clean_keys: set[str] = set()
+        self._clean_names: set[str] = set()
         names = [_name_of(item) for item in self._custom]
         self._counts = dict.fromkeys([KEY, _DEEP, _ERROR, *(rule.name for rule in rules), *names], 0)
         self._note: Note | None = None
@@ -160,7 +160,8 @@ class Redactor:
         Raises:
             RedactionError: A callable failed, or returned no text.
         """
-        cleaned = self._leaf(text, ())
+        asks_rules_alone = self._finds and not self._custom
+        cleaned = self._redacted_name(text) if asks_rules_alone else self._leaf(text, ())
         if not isinstance(cleaned, str):
             raise RedactionError(f"a redactor returned {type(cleaned).__name__} where only text can stand")
         return cleaned
@@ -171,7 +172,7 @@ class Redactor:
 
         Calls are known by it: a callable could make all names the same.
         """
-        return str(self._redacted(name)) if self._finds else name
+        return str(self._redacted_name(name)) if self._finds else name
 
     # -- the walk -------------------------------------------------------------
 
@@ -321,7 +322,7 @@ class Redactor:
         if not self._finds:
             return key
         if type(key) is str:
-            return self._text_key(key)
+            return self._redacted_name(key)
         if type(key) is bytes:
             return self._redacted(key)
         if type(key) is tuple:
@@ -329,12 +330,13 @@ class Redactor:
             return key if cleaned == key else cleaned
         return key
 
-    def _text_key(self, key: str) -> str | bytes:
-        if key in self._clean_keys:
-            return key
-        cleaned = self._redacted(key)
-        if cleaned is key and len(key) <= 64 and len(self._clean_keys) < _CACHED_NAMES:
-            self._clean_keys.add(key)
+    def _redacted_name(self, name: str) -> str | bytes:
+        """Return what `_redacted` does, of a key or name: the same come again and again, and clean ones are known."""
+        if name in self._clean_names:
+            return name
+        cleaned = self._redacted(name)
+        if cleaned is name and len(name) <= 64 and len(self._clean_names) < _CACHED_NAMES:
+            self._clean_names.add(name)
         return cleaned
 
     def _hidden(self, value: Any) -> Any:
