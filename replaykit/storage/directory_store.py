@@ -20,12 +20,12 @@ from replaykit.errors import (
     NotAStoreError,
     ReadOnlyError,
     SessionNotFoundError,
-    StorageError,
     StoreNotFoundError,
 )
 from replaykit.format.entries import Card, Part
 from replaykit.model import Compaction, Depth, Verification
 from replaykit.protocols import Advance, FileLayer
+from replaykit.storage.beginning import begin_directory
 from replaykit.storage.checking import SessionsRead, read_sessions
 from replaykit.storage.compaction import rewrite, silent
 from replaykit.storage.directory_files import DirectoryFiles
@@ -317,25 +317,9 @@ class DirectoryStore:
             if not os.path.lexists(self._location):
                 raise StoreNotFoundError(self._location)
         else:
-            self._make(gitignore)
+            begin_directory(self._files, self._directory, gitignore=gitignore)
         if not os.path.isdir(self._directory):
             raise NotAStoreError(self._location, "it is a file, and a directory was asked for")
-
-    def _make(self, gitignore: bool) -> None:
-        path = self._directory.rstrip(os.sep) or os.sep
-        try:
-            os.mkdir(path, 0o700)
-        except FileExistsError:
-            return
-        except OSError as error:
-            raise StorageError(f"Cannot create {path}: {error.strerror}", path=path) from error
-        if gitignore:
-            handle = self._files.open(self._directory + ".gitignore", write=True, create=True)
-            try:
-                self._files.append(handle, b"*\n")
-            finally:
-                os.close(handle)
-        self._files.sync_directory(os.path.dirname(path))
 
     def _demand_open(self) -> None:
         if self._closed:
