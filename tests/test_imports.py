@@ -79,11 +79,11 @@ def test_a_listing_loads_nothing_that_records(first_session: set[str], store: Pa
 
     assert parts & {"memory", "playback", "recording", "intercept", "redactors"} == set()
     assert loaded & {"wrapt", "asyncio", "hyperscan", "apsw", "structlog", "numpy"} == set()
-    assert len(_ours(loaded)) <= 116
+    assert len(_ours(loaded)) <= 118
 
 
 def test_the_start_of_a_session_stays_within_its_count_of_modules(first_session: set[str]) -> None:
-    """It stands at 136 of ours and 327 with what they need; a module more is a decision, twenty are an accident."""
+    """It stands at 142 of ours and 338 with what they need; a module more is a decision, twenty are an accident."""
     assert len(_ours(first_session)) <= 145
     assert len(first_session - _loaded("")) <= 360
 

@@ -1,4 +1,4 @@
-"""Makes the file of a store, or takes the lock on one that is there."""
+"""Makes the file or the directory of a store, or takes the lock on a file that is there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from replaykit.format.segment import Origin, start_segment
 from replaykit.protocols import FileLayer
 from replaykit.storage.segment_file import OpenFile, open_file
 
-__all__ = ["begin_file", "open_for_writing"]
+__all__ = ["begin_directory", "begin_file", "open_for_writing"]
 
 _WRITER = "replaykit"
 _ATTEMPTS = 50
@@ -73,6 +73,32 @@ def begin_file(
                 files.remove(path)
             raise
     return file
+
+
+def begin_directory(files: FileLayer, path: str, *, gitignore: bool) -> None:
+    """
+    Make the directory *path* (0700) unless there is something, whatever it is.
+
+    *path* ends in a slash.  With *gitignore* a new one has a ``.gitignore``
+    that keeps recordings out of a repository.
+
+    Raises:
+        StorageError: The system refuses.
+    """
+    name = path.rstrip(os.sep) or os.sep
+    try:
+        os.mkdir(name, 0o700)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise StorageError(f"Cannot create {name}: {error.strerror}", path=name) from error
+    if gitignore:
+        handle = files.open(path + ".gitignore", write=True, create=True)
+        try:
+            files.append(handle, b"*\n")
+        finally:
+            os.close(handle)
+    files.sync_directory(os.path.dirname(name))
 
 
 def _locked_unless_empty(files: FileLayer, path: str) -> OpenFile | None:

@@ -7,16 +7,12 @@ recovered.
 
 from __future__ import annotations
 
-import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from functools import partial
 from operator import itemgetter
-from uuid import UUID, uuid4
-
-import attrs
+from uuid import UUID
 
 from replaykit.errors import (
     ClosedError,
@@ -24,48 +20,30 @@ from replaykit.errors import (
     NotAStoreError,
     ReadOnlyError,
     SessionNotFoundError,
-    StorageError,
     StoreNotFoundError,
 )
-from replaykit.format.catalog import Record
 from replaykit.format.entries import Card, Part
 from replaykit.model import Compaction, Depth, Verification
 from replaykit.protocols import Advance, FileLayer
-from replaykit.storage.checking import SessionsRead, read_sessions, segment_problems
+from replaykit.storage.beginning import begin_directory
+from replaykit.storage.checking import SessionsRead, read_sessions
 from replaykit.storage.compaction import rewrite, silent
+from replaykit.storage.directory_files import DirectoryFiles
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.files import SystemFiles
 from replaykit.storage.guard import Guard
-from replaykit.storage.log_files import FileLog, session_of_log
-from replaykit.storage.merging import Found, card_of_pieces, merged
+from replaykit.storage.log_files import FileLog
 from replaykit.storage.options import StoreOptions
+from replaykit.storage.own_files import OwnFiles
 from replaykit.storage.quota import demand_room, is_full
-from replaykit.storage.small_files import SMALL_BYTES, records_of_small
 from replaykit.storage.stored_session import SegmentSession
 
 __all__ = ["DirectoryStore"]
-
-_SUFFIX = ".rpk"
-_MEASURED_FOR_S = 1.0
-_MOST_READERS = 64
-
-
-@attrs.frozen
-class _Listed:
-    """What a file held when it was looked at."""
-
-    identity: tuple[int, int]
-    size: int
-    records: Sequence[Record]
 
 
 def _advance_behind(progress: Advance, size: int, offset: int) -> None:
     # Files may have grown since their sizes were added up.
     progress(size + min(offset, size), 2 * size)
-
-
-def _behind(passed: Callable[[int], None], before: int, offset: int) -> None:
-    passed(before + offset)
 
 
 class DirectoryStore:
@@ -96,19 +74,10 @@ class DirectoryStore:
         self._read_only = read_only
         self._options = options or StoreOptions()
         self._files = files or SystemFiles()
-        self._clock = clock
         self._guard = Guard()
         self._closed = False
-        self._own: FileStore | None = None
-        self._begun_ns = 0
-        self._measured_at = -math.inf
-        self._total_bytes = 0
-        self._writable: dict[str, FileStore] = {}
-        # Which of our files a new session's log stands beside: asking the
-        # directory would cost more the more sessions there are.
-        self._owners: dict[UUID, FileStore] = {}
-        self._readers: dict[str, FileStore] = {}
-        self._listed: dict[str, _Listed] = {}
+        self._own = OwnFiles(self._directory, options=self._options, files=self._files, clock=clock)
+        self._all = DirectoryFiles(self._directory, own=self._own, files=self._files)
         self._prepare(gitignore)
 
     @property
@@ -127,17 +96,7 @@ class DirectoryStore:
 
     def total_bytes(self) -> int:
         """Return how many bytes the files of all processes hold, as of at most a second ago."""
-        if time.monotonic() - self._measured_at >= _MEASURED_FOR_S:
-            self._total_bytes = sum(self._sizes())
-            self._measured_at = time.monotonic()
-        return self._total_bytes
-
-    def _sizes(self) -> Iterator[int]:
-        with os.scandir(self._directory) as found:
-            for entry in found:
-                if entry.name.endswith((_SUFFIX, ".live")):
-                    with suppress(FileNotFoundError):
-                        yield entry.stat(follow_symlinks=False).st_size
+        return self._all.total_bytes()
 
     # -- live logs ----------------------------------------------------------------
 
@@ -157,32 +116,26 @@ class DirectoryStore:
         # whoever opens a session may be an event loop: the guard is taken
         # only to choose a file.
         own = self._own
-        if own is None or self._closed or self._guard.forked or self._is_due(own):
+        file = None if self._closed or self._guard.forked else own.ready()
+        if file is None:
             with self._guard.lock:
                 self._demand_writable()
-                own = self._own_file()
+                file = self._present_file()
         demand_room(self)
         try:
-            log = own.create_log(session_id)
+            log = file.create_log(session_id)
         except ClosedError:
             # Another thread has begun a new file in between.
             with self._guard.lock:
                 self._demand_writable()
-                own = self._own_file()
-                log = own.create_log(session_id)
-        self._owners[session_id] = own
+                file = self._present_file()
+                log = file.create_log(session_id)
+        own.note_owner(session_id, file)
         return log
 
     def logs(self) -> Sequence[FileLog]:
         """Return the live logs in this directory, whoever writes them; each knows its store file."""
-        # A recovery asks once it is done: what it removed makes room.
-        self._measured_at = -math.inf
-        logs = []
-        for name in sorted(self._names()):
-            parsed = session_of_log(name)
-            if parsed is not None and parsed[0].endswith(_SUFFIX):
-                logs.append(FileLog(self._files, self._directory + parsed[0], parsed[1]))
-        return logs
+        return self._all.logs()
 
     # -- writing ------------------------------------------------------------------
 
@@ -197,15 +150,13 @@ class DirectoryStore:
         with self._guard.lock:
             self._demand_writable()
             session_id = part.opening.session_id
-            owner = None if part.opening.resumed else self._owners.get(session_id)
-            # It is closed if another thread began a new file just before the
-            # session was known to be one of it.
-            if owner is None or owner.is_poisoned or owner.is_closed:
+            owner = None if part.opening.resumed else self._own.owner_of(session_id)
+            if owner is None:
                 owner = self._file_for(session_id)
             owner.publish(part)
             if part.sealing is not None:
-                self._owners.pop(session_id, None)
-                if owner is not self._own:
+                self._own.forget_owner(session_id)
+                if not self._own.is_present(owner):
                     self._close_past()
 
     def delete(self, session_id: UUID) -> None:
@@ -219,10 +170,10 @@ class DirectoryStore:
         """
         with self._guard.lock:
             self._demand_writable()
-            found = self._found().get(session_id.bytes)
+            found = self._all.found().get(session_id.bytes)
             if found is None:
                 raise SessionNotFoundError(session_id)
-            self._own_file().hide(session_id, after_ns=max(each.record.published_ns for each in found))
+            self._present_file().hide(session_id, after_ns=max(each.record.published_ns for each in found))
 
     def erase(self, session_id: UUID) -> None:
         """
@@ -234,11 +185,7 @@ class DirectoryStore:
         """
         with self._guard.lock:
             self._demand_writable()
-            holding = [
-                name
-                for name in self._store_names()
-                if any(record.session_id == session_id.bytes for record in self._records(name))
-            ]
+            holding = self._all.names_holding(session_id)
             if not holding:
                 raise SessionNotFoundError(session_id)
             for store in [self._demand_ours(name) for name in holding]:
@@ -254,7 +201,7 @@ class DirectoryStore:
         """
         with self._guard.lock:
             self._demand_writable()
-            names = self._store_names()
+            names = self._all.names()
             done = []
             for number, name in enumerate(names):
                 progress(number, len(names))
@@ -271,77 +218,36 @@ class DirectoryStore:
             bytes_after=sum(each.bytes_after for each in done),
         )
 
-    def _ours(self, name: str) -> FileStore | None:
-        """Return the file *name* with its lock; None while another process has that."""
-        path = self._directory + name
-        store = self._writable.get(path)
-        if store is not None:
-            return store
-        try:
-            store = FileStore(path, options=self._options_of_files, files=self._files, clock=self._clock)
-        except (LockedError, NotAStoreError):
-            return None
-        self._writable[path] = store
-        self._readers.pop(name, None)
-        return store
-
-    def _demand_ours(self, name: str) -> FileStore:
-        store = self._ours(name)
-        if store is None:
-            raise LockedError(self._directory + name)
-        return store
-
-    def _file_for(self, session_id: UUID) -> FileStore:
-        paths = [each.path for each in reversed(self._found().get(session_id.bytes, ()))]
-        paths += [log.store_path for log in self.logs() if log.session_id == session_id]
-        for path in paths:
-            store = self._writable.get(path) or self._take_over(path)
-            if store is not None and not store.is_poisoned:
-                return store
-        return self._own_file()
-
-    def _take_over(self, path: str) -> FileStore | None:
-        """Become the writer of another process's file; None while it lives or where the file refuses."""
-        if not os.path.exists(path):
-            return None
-        try:
-            return self._ours(os.path.basename(path))
-        except StorageError:
-            return None
-
-    @property
-    def _options_of_files(self) -> StoreOptions:
-        # The bound is on the whole directory, not on each file.
-        return attrs.evolve(self._options, max_bytes=None)
-
-    def _own_file(self) -> FileStore:
-        if self._own is None or self._is_due(self._own):
-            path = f"{self._directory}{uuid4().hex}{_SUFFIX}"
-            self._own = FileStore(path, options=self._options_of_files, files=self._files, clock=self._clock)
-            self._writable[path] = self._own
-            self._begun_ns = self._clock()
+    def _present_file(self) -> FileStore:
+        file = self._own.ready()
+        if file is None:
+            file = self._own.begin()
             self._close_past()
-        return self._own
+        return file
 
     def _close_past(self) -> None:
-        """Close files of ours that no session goes on in: each takes memory for every session that it holds."""
-        if len(self._writable) < 2:
-            return
-        live = {log.session_id for log in self.logs()}
-        self._owners = {session_id: store for session_id, store in self._owners.items() if session_id in live}
-        kept = {id(self._own), *map(id, self._owners.values())}
-        for path, store in list(self._writable.items()):
-            if id(store) not in kept:
-                del self._writable[path]
-                # That its end could not be marked is no reason to refuse what comes now.
-                with suppress(StorageError):
-                    store.close()
+        if len(self._own) > 1:
+            self._own.close_past({log.session_id for log in self.logs()})
 
-    def _is_due(self, own: FileStore) -> bool:
-        """Return whether new sessions belong into a new file."""
-        seconds = self._options.rotate_seconds
-        is_old = seconds is not None and self._clock() - self._begun_ns >= seconds * 1e9
-        return is_old or own.is_poisoned or own.size() > self._options.rotate_bytes
+    def _file_for(self, session_id: UUID) -> FileStore:
+        file = self._own.first_of(self._all.paths_of(session_id))
+        if file is None:
+            return self._present_file()
+        self._all.let_go(os.path.basename(file.location))
+        return file
+
+    def _ours(self, name: str) -> FileStore | None:
+        """Return the file *name* with its lock; None while another process has that."""
+        file = self._own.take(self._directory + name)
+        if file is not None:
+            self._all.let_go(name)
+        return file
+
+    def _demand_ours(self, name: str) -> FileStore:
+        file = self._ours(name)
+        if file is None:
+            raise LockedError(self._directory + name)
+        return file
 
     # -- reading ------------------------------------------------------------------
 
@@ -349,8 +255,8 @@ class DirectoryStore:
         """Return one card per published session, in order of publishing; reads no action."""
         with self._guard.lock:
             self._demand_open()
-            found = sorted(self._found().values(), key=itemgetter(-1))
-            return [self._card(each) for each in found]
+            found = sorted(self._all.found().values(), key=itemgetter(-1))
+            return [self._all.card(each) for each in found]
 
     def read(self, session_id: UUID) -> SegmentSession:
         """
@@ -362,10 +268,10 @@ class DirectoryStore:
         """
         with self._guard.lock:
             self._demand_open()
-            found = self._found().get(session_id.bytes)
+            found = self._all.found().get(session_id.bytes)
             if found is None:
                 raise SessionNotFoundError(session_id)
-            return self._session(found)
+            return self._all.session(found)
 
     def problems(self) -> Sequence[str]:
         """
@@ -381,123 +287,28 @@ class DirectoryStore:
 
         The result is true only if all of it is accounted for.
         """
-        size = sum(map(self._size_of, self._store_names()))
+        size = self._all.store_bytes()
         found = read_sessions(self, size=size, progress=progress, depth=depth)
         bytes_read, problems = self._check(found, partial(_advance_behind, progress, size))
         progress(2 * size, 2 * size)
         return found.verification(self.location, bytes_read, problems)
 
     def _check(self, found: SessionsRead, passed: Callable[[int], None]) -> tuple[int, list[str]]:
-        problems: list[str] = []
-        bytes_read = 0
         with self._guard.lock:
             self._demand_open()
-            for name in self._store_names():
-                try:
-                    segment = self._reader(name).segment
-                    before, bytes_read = bytes_read, bytes_read + segment.size()
-                    sound, trusted = found.sound_in(segment.path, segment.file_id), found.trusted
-                    behind = partial(_behind, passed, before)
-                    problems.extend(segment_problems(segment, sound=sound, trusted=trusted, passed=behind))
-                except StoreNotFoundError:
-                    continue
-                except StorageError as error:
-                    problems.append(f"{name}: {error}")
-        return bytes_read, problems
-
-    def _size_of(self, name: str) -> int:
-        try:
-            return os.lstat(self._directory + name).st_size
-        except FileNotFoundError:
-            return 0
+            return self._all.check(found, passed)
 
     def idle(self) -> None:
         """Nothing is written for now: say in our files that all of it was synced."""
         with self._guard.lock:
-            for store in list(self._writable.values()):
-                store.idle()
+            self._own.idle()
 
     def close(self) -> None:
         """Let go of files and locks; closing twice is fine.  Sessions that were read stay readable."""
         with self._guard.lock:
             self._closed = True
-            for store in (*self._writable.values(), *self._readers.values()):
-                store.close()
-            self._writable.clear()
-            self._owners.clear()
-            self._readers.clear()
-            self._own = None
-
-    def _card(self, found: Sequence[Found]) -> Card:
-        if len(found) == 1:
-            return found[0].card
-        return self._session(found).card
-
-    def _session(self, found: Sequence[Found]) -> SegmentSession:
-        pieces = [self._reader(os.path.basename(each.path)).piece(each.record) for each in found]
-        return SegmentSession(card_of_pieces(found, pieces), pieces)
-
-    def _found(self) -> dict[bytes, list[Found]]:
-        """Return where each session is published, oldest first."""
-        self._demand_open()
-        listed: list[tuple[str, Sequence[Record]]] = []
-        names = self._store_names()
-        for name in names:
-            try:
-                listed.append((self._directory + name, self._records(name)))
-            except StoreNotFoundError:
-                continue
-            except NotAStoreError:
-                # It was never ours: `problems` names it, a listing goes on.
-                continue
-        for name in self._listed.keys() - set(names):
-            del self._listed[name]
-        return merged(listed)
-
-    def _records(self, name: str) -> Sequence[Record]:
-        path = self._directory + name
-        try:
-            found = os.lstat(path)
-        except FileNotFoundError as error:
-            raise StoreNotFoundError(path) from error
-        identity = found.st_dev, found.st_ino
-        listed = self._listed.get(name)
-        if listed is not None and (listed.identity, listed.size) == (identity, found.st_size):
-            return listed.records
-        if listed is not None and listed.identity != identity:
-            self._readers.pop(name, None)
-        records = self._small_records(name, found.st_size)
-        if records is None:
-            records = self._reader(name).records()
-        self._listed[name] = _Listed(identity, found.st_size, records)
-        return records
-
-    def _small_records(self, name: str, size: int) -> Sequence[Record] | None:
-        path = self._directory + name
-        if size > SMALL_BYTES or path in self._writable or name in self._readers:
-            return None
-        return records_of_small(self._files, path)
-
-    def _reader(self, name: str) -> FileStore:
-        store = self._writable.get(self._directory + name) or self._readers.pop(name, None)
-        if store is None:
-            store = FileStore(self._directory + name, read_only=True, files=self._files)
-        if self._directory + name not in self._writable:
-            # The least recently used goes first: many files must not use up
-            # the descriptors of the process.
-            self._readers[name] = store
-            while len(self._readers) > _MOST_READERS:
-                self._readers.pop(next(iter(self._readers)))
-        return store
-
-    def _store_names(self) -> list[str]:
-        return sorted(name for name in self._names() if name.endswith(_SUFFIX))
-
-    def _names(self) -> list[str]:
-        try:
-            return os.listdir(self._directory)
-        except FileNotFoundError:
-            return []
+            self._own.close()
+            self._all.close()
 
     # -- opening ------------------------------------------------------------------
 
@@ -506,35 +317,15 @@ class DirectoryStore:
             if not os.path.lexists(self._location):
                 raise StoreNotFoundError(self._location)
         else:
-            self._make(gitignore)
+            begin_directory(self._files, self._directory, gitignore=gitignore)
         if not os.path.isdir(self._directory):
             raise NotAStoreError(self._location, "it is a file, and a directory was asked for")
-
-    def _make(self, gitignore: bool) -> None:
-        path = self._directory.rstrip(os.sep) or os.sep
-        try:
-            os.mkdir(path, 0o700)
-        except FileExistsError:
-            return
-        except OSError as error:
-            raise StorageError(f"Cannot create {path}: {error.strerror}", path=path) from error
-        if gitignore:
-            handle = self._files.open(self._directory + ".gitignore", write=True, create=True)
-            try:
-                self._files.append(handle, b"*\n")
-            finally:
-                os.close(handle)
-        self._files.sync_directory(os.path.dirname(path))
 
     def _demand_open(self) -> None:
         if self._closed:
             raise ClosedError(f"{self._location} is closed")
         if self._guard.forked:
-            for store in self._writable.values():
-                store.abandon()
-            self._writable.clear()
-            self._owners.clear()
-            self._own = None
+            self._own.abandon()
             self._guard.adopt()
 
     def _demand_writable(self) -> None:

@@ -191,12 +191,12 @@ def test_files_that_no_session_goes_on_in_are_closed(tmp_path: Path) -> None:
         log = store.create_log(session_id)
         store.publish(make_part(session_id, [0]))
         log.remove()
-        assert len(store._writable) <= 2
+        assert len(store._own) <= 2
 
     assert len(rpk_files(tmp_path)) > 5
     store.publish(make_part(ids[0], [0]))
     long_log.remove()
-    assert len(store._writable) == 1
+    assert len(store._own) == 1
     assert set(listed(store)) == set(ids)
     assert all(list(store.read(session_id).sequences) == [0] for session_id in ids)
     assert store.verify()
@@ -218,7 +218,7 @@ def test_threads_that_begin_sessions_while_files_are_closed_lose_none(tmp_path: 
         ids = [session_id for found in pool.map(record, range(6)) for session_id in found]
 
     assert set(listed(store)) == set(ids)
-    assert len(store._writable) <= 2
+    assert len(store._own) <= 2
     store.close()
 
 
