@@ -14,6 +14,7 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -303,6 +304,28 @@ def test_a_session_that_cannot_be_published_stays_readable_and_is_published_late
         assert list(tmp_path.glob("*.live")) == []
         assert queries(recorder.get_session("kept")) == ["one"]
         assert recorder.store.verify()
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("store", ["runs.rpk", "runs/"])
+def test_a_store_that_fails_in_an_unknown_way_loses_no_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
+    """Not only the errors that a store promises: the session is read from its log, and published later."""
+
+    def fail(_: object) -> None:
+        raise RuntimeError("dictionary changed size during iteration")
+
+    with closing(replaykit.Recorder(f"{tmp_path}/{store}")) as recorder:
+        with recorder.session("kept"):
+            look("one")
+            monkeypatch.setattr(recorder.store, "publish", fail)
+        session = recorder.get_session("kept")
+        assert (session.state, queries(session), recorder.stats()["unpublished"]) == ("sealed", ["one"], 1)
+        monkeypatch.undo()
+        recorder.flush()
+        assert recorder.stats()["unpublished"] == 0
+        assert queries(recorder.get_session("kept")) == ["one"]
 
 
 @pytest.mark.usefixtures("quiet")

@@ -212,7 +212,8 @@ class Background:
                 if not watched.publish_end():
                     waiting.append(watched)
                     continue
-            except (ReplaykitError, OSError) as error:
+            except Exception as error:
+                # A store that fails otherwise than it promises loses nothing either.
                 self._keep_for_later(watched, error)
                 continue
             self._pace.note_published()
@@ -287,7 +288,7 @@ class Background:
                 # The session is published; only a count that came after the
                 # store was closed has no place any more.
                 self._amended.pop(id(watched.session), None)
-            except (ReplaykitError, OSError) as error:
+            except Exception as error:
                 refused.append(id(watched.session))
                 watched.session.engine.troubles.report_unpublished(watched.session, error)
         self._told.extend(refused)
@@ -303,7 +304,7 @@ class Background:
                     continue
                 try:
                     watched.publisher.publish(final=False)
-                except (ReplaykitError, OSError) as error:
+                except Exception as error:
                     watched.retry_from = time.monotonic() + _RETRY_SECONDS
                     session.engine.troubles.report_unpublished(session, error)
 

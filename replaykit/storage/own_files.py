@@ -149,8 +149,11 @@ class OwnFiles:
 
     def close_past(self, live: Container[UUID]) -> None:
         """Close all but the present file and the owners of *live* sessions: each takes memory for all that it holds."""
-        self._owners = {session_id: file for session_id, file in self._owners.items() if session_id in live}
-        kept = {id(self._present), *map(id, self._owners.values())}
+        # Sessions begin meanwhile, without the guard: all are named before one is looked at.
+        for session_id in list(self._owners):
+            if session_id not in live:
+                self.forget_owner(session_id)
+        kept = {id(self._present), *map(id, list(self._owners.values()))}
         for path, file in list(self._open.items()):
             if id(file) not in kept:
                 del self._open[path]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -14,9 +15,11 @@ from replaykit.errors import NotAStoreError, ReadOnlyError, SessionNotFoundError
 from replaykit.protocols import Store
 from replaykit.storage.directory_store import DirectoryStore
 from replaykit.storage.file_store import FileStore
+from replaykit.storage.files import SystemFiles
 from replaykit.storage.log_files import FileLog
 from replaykit.storage.opening import open_store
 from replaykit.storage.options import StoreOptions
+from replaykit.storage.own_files import OwnFiles
 from replaykit.storage.recovery import recover
 from replaykit.testing.contracts import make_part
 
@@ -220,6 +223,23 @@ def test_threads_that_begin_sessions_while_files_are_closed_lose_none(tmp_path: 
     assert set(listed(store)) == set(ids)
     assert len(store._own) <= 2
     store.close()
+
+
+def test_a_session_may_begin_while_past_files_are_closed(tmp_path: Path) -> None:
+    """It is noted without the guard, at any moment: also while the owners of others are looked through."""
+    own = OwnFiles(f"{tmp_path}/", options=StoreOptions(), files=SystemFiles(), clock=time.time_ns)
+    past, present = own.begin(), own.begin()
+    own.note_owner(uuid4(), past)
+    begun = uuid4()
+
+    class Live:
+        def __contains__(self, session_id: object) -> bool:
+            own.note_owner(begun, present)
+            return False
+
+    own.close_past(Live())
+    assert (own.owner_of(begun), len(own)) == (present, 1)
+    own.close()
 
 
 def test_a_file_that_is_closed_while_a_session_begins_in_it_is_opened_again(
