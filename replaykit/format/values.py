@@ -43,10 +43,10 @@ exception is ``str(error)`` of an exception.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from itertools import chain, compress
 from typing import Any
 
+from replaykit.format.encoding import encoder, pack_copied
 from replaykit.format.forms import Marker, describe_error, exact_text, stored_form, type_name, typed
 
 __all__ = [
@@ -55,7 +55,7 @@ __all__ = [
     "describe_error",
     "encoder",
     "pack",
-    "pack_walked",
+    "pack_typed",
     "plain",
     "plain_of",
     "type_name",
@@ -83,37 +83,20 @@ def pack(value: Any) -> bytes:
     """
     packb, options = encoder()
     try:
-        return packb(value, stored_form, options)
+        return packb(value, None, options)
     except TypeError:
-        return pack_walked(value)
+        return pack_typed(value)
 
 
-def pack_walked(value: Any) -> bytes:
-    """Do the same for what the `encoder` refuses with a TypeError."""
-    packb, options = encoder()
-    # Surrogates, keys that are no text, sets of more than scalars, cycles
-    # and deep nesting: the walker brings them into a form that fits.
-    return packb(_walked(value, 0, ()), stored_form, options)
-
-
-@cache
-def encoder() -> tuple[Callable[..., bytes], int]:
-    """Return what `pack` calls first, and its options, as ``encode(value, stored_form, options)``."""
-    # Loaded on first use, so that importing replaykit stays cheap.
-    import ormsgpack as m
-
-    # Keys that are no text stay with the walker: the encoder would turn
-    # dates, UUIDs and enum members among them into text.
-    options = (
-        m.OPT_PASSTHROUGH_BIG_INT
-        | m.OPT_PASSTHROUGH_DATACLASS
-        | m.OPT_PASSTHROUGH_DATETIME
-        | m.OPT_PASSTHROUGH_ENUM
-        | m.OPT_PASSTHROUGH_SUBCLASS
-        | m.OPT_PASSTHROUGH_TUPLE
-        | m.OPT_PASSTHROUGH_UUID
-    )
-    return m.packb, options
+def pack_typed(value: Any) -> bytes:
+    """Do the same for what the `encoder` alone refuses with a TypeError."""
+    try:
+        return pack_copied(value)
+    except TypeError:
+        # Surrogates, keys that are no text, sets of more than scalars, cycles
+        # and deep nesting: the walker brings them into a form that fits.
+        packb, options = encoder()
+        return packb(_walked(value, 0, ()), None, options)
 
 
 # -- the walker ---------------------------------------------------------------
@@ -126,7 +109,7 @@ def _walked(value: Any, depth: int, path: tuple[int, ...]) -> Any:
     cls = type(value)
     if cls is str:
         return exact_text(value)
-    if cls in (float, bool, bytes) or value is None or (cls is int and -(2**63) <= value < 2**64):
+    if cls is float or cls is bool or cls is bytes or value is None or (cls is int and -(2**63) <= value < 2**64):
         return value
     if id(value) in path:
         return typed("cycle", type_name(value))
@@ -143,7 +126,8 @@ def _walked(value: Any, depth: int, path: tuple[int, ...]) -> Any:
 
 
 def _walked_map(value: dict[Any, Any], depth: int, inside: tuple[int, ...]) -> Any:
-    pairs = [(_exact_key(key), item) for key, item in list(value.items())]
+    # Copied in one step: others may change it while it is walked.
+    pairs = [(_exact_key(key), item) for key, item in value.copy().items()]
     if all(type(key) is str for key, _ in pairs):
         return {key: _walked(item, depth + 1, inside) for key, item in pairs}
     return typed("dict", *([_walked(key, depth + 2, inside), _walked(item, depth + 2, inside)] for key, item in pairs))
@@ -161,7 +145,7 @@ def _walked_set(value: Any, depth: int, inside: tuple[int, ...]) -> Any:
     base = set if issubclass(type(value), set) else frozenset
     items = [_walked(item, depth + 2, inside) for item in list(base.__iter__(value))]
     packb, options = encoder()
-    return typed(base.__name__, *sorted(items, key=lambda item: packb(item, stored_form, options)))
+    return typed(base.__name__, *sorted(items, key=lambda item: packb(item, None, options)))
 
 
 def _walked_typed(value: Any, depth: int, inside: tuple[int, ...]) -> Any:

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from replaykit.errors import RedactionError, StorageError
 from replaykit.format import records
-from replaykit.format.forms import stored_form
 from replaykit.format.records import ACTION, CANCELLED, FAILED, HEAD, INTENDED, MAGIC, NO_NUMBER, PREFIX, STREAM
-from replaykit.format.values import encoder, pack, pack_walked
+from replaykit.format.values import encoder, pack, pack_typed
 from replaykit.intercept.handler import Called
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.intercept.shapes import Run
@@ -155,9 +154,9 @@ class Calls(ABC):
             known = self._numbers.get(id(operation)) or self._define(operation)
             ticket.number, is_announced, ticket.is_translated, _ = known
             try:
-                ticket.arguments = self._packb(arguments, stored_form, self._options)
+                ticket.arguments = self._packb(arguments, None, self._options)
             except TypeError:
-                ticket.arguments = pack_walked(arguments)
+                ticket.arguments = pack_typed(arguments)
             ticket.called = called
             ticket.given = arguments
             ticket.before = ticket.items = None
@@ -200,9 +199,9 @@ class Calls(ABC):
             else:
                 kept = frozen(called.operation, result) if ticket.is_translated else result
                 try:
-                    packed = b"" if kept is None else self._packb(kept, stored_form, self._options)
+                    packed = b"" if kept is None else self._packb(kept, None, self._options)
                 except TypeError:
-                    packed = pack_walked(kept)
+                    packed = pack_typed(kept)
             generation = NO_NUMBER if called.generation is None else called.generation()
             if ticket.is_translated and error is None:
                 found = live_facts(called.operation, ticket.given, result, ticket.before)
@@ -333,9 +332,9 @@ class Calls(ABC):
         try:
             kept = frozen(ticket.called.operation, value) if ticket.is_translated else value
             try:
-                packed = self._packb(kept, stored_form, self._options)
+                packed = self._packb(kept, None, self._options)
             except TypeError:
-                packed = pack_walked(kept)
+                packed = pack_typed(kept)
         except Exception as error:
             self.lose(error)
             return

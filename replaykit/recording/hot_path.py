@@ -12,9 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from replaykit.format.forms import stored_form
 from replaykit.format.records import ACTION, HEAD, MAGIC, NO_NUMBER, PREFIX, checksum
-from replaykit.format.values import encoder, pack_walked
+from replaykit.format.values import encoder, pack_typed
 from replaykit.intercept.binding import unnamed
 from replaykit.intercept.recorded import Recorded
 from replaykit.intercept.scope import CURRENT, Scope, leave
@@ -73,9 +72,9 @@ def hot_path(calls: Calls, known: Known, append: Callable[[bytes], None]) -> Run
                 pending.discard(ticket)
                 return IN_STEPS
             try:
-                arguments = packb(given, stored_form, options)
+                arguments = packb(given, None, options)
             except TypeError:
-                arguments = pack_walked(given)
+                arguments = pack_typed(given)
             if outer is None:
                 parent = NO_NUMBER
             elif outer.session is not session:
@@ -137,9 +136,9 @@ def hot_path(calls: Calls, known: Known, append: Callable[[bytes], None]) -> Run
                 # The session's end has kept it as unfinished.
                 return result
             try:
-                packed = b"" if result is None else packb(result, stored_form, options)
+                packed = b"" if result is None else packb(result, None, options)
             except TypeError:
-                packed = pack_walked(result)
+                packed = pack_typed(result)
             generation = NO_NUMBER if recorded.generation is None else recorded.generation()
             flags = ticket.flags
             if flags:
