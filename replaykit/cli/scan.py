@@ -26,35 +26,54 @@ def scan(store: str | None, pii: bool, as_json: bool) -> None:
     """
     Find secrets in the sessions of a store: of an older release, or recorded without redaction.
 
-    Says where each stands and which rule found it, never what it is. To be
+    Of a folder, such as the recordings of tests, all stores below it are
+    searched. Says where each stands and which rule found it, never what it is. To be
     rid of them: replaykit delete STORE SESSION --erase. Exit codes: 0 there
     are none, 1 there are some, 3 something cannot be read.
     """
+    from replaykit.regression.searching import stores_below
+
+    location = existing(store)
+    rules = ("secrets", "pii") if pii else ("secrets",)
+    looked_at = [(place, *_searched(place, rules)) for place in stores_below(location)]
+    sessions = sum(count for _, count, _ in looked_at)
+    findings = [finding for _, _, found in looked_at for finding in found]
+    by_rule = dict(Counter(finding.rule for finding in findings).most_common())
+    if as_json:
+        from replaykit.cli.as_json import dump, jsonable
+
+        facts = {"store": location, "ok": not findings, "sessions": sessions, "by_rule": by_rule}
+        told = [{**jsonable(finding), "store": place} for place, _, found in looked_at for finding in found]
+        click.echo(dump({**facts, "findings": told}))
+    else:
+        for place, _, found_here in looked_at:
+            _show_lines(found_here, "" if place == location else place)
+        _show_sum(findings, by_rule, location, sessions)
+    sys.exit(EXIT_FAILED if findings else 0)
+
+
+def _searched(location: str, rules: tuple[str, ...]) -> tuple[int, list[Finding]]:
+    """Return how many sessions a store has, and what was found in them."""
     from replaykit.cli.progress import progress_bar
     from replaykit.loading import load
     from replaykit.scanning import scan as scan_recording
 
-    rules = ("secrets", "pii") if pii else ("secrets",)
-    location = existing(store)
     with load(location) as recording, progress_bar("scanning") as progress:
-        sessions = len(recording.list_sessions())
-        findings = list(scan_recording(recording, rules, progress=progress))
-    by_rule = dict(Counter(finding.rule for finding in findings).most_common())
-    if as_json:
-        from replaykit.cli.as_json import dump
-
-        facts = {"store": location, "ok": not findings, "sessions": sessions, "by_rule": by_rule}
-        click.echo(dump({**facts, "findings": findings}))
-    else:
-        _show(findings, by_rule, location, sessions)
-    sys.exit(EXIT_FAILED if findings else 0)
+        return len(recording.list_sessions()), list(scan_recording(recording, rules, progress=progress))
 
 
-def _show(findings: Sequence[Finding], by_rule: dict[str, int], location: str, sessions: int) -> None:
-    from replaykit.plain_text import counted, printable
+def _show_lines(findings: Sequence[Finding], place: str) -> None:
+    from replaykit.plain_text import printable
 
+    if findings and place:
+        click.echo(f"{printable(place, keep_lines=False)}:")
     for finding in findings:
         click.echo(_line(finding))
+
+
+def _show_sum(findings: Sequence[Finding], by_rule: dict[str, int], location: str, sessions: int) -> None:
+    from replaykit.plain_text import counted, printable
+
     where = f"{counted(sessions, 'session')} of {printable(location, keep_lines=False)}"
     if not findings:
         click.echo(f"no secret found in {where}")

@@ -15,6 +15,7 @@ import attrs
 from replaykit.errors import DamagedError, PlaybackError, UsageError
 from replaykit.format.actions import failure_of
 from replaykit.format.asked import Asked
+from replaykit.format.entries import Entry
 from replaykit.format.matching import match_key, stored_form, without
 from replaykit.importers.memvid.store import MemvidStore, is_memvid
 from replaykit.intercept import scope
@@ -224,11 +225,12 @@ class Player:
         if not isinstance(flags, list):
             raise DamagedError("", 0, "an action entry is not as the format says: its flags are no list")
         error = None if failure is None else thawed_error(row.operation, failure) or error_of(failure, row.errors)
-        if error is None and "unfinished" in flags:
-            error = PlaybackError(f"action {entry['i']} was recorded as unfinished: it has no result")
+        if error is None and (lack := _lack(entry, flags)):
+            error = PlaybackError(f"action {entry['i']} {lack}")
         is_async = "async" in flags
         if "stream" in flags:
-            items = rebuilt_items(output, returns)
+            # What is known of it is given out before the error is raised.
+            items = iter(()) if "out_n" in entry else rebuilt_items(output, returns)
             thaws = row.operation.thaw is not None
             return Answer(error=error, items=self._thawed_items(row, items) if thaws else items, is_async=is_async)
         value = played_back(output, returns)
@@ -409,6 +411,21 @@ def play(
         # Calls are read when they answer, and those that are left over after the block.
         weakref.finalize(player, store.close)
     return player
+
+
+def _lack(entry: Entry, flags: Sequence[str]) -> str:
+    """Say what of the result of an action was not recorded, so that nothing shorter is taken for it; else nothing."""
+    if "unfinished" in flags:
+        return "was recorded as unfinished: it has no result"
+    if "damaged" in flags:
+        return "is damaged: its result is not what came back"
+    if "out_n" in entry:
+        return f"had a result of {entry['out_n']} bytes, and only its head was kept: see max_action_bytes="
+    if "stream" in flags and "cut" in flags and "in_n" not in entry:
+        return "is a stream of which only the first items were kept"
+    if "abandoned" in flags:
+        return "is a stream that was left before its end: what would have come next was not recorded"
+    return ""
 
 
 def _opened(location: str | os.PathLike[str]) -> Store:

@@ -35,7 +35,9 @@ class _Held:
 
     def entry(self, index: int) -> Entry:
         action = self._actions[index]
+        lengths = {"in_n": action.input_length, "out_n": action.output_length}
         return {
+            **{key: length for key, length in lengths.items() if length is not None},
             "i": action.sequence,
             "k": action.kind,
             "nm": action.name,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from replaykit.errors import UsageError
 from replaykit.regression.places import FOLDER, PROPOSED, SUFFIX, proposal_path
 
-__all__ = ["proposals_below", "recordings_below"]
+__all__ = ["proposals_below", "recordings_below", "stores_below"]
 
 MOST_FOLDERS = 100_000
 """So many folders are looked into: more are no project."""
@@ -38,6 +38,21 @@ def recordings_below(paths: Sequence[str]) -> list[str]:
         OSError: A folder that is named cannot be listed.
     """
     return sorted({found for path in paths for found in _recordings_in(os.path.abspath(path))})
+
+
+def stores_below(path: str) -> list[str]:
+    """
+    Return *path*, a store, and of a folder those below it that hold recordings, as a project's tests have them.
+
+    Raises:
+        UsageError: There are too many folders.
+        OSError: The folder cannot be listed.
+    """
+    if not os.path.isdir(path):
+        return [path]
+    own = path.rstrip(os.sep) or os.sep
+    below = sorted({os.path.dirname(found) for found in _files_below(own, SUFFIX)} - {own})
+    return [path, *(os.path.join(folder, "") for folder in below)]
 
 
 def _proposals_in(path: str) -> Iterable[str]:

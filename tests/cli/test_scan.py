@@ -77,6 +77,27 @@ def test_a_redacted_store_is_clean(tmp_path: Path) -> None:
         assert (done.exit_code, done.output.startswith("no secret found in 1 session of")) == (0, True), done.output
 
 
+def test_recordings_of_tests_are_found_below_a_folder(tmp_path: Path) -> None:
+    """Each module has a folder of its own: nothing found there must not read as if all had been looked at."""
+    for module, redact in (("test_clean", ("secrets",)), ("test_leak", ()), ("deep/test_too", ())):
+        folder = tmp_path / "recordings" / module
+        folder.mkdir(parents=True)
+        with (
+            replaykit.Recorder(folder / "test_it.rpk", redact=redact) as recorder,
+            recorder.session("a test") as session,
+        ):
+            session.record("tool", arguments={"q": KEY}, output="x")
+    place = f"{tmp_path}/recordings/"
+
+    done = CliRunner().invoke(program, ["scan", place])
+    assert done.exit_code == 1, done.output
+    assert "2 secrets in 2 of 3 sessions" in done.output
+    assert f"{place}test_leak/:" in done.output
+    found = json.loads(CliRunner().invoke(program, ["scan", place, "--json"]).stdout)
+    assert {item["store"] for item in found["findings"]} == {f"{place}test_leak/", f"{place}deep/test_too/"}
+    assert CliRunner().invoke(program, ["scan", f"{place}test_clean"]).exit_code == 0
+
+
 def test_nothing_there_is_an_error_and_makes_no_file(tmp_path: Path) -> None:
     """Exit code 3, as for every reading verb."""
     assert CliRunner().invoke(program, ["scan", str(tmp_path / "none.rpk")]).exit_code == 3

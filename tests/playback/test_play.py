@@ -222,6 +222,56 @@ def test_an_abandoned_stream_gives_the_items_that_were_taken() -> None:
         assert first() == "a"
 
 
+def test_who_reads_on_where_the_recorded_consumer_left_is_told() -> None:
+    """A shorter stream must not be taken for all of it."""
+
+    def first() -> str:
+        items = words("a b c")
+        return next(items)
+
+    record(first)
+
+    with playing():
+        items = words("a b c")
+        assert next(items) == "a"
+        with pytest.raises(PlaybackError, match="left before its end"):
+            next(items)
+
+
+@replaykit.records("find")
+def many(query: str) -> list[dict[str, Any]]:
+    return [{"frame_id": number, "text": "t" * 50} for number in range(100)]
+
+
+@replaykit.records("ask")
+def long(query: str) -> str:
+    return "long answer. " * 500
+
+
+@replaykit.records("tool")
+def long_words(query: str) -> Iterator[str]:
+    for number in range(100):
+        yield f"word {number} " * 3
+
+
+@pytest.mark.parametrize("held", ["store", "session", "list"])
+@pytest.mark.parametrize("ask", [many, long, lambda query: list(long_words(query))], ids=["list", "text", "stream"])
+def test_a_result_of_which_only_the_head_was_kept_is_not_played(ask: Callable[[str], Any], held: str) -> None:
+    """A tenth of an answer is no answer."""
+    with contextlib.closing(replaykit.Recorder("cut.rpk", max_action_bytes=1000)) as recorder:
+        with recorder.session("cut") as session:
+            ask("a")
+        stored = session.result
+        assert {"cut", "unreplayable"} <= stored.actions[0].flags
+
+        listed = attrs.evolve(stored, actions=tuple(stored.actions))
+        with (
+            replaykit.play({"store": "cut.rpk", "session": stored, "list": listed}[held]),
+            pytest.raises(PlaybackError, match="only its head was kept"),
+        ):
+            ask("a")
+
+
 @pytest.mark.parametrize(
     ("how", "cls", "args"),
     [
