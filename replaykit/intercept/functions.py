@@ -139,5 +139,7 @@ def under_the_name_of(function: Any, stream: Any) -> Any:
     name = getattr(function, "__name__", None)
     if isinstance(name, str):
         stream.__name__ = name
-        stream.__qualname__ = function.__qualname__
+        # An object that gives itself a name need not have the other.
+        qualified = getattr(function, "__qualname__", name)
+        stream.__qualname__ = qualified if isinstance(qualified, str) else name
     return stream

@@ -20,6 +20,7 @@ __all__ = [
     "generated",
     "opened_stream",
     "replayed",
+    "resumed",
     "run_async_generator",
     "run_generator",
 ]
@@ -58,14 +59,20 @@ def _iterable(answer: Answer) -> Generator[Any, Any, Any]:
     return (item for item in (answer.value if isinstance(answer.value, list) else ()))
 
 
-def generated(ticket: Ticket, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
-    """Yield what *generator* yields, each item noted, until it ends, fails or is left."""
+def generated(ticket: Ticket, generator: Generator[Any, Any, Any], is_begun: bool = False) -> Generator[Any, Any, Any]:
+    """
+    Yield what *generator* yields, each item noted, until it ends, fails or is left.
+
+    Of one that *is_begun* nothing is asked for before the consumer says something:
+    this yields once, for nobody.
+    """
     inside = Inside(ticket.scope)
     step: Callable[..., Any] = generator.send
-    given: Any = None
+    given = item = None
     while True:
         try:
-            item = inside.step(step, given)
+            if not is_begun:
+                item = inside.step(step, given)
         except StopIteration as stop:
             ticket.end()
             return stop.value
@@ -75,7 +82,9 @@ def generated(ticket: Ticket, generator: Generator[Any, Any, Any]) -> Generator[
             given = None
             ticket.fail(error)
             raise
-        ticket.item(item)
+        if not is_begun:
+            ticket.item(item)
+        is_begun = False
         try:
             given = yield item
             step = generator.send
@@ -84,6 +93,13 @@ def generated(ticket: Ticket, generator: Generator[Any, Any, Any]) -> Generator[
             raise
         except BaseException as error:
             step, given = generator.throw, error
+
+
+def resumed(ticket: Ticket, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+    """Do the same with a generator that has begun already: what its consumer sends or throws first reaches it."""
+    stand_in = generated(ticket, generator, is_begun=True)
+    next(stand_in)
+    return stand_in
 
 
 def _close(ticket: Ticket, inside: Inside, generator: Generator[Any, Any, Any]) -> None:

@@ -17,6 +17,7 @@ from replaykit.intercept.generators import (
     async_replayed,
     generated,
     replayed,
+    resumed,
     run_async_generator,
     run_generator,
 )
@@ -54,11 +55,16 @@ def shape_of(function: Any) -> Shape:
         target = call if inspect.isfunction(call) else target
     if inspect.isasyncgenfunction(target):
         return "async_generator"
-    if inspect.iscoroutinefunction(target):
+    if inspect.iscoroutinefunction(target) or _gives_what_is_awaited(target):
         return "coroutine"
     if inspect.isgeneratorfunction(target):
         return "generator"
     return "plain"
+
+
+def _gives_what_is_awaited(function: Any) -> bool:
+    code = getattr(function, "__code__", None)
+    return isinstance(code, types.CodeType) and bool(code.co_flags & inspect.CO_ITERABLE_COROUTINE)
 
 
 IN_STEPS = object()
@@ -124,11 +130,18 @@ def continued(ticket: Ticket, result: Any) -> Any:
     if type(result) is Waiting:
         result.ticket = ticket
         return result
-    if type(result) is types.GeneratorType:
-        return _named(generated(ticket, result), result)
+    stream: Callable[[Ticket, Any], Any] = async_generated
+    if type(result) is types.CoroutineType or _is_awaited(result):
+        stream = _awaited
+    elif type(result) is types.GeneratorType:
+        return _named((resumed if result.gi_suspended else generated)(ticket, result), result)
     ticket.mark_async()
-    stream = _awaited if type(result) is types.CoroutineType else async_generated
     return _named(stream(ticket, result), result)
+
+
+def _is_awaited(stream: Any) -> bool:
+    """Return whether a generator is one that is awaited, as `types.coroutine` makes them."""
+    return type(stream) is types.GeneratorType and bool(stream.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE)
 
 
 def _named(stand_in: Any, original: Any) -> Any:

@@ -12,8 +12,9 @@ import inspect
 import multiprocessing
 import pickle
 import traceback
+import types
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -442,6 +443,77 @@ def test_a_generator_is_driven_as_without_us() -> None:
     assert expected == drive(echo)
     assert expected[:-1] == action.output
     assert "stream" in action.flags
+
+
+def averaging() -> Generator[Any, Any, str]:
+    total: list[Any] = []
+    try:
+        while True:
+            try:
+                total.append((yield len(total)))
+            except KeyError as error:
+                total.append(error)
+    finally:
+        CLEANED.append("averaging")
+
+
+@replaykit.records("tool")
+def primed() -> Generator[Any, Any, str]:
+    generator = averaging()
+    next(generator)
+    return generator
+
+
+def test_a_generator_that_has_begun_goes_on_where_it_is() -> None:
+    """What its consumer sends, throws or closes first reaches it, as if nobody stood between."""
+    first: list[Any] = []
+
+    def use() -> None:
+        sent, thrown, left = primed(), primed(), primed()
+        first.extend((sent.send("x"), sent.send("y"), thrown.throw(KeyError("k")), next(left), next(left)))
+        CLEANED.clear()
+        sent.close()
+        assert CLEANED == ["averaging"]
+
+    actions = recorded(use)
+    assert first == [1, 2, 1, 1, 2]
+    assert sorted(action.output for action in actions) == [[1], [1, 2], [1, 2]]
+
+
+@types.coroutine
+def switching(value: str) -> Generator[None, None, str]:
+    yield
+    return value
+
+
+def test_what_is_awaited_is_recorded_as_awaited() -> None:
+    """Also a generator that stands for a coroutine: decorated itself, or given back by a plain function."""
+    decorated = replaykit.records("tool")(switching)
+
+    @replaykit.records("tool")
+    def given(value: str) -> Any:
+        return switching(value)
+
+    async def both() -> list[str]:
+        return [await decorated("a"), await given("b")]
+
+    assert asyncio.run(both()) == ["a", "b"]
+    actions = recorded(lambda: asyncio.run(both()))
+    assert [action.output for action in actions] == ["a", "b"]
+    with replaykit.play("runs.rpk"):
+        assert asyncio.run(both()) == ["a", "b"]
+
+
+def test_a_callable_object_that_has_only_a_name_is_recorded() -> None:
+    class Tool:
+        __name__ = "search"
+
+        async def __call__(self, query: str) -> list[str]:
+            return [query]
+
+    tool = replaykit.records("find")(Tool())
+    assert asyncio.run(tool("x")) == ["x"]
+    assert [action.output for action in recorded(lambda: asyncio.run(tool("x")))] == [["x"]]
 
 
 def test_closing_a_generator_cleans_up_at_once() -> None:
