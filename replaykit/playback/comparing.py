@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import repeat
 from typing import Any, overload
 
 from replaykit.errors import UsageError
 from replaykit.format.likeness import LIKENESS_BYTES
 from replaykit.model import (
-    Answer,
     Divergence,
     DivergenceType,
     ReplayAction,
@@ -18,11 +17,11 @@ from replaykit.model import (
     Tolerances,
 )
 from replaykit.playback.alignment import Pair
-from replaykit.playback.hits import hits_of
 from replaykit.playback.imported import imported_differences, imported_essence, is_imported
 from replaykit.playback.judging import arguments_changed, judge
 from replaykit.playback.lining_up import Paired, Recognised, Side, line_up
-from replaykit.playback.outcomes import fingerprint, outcome_of, whole, without_times
+from replaykit.playback.outcomes import fingerprint, outcome_of, whole
+from replaykit.playback.parts import parts_of
 from replaykit.playback.retrieval import Order
 from replaykit.storage.catalogue import ActionSequence
 
@@ -165,16 +164,12 @@ def _essence(action: ReplayAction, states: Mapping[int, bytes]) -> Any:
         return imported_essence(action)
     error = None if action.error is None else [action.error.type, action.error.message]
     # Of a result that was not kept there is the hash.
-    kept = [action.output_hash] if action.output is None else list(_parts(action.kind, whole(action.output)))
+    kept = [action.output_hash] if action.output is None else _parts(action.kind, whole(action.output))
     return [dict(action.arguments), error, kept]
 
 
-def _parts(kind: str, output: Any) -> Iterator[Any]:
-    """Yield what `judge` would compare of a result."""
-    hits = hits_of(output)
-    if hits is not None and (kind == "find" or isinstance(output, Answer)):
-        yield from ([hit.id, hit.score, dict(hit.content)] for hit in hits)
-    else:
-        yield without_times(kind, output)
-    if isinstance(output, Answer):
-        yield [output.text, output.provider, output.model]
+def _parts(kind: str, output: Any) -> list[Any]:
+    """Return what `judge` would compare of a result."""
+    parts = parts_of(kind, output)
+    hits = None if parts.hits is None else [[hit.id, hit.score, dict(hit.content)] for hit in parts.hits]
+    return [hits, parts.rest]

@@ -20,8 +20,9 @@ from replaykit.model import (
 )
 from replaykit.playback import changes
 from replaykit.playback.differences import Difference, brief, differences, word_diff
-from replaykit.playback.hits import FoundHit, beside_hits, hit_count, hits_of
+from replaykit.playback.hits import FoundHit, hit_count
 from replaykit.playback.outcomes import Outcome, are_alike, outcome_of, without_times
+from replaykit.playback.parts import Parts, parts_of
 from replaykit.playback.recognition import are_ids_of_the_same_write, named_frames, recognised
 from replaykit.playback.retrieval import Order, RetrievalDiff, agreement, hit_keys, retrieval_diff
 
@@ -151,7 +152,8 @@ def _values(
     say: _Sayer, recorded: Outcome, seen: Outcome, rules: Tolerances, *, by_frames: bool
 ) -> Iterator[Divergence]:
     kind = say.action.kind
-    rankings = _rankings(recorded, seen, rules) if kind in ("find", "ask") else None
+    was, is_now = parts_of(kind, recorded.value), parts_of(kind, seen.value)
+    rankings = _rankings(was, is_now, rules)
     if rankings is not None:
         yield from _hits(say, *rankings, rules)
     elif are_alike(recorded.value, seen.value) and not seen.frames:
@@ -159,20 +161,20 @@ def _values(
         return
     elif by_frames or kind == "find":
         yield from _hits(say, _bare(recorded.frames), _bare(seen.frames), rules)
-    if by_frames or (kind == "find" and rankings is not None):
+    if by_frames:
         return
     if isinstance(recorded.value, Answer) and isinstance(seen.value, Answer):
         yield from _answers(say, recorded.value, seen.value)
-        return
-    values = (without_times(kind, recorded.value), without_times(kind, seen.value))
-    yield from _whole(say, *(values if rankings is None else map(beside_hits, values)))
+    elif rankings is not None:
+        yield from _whole(say, was.rest, is_now.rest)
+    else:
+        yield from _whole(say, without_times(kind, recorded.value), without_times(kind, seen.value))
 
 
-def _rankings(recorded: Outcome, seen: Outcome, rules: Tolerances) -> tuple[list[FoundHit], list[FoundHit]] | None:
-    was, is_now = hits_of(recorded.value), hits_of(seen.value)
-    if was is None or is_now is None:
+def _rankings(recorded: Parts, seen: Parts, rules: Tolerances) -> tuple[list[FoundHit], list[FoundHit]] | None:
+    if recorded.hits is None or seen.hits is None:
         return None
-    return was, recognised(was, is_now) if rules.ids == "content" else is_now
+    return recorded.hits, recognised(recorded.hits, seen.hits) if rules.ids == "content" else seen.hits
 
 
 def ranking(action: ReplayAction, seen: Outcome, tolerances: Tolerances) -> RetrievalDiff | None:
@@ -183,7 +185,7 @@ def ranking(action: ReplayAction, seen: Outcome, tolerances: Tolerances) -> Retr
     if seen.value is recorded.value:
         count = hit_count(recorded.value)
         return None if count is None else agreement(count)
-    rankings = _rankings(recorded, seen, tolerances)
+    rankings = _rankings(parts_of("find", recorded.value), parts_of("find", seen.value), tolerances)
     return None if rankings is None else retrieval_diff(*rankings, order="set")
 
 
