@@ -171,5 +171,5 @@ def _essence(action: ReplayAction, states: Mapping[int, bytes]) -> Any:
 def _parts(kind: str, output: Any) -> list[Any]:
     """Return what `judge` would compare of a result."""
     parts = parts_of(kind, output)
-    hits = None if parts.hits is None else [[hit.id, hit.score, dict(hit.content)] for hit in parts.hits]
-    return [hits, parts.rest]
+    hits = None if parts.hits is None else [[hit.id, hit.score, dict(hit.content), hit.query] for hit in parts.hits]
+    return [hits, parts.queries, parts.rest]

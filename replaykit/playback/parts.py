@@ -1,4 +1,4 @@
-"""The parts of a result by which it is compared: its hits as a ranking, and the rest as a whole."""
+"""The parts of a result by which it is compared: its hits as rankings, and the rest as a whole."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 
 from replaykit.model import Answer
-from replaykit.playback.hits import FoundHit, beside_hits, hits_of
-from replaykit.playback.outcomes import without_times
+from replaykit.playback.hits import FoundHit, found_in
+from replaykit.playback.measured import without_measured, without_times
 
 __all__ = ["Parts", "parts_of"]
 
@@ -20,18 +20,21 @@ class Parts:
 
     Attributes:
         hits: What a find or ask found, best first; None where it holds no hits, and of other kinds.
-        rest: What else counts; all of it where there are no hits.
+        queries: For how many queries.
+        rest: What else counts, by name; the whole result where there are no hits.
     """
 
     hits: list[FoundHit] | None = None
+    queries: int = 1
     rest: Any = None
 
 
 def parts_of(kind: str, value: Any) -> Parts:
     """Return what counts of the result *value* of a call of that *kind*."""
-    hits = hits_of(value) if kind in ("find", "ask") else None
+    found = found_in(value) if kind in ("find", "ask") else None
     if isinstance(value, Answer):
-        return Parts(hits=hits, rest={"text": value.text, "provider": value.provider, "model": value.model})
-    if hits is None:
+        rest = {"text": value.text, "provider": value.provider, "model": value.model}
+        return Parts(hits=None if found is None else found.hits, rest=rest)
+    if found is None:
         return Parts(rest=without_times(kind, value))
-    return Parts(hits=hits, rest=None if kind == "find" else beside_hits(without_times(kind, value)))
+    return Parts(hits=found.hits, queries=found.queries, rest=without_measured(found.beside))
