@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import repeat
-from typing import Any, overload
+from typing import Any
 
 from replaykit.errors import UsageError
 from replaykit.format.likeness import LIKENESS_BYTES
@@ -16,7 +16,7 @@ from replaykit.model import (
     SessionComparison,
     Tolerances,
 )
-from replaykit.playback.alignment import Pair
+from replaykit.playback.alignment import Pair, Pairs
 from replaykit.playback.imported import imported_differences, imported_essence, is_imported
 from replaykit.playback.judging import arguments_changed, judge
 from replaykit.playback.lining_up import Paired, Recognised, Side, line_up
@@ -107,7 +107,7 @@ def _side(session: ReplaySession) -> Side:
     return Side(likenesses, recognise)
 
 
-class _SequencePairs(Sequence[Pair]):
+class _SequencePairs(Pairs):
     """The sequences of actions that were held against each other."""
 
     def __init__(self, paired: Paired, first: Sequence[ReplayAction], second: Sequence[ReplayAction]) -> None:
@@ -117,14 +117,8 @@ class _SequencePairs(Sequence[Pair]):
     def __len__(self) -> int:
         return len(self._paired)
 
-    @overload
-    def __getitem__(self, index: int) -> Pair: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Pair]: ...
-    def __getitem__(self, index: int | slice) -> Pair | Sequence[Pair]:
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
-        at, its = self._paired[index]
+    def pair_at(self, position: int) -> Pair:
+        at, its = self._paired.pair_at(position)
         return self._first[at], self._second[its]
 
     def __eq__(self, other: object) -> bool:
