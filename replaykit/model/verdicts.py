@@ -59,6 +59,7 @@ class HitChange:
         seen_rank: Where it stands now; None for one that is lost.
         recorded_score: None where there was none; so with ``seen_score``.
         holds: Briefly what it holds.
+        query: Which of several queries found it, from 1; its ranks are those there.  None where there was one.
     """
 
     change: str
@@ -68,6 +69,7 @@ class HitChange:
     recorded_score: float | None = None
     seen_score: float | None = None
     holds: str = ""
+    query: int | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -9,18 +9,36 @@ time.
 from __future__ import annotations
 
 import difflib
+from abc import abstractmethod
 from collections import Counter, defaultdict, deque
 from collections.abc import Hashable, Iterator, Sequence
+from typing import overload
 
 from replaykit.playback.subsequences import longest_ascending
 
-__all__ = ["Pair", "align"]
+__all__ = ["Pair", "Pairs", "align"]
 
 Pair = tuple[int, int]
 """An index into the first sequence and one into the second."""
 
 _MAX_COMPARED = 1_000_000
 """Where more pairs of items would have to be looked at, equal items are paired first come, first served."""
+
+
+class Pairs(Sequence[Pair]):
+    """Pairs that are told one by one as they are asked for; how many there are is known."""
+
+    @abstractmethod
+    def pair_at(self, position: int) -> Pair:
+        """Return the pair at a position, from 0 to less than the length."""
+
+    @overload
+    def __getitem__(self, index: int) -> Pair: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Pair]: ...
+    def __getitem__(self, index: int | slice) -> Pair | Sequence[Pair]:
+        positions = range(len(self))[index]
+        return self.pair_at(positions) if isinstance(positions, int) else [self.pair_at(at) for at in positions]
 
 
 def align(first: Sequence[Hashable], second: Sequence[Hashable]) -> list[Pair]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from typing import Any
 
 from replaykit.model import FieldChange, HitChange
 from replaykit.playback.differences import Difference, brief, differences, word_diff
 from replaykit.playback.hits import FoundHit
-from replaykit.playback.retrieval import RetrievalDiff, hit_keys
+from replaykit.playback.retrieval import RetrievalDiff
 
-__all__ = ["MOST", "content_changes", "drifted", "field_changes", "lost", "moved", "new"]
+__all__ = ["MOST", "content_changes", "drifted", "field_changes", "lost", "moved", "new", "place_of"]
 
 MOST = 5
 """So many changes of a divergence are kept; how many there are is said."""
@@ -25,26 +25,30 @@ _LONGEST = 1_000
 # -- hits ---------------------------------------------------------------------------
 
 
-def lost(recorded: Sequence[FoundHit], seen: Sequence[FoundHit]) -> tuple[HitChange, ...]:
-    """Return the first hits that only the recording has."""
+def lost(recorded: Sequence[FoundHit], at: Sequence[int]) -> tuple[HitChange, ...]:
+    """Return the first of the hits *at* these positions that only the recording has."""
     return tuple(
-        HitChange(change="lost", frame=hit.id, recorded_rank=rank, recorded_score=hit.score, holds=_holds(hit))
-        for rank, hit in _only_in(recorded, seen)
+        HitChange(change="lost", frame=hit.id, recorded_rank=rank, recorded_score=hit.score, **_about(hit))
+        for rank, hit in _ranked(recorded, at)
     )
 
 
-def new(recorded: Sequence[FoundHit], seen: Sequence[FoundHit]) -> tuple[HitChange, ...]:
-    """Return the first hits that were only seen."""
+def new(seen: Sequence[FoundHit], at: Sequence[int]) -> tuple[HitChange, ...]:
+    """Return the first of the hits *at* these positions that were only seen."""
     return tuple(
-        HitChange(change="new", frame=hit.id, seen_rank=rank, seen_score=hit.score, holds=_holds(hit))
-        for rank, hit in _only_in(seen, recorded)
+        HitChange(change="new", frame=hit.id, seen_rank=rank, seen_score=hit.score, **_about(hit))
+        for rank, hit in _ranked(seen, at)
     )
 
 
-def _only_in(hits: Sequence[FoundHit], others: Sequence[FoundHit]) -> Iterator[tuple[int, FoundHit]]:
-    there = set(hit_keys(others))
-    keyed = enumerate(zip(hit_keys(hits), hits, strict=True), 1)
-    return islice(((rank, hit) for rank, (key, hit) in keyed if key not in there), MOST)
+def _ranked(hits: Sequence[FoundHit], at: Sequence[int]) -> Iterator[tuple[int, FoundHit]]:
+    return ((place_of(hits, position)[1], hits[position]) for position in at[:MOST])
+
+
+def place_of(hits: Sequence[FoundHit], at: int) -> tuple[int | None, int]:
+    """Return of the hit at a position which query found it, None where there was one, and its rank there, from 1."""
+    query = hits[at].query
+    return query or None, at + 1 - sum(1 for hit in hits[:at] if hit.query != query)
 
 
 def moved(diff: RetrievalDiff, recorded: Sequence[FoundHit], seen: Sequence[FoundHit]) -> tuple[HitChange, ...]:
@@ -64,12 +68,16 @@ def _both(change: str, recorded: Sequence[FoundHit], seen: Sequence[FoundHit], r
     return HitChange(
         change=change,
         frame=was.id,
-        recorded_rank=rank,
-        seen_rank=its,
+        recorded_rank=place_of(recorded, rank - 1)[1],
+        seen_rank=place_of(seen, its - 1)[1],
         recorded_score=was.score,
         seen_score=now.score,
-        holds=_holds(was),
+        **_about(was),
     )
+
+
+def _about(hit: FoundHit) -> dict[str, Any]:
+    return {"holds": _holds(hit), "query": hit.query or None}
 
 
 def _holds(hit: FoundHit) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import repeat
-from typing import Any, overload
+from typing import Any
 
 from replaykit.errors import UsageError
 from replaykit.format.likeness import LIKENESS_BYTES
 from replaykit.model import (
-    Answer,
     Divergence,
     DivergenceType,
     ReplayAction,
@@ -17,12 +16,12 @@ from replaykit.model import (
     SessionComparison,
     Tolerances,
 )
-from replaykit.playback.alignment import Pair
-from replaykit.playback.hits import hits_of
+from replaykit.playback.alignment import Pair, Pairs
 from replaykit.playback.imported import imported_differences, imported_essence, is_imported
 from replaykit.playback.judging import arguments_changed, judge
 from replaykit.playback.lining_up import Paired, Recognised, Side, line_up
-from replaykit.playback.outcomes import fingerprint, outcome_of, whole, without_times
+from replaykit.playback.outcomes import fingerprint, outcome_of, whole
+from replaykit.playback.parts import parts_of
 from replaykit.playback.retrieval import Order
 from replaykit.storage.catalogue import ActionSequence
 
@@ -108,7 +107,7 @@ def _side(session: ReplaySession) -> Side:
     return Side(likenesses, recognise)
 
 
-class _SequencePairs(Sequence[Pair]):
+class _SequencePairs(Pairs):
     """The sequences of actions that were held against each other."""
 
     def __init__(self, paired: Paired, first: Sequence[ReplayAction], second: Sequence[ReplayAction]) -> None:
@@ -118,14 +117,8 @@ class _SequencePairs(Sequence[Pair]):
     def __len__(self) -> int:
         return len(self._paired)
 
-    @overload
-    def __getitem__(self, index: int) -> Pair: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Pair]: ...
-    def __getitem__(self, index: int | slice) -> Pair | Sequence[Pair]:
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
-        at, its = self._paired[index]
+    def pair_at(self, position: int) -> Pair:
+        at, its = self._paired.pair_at(position)
         return self._first[at], self._second[its]
 
     def __eq__(self, other: object) -> bool:
@@ -165,16 +158,12 @@ def _essence(action: ReplayAction, states: Mapping[int, bytes]) -> Any:
         return imported_essence(action)
     error = None if action.error is None else [action.error.type, action.error.message]
     # Of a result that was not kept there is the hash.
-    kept = [action.output_hash] if action.output is None else list(_parts(action.kind, whole(action.output)))
+    kept = [action.output_hash] if action.output is None else _parts(action.kind, whole(action.output))
     return [dict(action.arguments), error, kept]
 
 
-def _parts(kind: str, output: Any) -> Iterator[Any]:
-    """Yield what `judge` would compare of a result."""
-    hits = hits_of(output)
-    if hits is not None and (kind == "find" or isinstance(output, Answer)):
-        yield from ([hit.id, hit.score, dict(hit.content)] for hit in hits)
-    else:
-        yield without_times(kind, output)
-    if isinstance(output, Answer):
-        yield [output.text, output.provider, output.model]
+def _parts(kind: str, output: Any) -> list[Any]:
+    """Return what `judge` would compare of a result."""
+    parts = parts_of(kind, output)
+    hits = None if parts.hits is None else [[hit.id, hit.score, dict(hit.content), hit.query] for hit in parts.hits]
+    return [hits, parts.queries, parts.rest]

@@ -6,14 +6,16 @@ import difflib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import attrs
 
 from replaykit.format.values import pack
 from replaykit.model import Structured
+from replaykit.playback.outcomes import are_alike
 
-__all__ = ["Difference", "brief", "call_text", "differences", "short", "word_diff"]
+__all__ = ["Difference", "brief", "call_text", "differences", "member_differences", "short", "word_diff"]
 
 MAX_WORDS = 600
 """Of longer texts only so many words around the first difference are compared."""
@@ -126,6 +128,24 @@ def differences(recorded: Any, seen: Any) -> list[Difference]:
     if len(pack(recorded)) + len(pack(seen)) > MAX_COMPARED_BYTES:
         return whole
     return sorted(_by_path(recorded, seen), key=lambda item: item.where)[:20] or whole
+
+
+def member_differences(recorded: Mapping[str, Any], seen: Mapping[str, Any]) -> list[Difference]:
+    """Return where two maps differ, by path; at most 20 places, and which members it is also where they are large."""
+    return list(islice(_by_member(recorded, seen), 20))
+
+
+def _by_member(recorded: Mapping[str, Any], seen: Mapping[str, Any]) -> Iterator[Difference]:
+    for name in sorted({*recorded, *seen}, key=str):
+        was, now = ({name: side[name]} if name in side else {} for side in (recorded, seen))
+        if not are_alike(was, now):
+            yield from (item if item.where else _of_member(name, was, now) for item in differences(was, now))
+
+
+def _of_member(name: str, recorded: Mapping[str, Any], seen: Mapping[str, Any]) -> Difference:
+    """Return that a member differs in which no place can be named."""
+    was, now = (brief(side[name]) if name in side else "nothing" for side in (recorded, seen))
+    return Difference(where=_path([name]), recorded=was, seen=now, texts=_texts(recorded.get(name), seen.get(name)))
 
 
 def _has_parts(value: Any) -> bool:

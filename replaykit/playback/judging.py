@@ -19,11 +19,14 @@ from replaykit.model import (
     Tolerances,
 )
 from replaykit.playback import changes
-from replaykit.playback.differences import Difference, brief, differences, word_diff
-from replaykit.playback.hits import FoundHit, beside_hits, hit_count, hits_of
-from replaykit.playback.outcomes import Outcome, are_alike, outcome_of, without_times
+from replaykit.playback.differences import Difference, brief, differences, member_differences, word_diff
+from replaykit.playback.hits import FoundHit, hit_count
+from replaykit.playback.measured import without_times
+from replaykit.playback.outcomes import Outcome, are_alike, outcome_of
+from replaykit.playback.parts import Parts, parts_of
 from replaykit.playback.recognition import are_ids_of_the_same_write, named_frames, recognised
-from replaykit.playback.retrieval import Order, RetrievalDiff, agreement, hit_keys, retrieval_diff
+from replaykit.playback.retrieval import Order, RetrievalDiff, agreement, hit_keys, only_in, retrieval_diff
+from replaykit.playback.tolerance import within_tolerance
 
 __all__ = ["arguments_changed", "content_changed", "frames_changed", "judge", "ranking"]
 
@@ -151,28 +154,30 @@ def _values(
     say: _Sayer, recorded: Outcome, seen: Outcome, rules: Tolerances, *, by_frames: bool
 ) -> Iterator[Divergence]:
     kind = say.action.kind
-    rankings = _rankings(recorded, seen, rules) if kind in ("find", "ask") else None
+    was, is_now = parts_of(kind, recorded.value), parts_of(kind, seen.value)
+    rankings = _rankings(was, is_now, rules)
     if rankings is not None:
+        yield from _queries(say, was.queries, is_now.queries)
         yield from _hits(say, *rankings, rules)
     elif are_alike(recorded.value, seen.value) and not seen.frames:
         # Where the frames stand in it the target may not know; that they are the same it shows.
         return
     elif by_frames or kind == "find":
         yield from _hits(say, _bare(recorded.frames), _bare(seen.frames), rules)
-    if by_frames or (kind == "find" and rankings is not None):
+    if by_frames:
         return
     if isinstance(recorded.value, Answer) and isinstance(seen.value, Answer):
         yield from _answers(say, recorded.value, seen.value)
-        return
-    values = (without_times(kind, recorded.value), without_times(kind, seen.value))
-    yield from _whole(say, *(values if rankings is None else map(beside_hits, values)))
+    elif rankings is not None:
+        yield from _beside(say, was.rest, within_tolerance(was.rest, is_now.rest, rules.score_tolerance))
+    else:
+        yield from _whole(say, without_times(kind, recorded.value), without_times(kind, seen.value))
 
 
-def _rankings(recorded: Outcome, seen: Outcome, rules: Tolerances) -> tuple[list[FoundHit], list[FoundHit]] | None:
-    was, is_now = hits_of(recorded.value), hits_of(seen.value)
-    if was is None or is_now is None:
+def _rankings(recorded: Parts, seen: Parts, rules: Tolerances) -> tuple[list[FoundHit], list[FoundHit]] | None:
+    if recorded.hits is None or seen.hits is None:
         return None
-    return was, recognised(was, is_now) if rules.ids == "content" else is_now
+    return recorded.hits, recognised(recorded.hits, seen.hits) if rules.ids == "content" else seen.hits
 
 
 def ranking(action: ReplayAction, seen: Outcome, tolerances: Tolerances) -> RetrievalDiff | None:
@@ -183,7 +188,7 @@ def ranking(action: ReplayAction, seen: Outcome, tolerances: Tolerances) -> Retr
     if seen.value is recorded.value:
         count = hit_count(recorded.value)
         return None if count is None else agreement(count)
-    rankings = _rankings(recorded, seen, tolerances)
+    rankings = _rankings(parts_of("find", recorded.value), parts_of("find", seen.value), tolerances)
     return None if rankings is None else retrieval_diff(*rankings, order="set")
 
 
@@ -209,10 +214,20 @@ def _whole(say: _Sayer, recorded: Any, seen: Any) -> Iterator[Divergence]:
     if isinstance(recorded, str) and isinstance(seen, str):
         yield say.text(recorded, seen, "text", "result")
         return
-    found = differences(recorded, seen)
+    yield _differing(say, differences(recorded, seen))
+
+
+def _beside(say: _Sayer, recorded: Mapping[str, Any], seen: Mapping[str, Any]) -> Iterator[Divergence]:
+    """Yield in what differs what stands beside hits, if it does."""
+    found = [] if are_alike(recorded, seen) else member_differences(recorded, seen)
+    if found:
+        yield _differing(say, found)
+
+
+def _differing(say: _Sayer, found: Sequence[Difference]) -> Divergence:
     told = say.places(DivergenceType.OUTPUT_MISMATCH, found, "result")
-    more = f", and {len(found) - 1} more places" if len(found) > 1 else ""
-    yield attrs.evolve(told, details=told.details + more)
+    more = f", and {_number(len(found) - 1, 'more place')}" if len(found) > 1 else ""
+    return attrs.evolve(told, details=told.details + more)
 
 
 def _counts(say: _Sayer, recorded: Sequence[Any], seen: Sequence[Any]) -> Divergence:
@@ -234,6 +249,13 @@ def _counts(say: _Sayer, recorded: Sequence[Any], seen: Sequence[Any]) -> Diverg
 # -- rankings -----------------------------------------------------------------------
 
 
+def _queries(say: _Sayer, recorded: int, seen: int) -> Iterator[Divergence]:
+    if recorded != seen:
+        was, is_now = (f"hits of {count} quer{'y' if count == 1 else 'ies'}" for count in (recorded, seen))
+        details = f"recorded {was}, now {is_now}"
+        yield say(DivergenceType.RESULT_COUNT_DIFFERENCE, was, is_now, details, where="ids")
+
+
 def _hits(say: _Sayer, recorded: list[FoundHit], seen: list[FoundHit], rules: Tolerances) -> Iterator[Divergence]:
     diff = retrieval_diff(recorded, seen, order=cast(Order, rules.order), score_tolerance=rules.score_tolerance)
     if diff.overlap < rules.min_overlap:
@@ -252,15 +274,15 @@ def _lost_and_new(
     counts = f"recorded {was_many}, now {are_many}, overlap {diff.overlap:.2f}"
     was, is_now = _listed(recorded), _listed(seen)
     if diff.lost:
-        at = next(at for at, hit in enumerate(recorded) if hit.id == diff.lost[0])
-        details = f"lost {_frames(diff.lost)}; {counts}"
-        more = _counted(diff.lost, changes.lost(recorded, seen))
-        yield say(DivergenceType.HITS_LOST, was, is_now, details, where=f"hits[{at}]", **more)
+        lost = only_in(recorded, seen)
+        details = f"lost {_listed([recorded[at] for at in lost])}; {counts}"
+        more = _counted(diff.lost, changes.lost(recorded, lost))
+        yield say(DivergenceType.HITS_LOST, was, is_now, details, where=_place(recorded, lost[0]), **more)
     if diff.new:
-        at = next(at for at, hit in enumerate(seen) if hit.id == diff.new[0])
-        details = f"new {_frames(diff.new)}; {counts}"
-        more = _counted(diff.new, changes.new(recorded, seen))
-        yield say(DivergenceType.HITS_NEW, was, is_now, details, where=f"hits[{at}]", **more)
+        new = only_in(seen, recorded)
+        details = f"new {_listed([seen[at] for at in new])}; {counts}"
+        more = _counted(diff.new, changes.new(seen, new))
+        yield say(DivergenceType.HITS_NEW, was, is_now, details, where=_place(seen, new[0]), **more)
 
 
 def _counted(ids: Sequence[FrameId], kept: tuple[HitChange | FieldChange, ...]) -> dict[str, Any]:
@@ -270,25 +292,29 @@ def _counted(ids: Sequence[FrameId], kept: tuple[HitChange | FieldChange, ...]) 
 
 def _moved(say: _Sayer, diff: RetrievalDiff, recorded: list[FoundHit], seen: list[FoundHit]) -> Divergence:
     first = min(diff.moved, key=lambda move: min(move.recorded_rank, move.seen_rank))
-    shown = ", ".join(f"frame {move.id} from {move.recorded_rank} to {move.seen_rank}" for move in diff.moved[:5])
-    more = f" and {len(diff.moved) - 5} more" if len(diff.moved) > 5 else ""
+    kept = changes.moved(diff, recorded, seen)
+    shown = ", ".join(
+        f"frame {_named(move.frame, move.query)} from {move.recorded_rank} to {move.seen_rank}" for move in kept
+    )
+    more = f" and {len(diff.moved) - len(kept)} more" if len(diff.moved) > len(kept) else ""
     return say(
         DivergenceType.HITS_MOVED,
         _listed(recorded),
         _listed(seen),
         f"moved: {shown}{more}; Kendall's tau {diff.tau:.2f}",
-        where=f"hits[{first.recorded_rank - 1}]",
-        **_counted([move.id for move in diff.moved], changes.moved(diff, recorded, seen)),
+        where=_place(recorded, first.recorded_rank - 1),
+        **_counted([move.id for move in diff.moved], kept),
     )
 
 
 def _drifted(say: _Sayer, diff: RetrievalDiff, recorded: list[FoundHit], seen: list[FoundHit]) -> Divergence:
     first = diff.drifts[0]
+    frame = _named(first.id, recorded[first.recorded_rank - 1].query)
     return say(
         DivergenceType.SCORE_DRIFT,
         _score(first.recorded),
         _score(first.seen),
-        f"the score of frame {first.id} was {_score(first.recorded)}, is {_score(first.seen)}; "
+        f"the score of frame {frame} was {_score(first.recorded)}, is {_score(first.seen)}; "
         f"{_number(len(diff.drifts), 'score')} off, by up to {diff.largest_drift:.6g}",
         where=f"frame {first.id}.score",
         **_counted([drift.id for drift in diff.drifts], changes.drifted(diff, recorded, seen)),
@@ -319,20 +345,25 @@ def _score(score: float | None) -> str:
 
 
 def _listed(hits: Sequence[FoundHit]) -> str:
-    return _frames([hit.id for hit in hits]) if hits else "no hits"
+    if not hits:
+        return "no hits"
+    shown = ", ".join(_named(hit.id, hit.query) for hit in hits[:10])
+    more = f" and {len(hits) - 10} more" if len(hits) > 10 else ""
+    return f"frame{'' if len(hits) == 1 else 's'} {shown}{more}"
 
 
-def _frames(ids: Sequence[FrameId]) -> str:
-    return f"frame{'' if len(ids) == 1 else 's'} {_ids(ids)}"
+def _named(frame: FrameId, query: int | None) -> str:
+    return f"{frame} (query {query})" if query else str(frame)
+
+
+def _place(hits: Sequence[FoundHit], at: int) -> str:
+    """Return where the hit at a position stands in its result."""
+    query, rank = changes.place_of(hits, at)
+    return f"hits[{at}]" if query is None else f"ids[{query - 1}][{rank - 1}]"
 
 
 def _number(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
-
-
-def _ids(ids: Sequence[FrameId]) -> str:
-    shown = ", ".join(map(str, ids[:10]))
-    return f"{shown} and {len(ids) - 10} more" if len(ids) > 10 else shown
 
 
 def _distinct(ids: Sequence[FrameId]) -> tuple[FrameId, ...]:

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from typing import overload
 
 import attrs
 
 from replaykit.format.likeness import LIKENESS_BYTES
-from replaykit.playback.alignment import Pair, align
+from replaykit.playback.alignment import Pair, Pairs, align
 
 __all__ = ["Paired", "Recognised", "Side", "line_up"]
 
@@ -66,7 +65,7 @@ class _Run:
     is_equal: bool
 
 
-class Paired(Sequence[Pair]):
+class Paired(Pairs):
     """Pairs of positions, both ascending, kept as runs."""
 
     def __init__(self) -> None:
@@ -91,14 +90,8 @@ class Paired(Sequence[Pair]):
     def __len__(self) -> int:
         return self._length
 
-    @overload
-    def __getitem__(self, index: int) -> Pair: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Pair]: ...
-    def __getitem__(self, index: int | slice) -> Pair | Sequence[Pair]:
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(self._length))]
-        position = range(self._length)[index]
+    def pair_at(self, position: int) -> Pair:
+        """Return the pair at a position."""
         number = bisect_right(self._starts, position) - 1
         run, skipped = self.runs[number], position - self._starts[number]
         return run.first + skipped, run.second + skipped

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -22,12 +21,7 @@ __all__ = [
     "outcome_of",
     "texts_of",
     "whole",
-    "without_times",
 ]
-
-_TIME = re.compile(r"(?:took|elapsed|latency)(?:_(?:ns|us|ms|s|secs|seconds))?")
-_MEASURES = frozenset({"stats", "timing", "timings", "metrics"})
-_MEASURED_TIME = re.compile(r".+_(?:ns|us|ms|secs|seconds)")
 
 
 @attrs.frozen(kw_only=True)
@@ -59,28 +53,6 @@ def texts_of(recorded: Outcome, seen: Outcome) -> tuple[str, str] | None:
     """Return the texts, or the texts of the answers, that both are; None where they are something else."""
     was, is_now = (item.value.text if isinstance(item.value, Answer) else item.value for item in (recorded, seen))
     return (was, is_now) if isinstance(was, str) and isinstance(is_now, str) else None
-
-
-def without_times(kind: str, value: Any) -> Any:
-    """
-    Return what a find or ask gave without how long it took; what other kinds gave is returned as it is.
-
-    Left out of a map are ``took``, ``elapsed``, ``latency`` (``took_ms``, ...), and of its
-    ``stats``, ``timings`` or ``metrics`` whatever is named by a unit of time.
-    """
-    if kind not in ("find", "ask") or not isinstance(value, Mapping):
-        return value
-    return {key: _without_measured(key, item) for key, item in value.items() if not _is_time(key, _TIME)}
-
-
-def _without_measured(name: Any, value: Any) -> Any:
-    if name not in _MEASURES or not isinstance(value, Mapping):
-        return value
-    return {key: item for key, item in value.items() if not (_is_time(key, _TIME) or _is_time(key, _MEASURED_TIME))}
-
-
-def _is_time(name: Any, pattern: re.Pattern[str]) -> bool:
-    return isinstance(name, str) and pattern.fullmatch(name) is not None
 
 
 def as_recorded(value: Any, clean: Callable[[bytes], bytes] = bytes, *, expected: Any = None) -> Any:

@@ -20,14 +20,18 @@ def recognised(recorded: Sequence[FoundHit], seen: Sequence[FoundHit]) -> list[F
     """
     Return *seen* under the ids of those *recorded* hits that hold the same.
 
-    Of several that hold the same the first is the first.  A hit that holds
+    Of several that hold the same the first is the first, query by query.  A hit that holds
     what no recorded one does gets an id that none has; one whose content is
     not known keeps its own.
     """
-    waiting: defaultdict[bytes, deque[FrameId]] = defaultdict(deque)
+    waiting: defaultdict[tuple[int, bytes], deque[FrameId]] = defaultdict(deque)
     for hit in recorded:
-        waiting[fingerprint(hit.content)].append(hit.id)
-    return [_renamed(hit, waiting[fingerprint(hit.content)]) for hit in seen]
+        waiting[_held(hit)].append(hit.id)
+    return [_renamed(hit, waiting[_held(hit)]) for hit in seen]
+
+
+def _held(hit: FoundHit) -> tuple[int, bytes]:
+    return hit.query, fingerprint(hit.content)
 
 
 def _renamed(hit: FoundHit, same: deque[FrameId]) -> FoundHit:

@@ -2,7 +2,7 @@
 How far two rankings agree: which hits were lost, are new, moved or scored otherwise.
 
 Hits are told apart by their ids; the second hit of one id is another hit than
-the first.
+the first, and so is that of another query.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ __all__ = [
     "agreement",
     "hit_keys",
     "kendall_tau",
+    "only_in",
     "rank_biased_overlap",
     "retrieval_diff",
 ]
@@ -90,8 +91,8 @@ class RetrievalDiff:
         return attrs.asdict(self)
 
 
-Key = tuple[FrameId, int]
-"""A hit among others: its id, and how many of that id come before it."""
+Key = tuple[FrameId, int, int]
+"""A hit among others: its id, which query found it, and how many of that id that found before it."""
 
 
 def retrieval_diff(
@@ -131,13 +132,21 @@ def agreement(count: int) -> RetrievalDiff:
 
 
 def hit_keys(hits: Sequence[FoundHit]) -> list[Key]:
-    """Return what tells each hit from the others: its id, and how many hits of that id stand before it."""
-    seen: Counter[FrameId] = Counter()
+    """Return what tells each hit from the others."""
+    seen: Counter[tuple[FrameId, int]] = Counter()
     keys = []
     for hit in hits:
-        keys.append((hit.id, seen[hit.id]))
-        seen[hit.id] += 1
+        # That of the only query is also that of the first of several.
+        found = hit.id, hit.query or 1
+        keys.append((*found, seen[found]))
+        seen[found] += 1
     return keys
+
+
+def only_in(hits: Sequence[FoundHit], others: Sequence[FoundHit]) -> list[int]:
+    """Return the positions of those of *hits* that are not among the *others*."""
+    there = set(hit_keys(others))
+    return [at for at, key in enumerate(hit_keys(hits)) if key not in there]
 
 
 def _drift(recorded: Sequence[FoundHit], at: int, seen: Sequence[FoundHit], its: int) -> ScoreDrift:

@@ -115,7 +115,8 @@ def divergence_lines(item: Divergence) -> Iterator[str]:
 
 def _hit(change: HitChange) -> Iterator[str]:
     held = f"  {one_line(change.holds, 80)}" if change.holds else ""
-    yield f"{change.change:<5}  frame {one_line(str(change.frame), 40)}  {_became(change)}{held}"
+    query = "" if change.query is None else f" (query {change.query})"
+    yield f"{change.change:<5}  frame {one_line(str(change.frame), 40)}{query}  {_became(change)}{held}"
 
 
 def _became(change: HitChange) -> str:

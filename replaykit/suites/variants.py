@@ -156,7 +156,7 @@ def _essence(action: ReplayAction, seen: Outcome) -> Any:
     if action.kind == "ask":
         return _text(seen)
     hits = hits_of(seen.value)
-    return seen.value if hits is None else [hit.id for hit in hits]
+    return seen.value if hits is None else [[hit.query, hit.id] for hit in hits]
 
 
 def _text(seen: Outcome) -> str:

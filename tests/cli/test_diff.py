@@ -42,6 +42,26 @@ def test_equal_sessions_are_identical():
     assert (result.exit_code, result.output) == (0, "identical: 2 actions\n")
 
 
+@pytest.mark.parametrize(
+    ("member", "then", "now", "shown"),
+    [
+        ("total", 10, 11, "result.total was 10, is 11"),
+        ("error", None, "index offline", "result.error was None, is 'index offline'"),
+    ],
+)
+def test_what_differs_beside_the_hits_is_said(member, then, now, shown):
+    for name, said in (("then", then), ("now", now)):
+        with replaykit.Recorder("beside.rpk") as recorder, recorder.session(name) as session:
+            gave = {"hits": [{"id": 1, "text": "a"}], member: said, "took_ms": len(name)}
+            session.record("find", name="search", arguments={"query": "fox"}, output=gave)
+
+    result = diff("beside.rpk", "then", "now")
+
+    assert result.exit_code == 1
+    assert shown in " ".join(result.output.split())
+    assert "0 agree, 1 differ" in result.output
+
+
 def test_one_action_more_is_one_difference():
     result = diff("runs.rpk", "monday", "tuesday")
 

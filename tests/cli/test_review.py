@@ -52,6 +52,23 @@ def test_without_a_terminal_all_is_shown_and_waits(changed: Path) -> None:
     assert files_in(changed) == before
 
 
+def test_what_would_change_beside_the_hits_is_shown(own_folder: Path) -> None:
+    """It said that nothing differs, and the change could be accepted unseen."""
+    hit = {"id": 1, "text": "Paris is in France."}
+    of_test(own_folder, [("paris", {"hits": [hit], "total": 10, "took_ms": 3, "error": None})])
+    proposed(own_folder, [("paris", {"hits": [hit], "total": 11, "took_ms": 4, "error": "index offline"})])
+
+    done = review()
+
+    assert done.stdout.splitlines() == [
+        "test_notes.py::test_find  recordings/test_notes/test_find.rpk  1 differing",
+        "~ search(query='paris')",
+        "    result.error: None -> 'index offline'",
+        "    result.total: 10 -> 11",
+        "1 waits",
+    ]
+
+
 def test_a_list_has_a_line_each(changed: Path) -> None:
     done = review("--list", str(changed))
 

@@ -89,29 +89,26 @@ def test_other_hits_are_named():
     assert (lost.frames, lost.where, lost.action_type) == ((1,), "hits[0]", "FIND")
 
 
-@pytest.mark.parametrize("kind", ["ask", "tool"])
-def test_what_stands_beside_hits_counts_but_in_a_find(tmp_path, kind):
-    says = {"find": "one", kind: "one"}
+@pytest.mark.parametrize("kind", ["find", "ask", "tool"])
+def test_what_stands_beside_hits_counts_whatever_was_called(tmp_path, kind):
+    says = "one"
 
-    def shown(kind):
-        return replaykit.records(kind, name=kind)(
-            lambda query: {"hits": [{"id": 1, "score": 0.5}], "answer": says[kind], "latency_ms": 3}
-        )
+    @replaykit.records(kind)
+    def shown(query):
+        return {"hits": [{"id": 1, "score": 0.5}], "answer": says, "latency_ms": 3}
 
     def record():
         with recorder.session() as session:
-            shown("find")("q")
-            shown(kind)("q")
+            shown("q")
         return session.result
 
     with replaykit.Recorder(tmp_path / "runs.rpk") as recorder:
         first = record()
-        says["find"] = "two"
         assert replaykit.compare(first, record()).is_identical
-        says[kind] = "two"
+        says = "two"
         [found] = replaykit.compare(first, record()).differing_actions
 
-    assert (found.at_sequence, found.where) == (1, "result.answer")
+    assert (found.divergence_type, found.where) == (Kind.OUTPUT_MISMATCH, "result.answer")
 
 
 def test_another_k_is_another_argument():

@@ -77,3 +77,12 @@ def test_different_sessions_are_gone_through_once():
         pairs = line_up(*sides)
     assert list(pairs) == [(at, at) for at in range(3000)]
     assert looks <= 6 * 3000
+
+
+def test_pairs_are_read_as_a_list_of_them_is():
+    pairs = line_up(side_of([("a", 0, True), ("b", 0, True)], own=1), side_of([("a", 0, True), ("b", 1, True)], own=2))
+
+    assert list(pairs) == [(0, 0), (1, 1)]
+    assert (pairs[-1], pairs[:1], pairs[::-1], pairs[5:]) == ((1, 1), [(0, 0)], [(1, 1), (0, 0)], [])
+    with pytest.raises(IndexError):
+        pairs[2]
