@@ -16,7 +16,7 @@ from typing import Any
 import wrapt
 
 from replaykit.intercept.binding import binder_of
-from replaykit.intercept.recorded import Recorded
+from replaykit.intercept.recorded import Asking, Of, Recorded
 from replaykit.intercept.shapes import RUNNERS, run, shape_of
 from replaykit.intercept.streaming import recorded_class
 from replaykit.operations import Operation
@@ -100,12 +100,15 @@ def recorded_function(function: Any, operation: Operation, recorder: Any = None)
 
     first = _first_of_method(inner)
 
+    def of(instance: Any) -> Any:
+        return Of(bound, instance) if isinstance(bound, Asking) else bound
+
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if instance is None and first and args and (first == "self" or isinstance(args[0], type)):
             # A property above us does not bind, nor does a classmethod since
             # Python 3.13: they hand over the object or class as an argument.
-            return runner(bound, functools.partial(wrapped, args[0]), args[1:], kwargs)
-        return runner(free if instance is None else bound, wrapped, args, kwargs)
+            return runner(of(args[0]), functools.partial(wrapped, args[0]), args[1:], kwargs)
+        return runner(free if instance is None else of(instance), wrapped, args, kwargs)
 
     def named(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return under_the_name_of(wrapped, wrapper(wrapped, instance, args, kwargs))

@@ -9,9 +9,9 @@ import attrs
 from replaykit.intercept.binding import Binder, exact_binder
 from replaykit.intercept.handler import Called, Ticket
 from replaykit.intercept.scope import handler_for
-from replaykit.operations import said_before
+from replaykit.operations import said_before, with_settings
 
-__all__ = ["Asking", "Given", "Recorded"]
+__all__ = ["Asking", "Given", "Of", "Recorded"]
 
 
 @attrs.frozen
@@ -37,7 +37,7 @@ class Recorded(Called):
 
 @attrs.frozen
 class Asking(Recorded):
-    """A recorded method of an object that its row asks something ``before`` a call runs."""
+    """A recorded method of an object that its row asks something ``before`` a call runs, or for its ``settings``."""
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket | None:
         """Return the ticket of a call with these arguments, None if nothing observes it."""
@@ -48,10 +48,23 @@ class Asking(Recorded):
         handler = handler_for(self.recorder)
         if handler is None:
             return None
-        ticket: Ticket | None = handler.begin(self, self.bind(*args, **kwargs))
-        if ticket is not None and ticket.answer is None:
+        arguments = with_settings(self.operation, target, self.bind(*args, **kwargs))
+        ticket: Ticket | None = handler.begin(self, arguments)
+        if self.operation.before is not None and ticket is not None and ticket.answer is None:
             ticket.before = said_before(self.operation, target)  # type: ignore[attr-defined]  # what runs is recorded
         return ticket
+
+
+@attrs.frozen
+class Of:
+    """A recorded method that asks the object *target*, which only the caller knows."""
+
+    recorded: Asking
+    target: Any
+
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket | None:
+        """Return the ticket of a call with these arguments, None if nothing observes it."""
+        return self.recorded.begin_on(self.target, args, kwargs)
 
 
 @attrs.frozen
