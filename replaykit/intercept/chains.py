@@ -19,10 +19,10 @@ import attrs
 
 from replaykit.intercept.binding import binder_of
 from replaykit.intercept.handler import Called
-from replaykit.intercept.recorded import Recorded
+from replaykit.intercept.recorded import Recorded, settled
 from replaykit.intercept.scope import handler_for, is_playing, observer_for
 from replaykit.intercept.shapes import run, shape_of
-from replaykit.operations import Chain, Operation, with_settings
+from replaykit.operations import Chain, Operation
 
 __all__ = ["Builder", "begun_by", "beginning_method", "run_again"]
 
@@ -54,7 +54,7 @@ class _Begun:
 
     def all_arguments(self, row: Operation, steps: Iterable[Step]) -> dict[str, Any]:
         """Return the arguments of the whole call: of the first method, of *steps*, and the settings of its object."""
-        return with_settings(row, self.target, _arguments(self.arguments, steps))
+        return settled(row, self.target, _arguments(self.arguments, steps))
 
 
 @functools.lru_cache(maxsize=1024)

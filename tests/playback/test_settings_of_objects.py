@@ -315,6 +315,38 @@ def test_a_place_may_be_in_the_settings() -> None:
     assert session.result.actions[0].action_type.mode == "public"
 
 
+class Counted:
+    """Says how much it holds by a recorded method."""
+
+    @replaykit.records(Operation(kind="find", settings=lambda it: {"size": it.size(), "count": it.count()}))
+    def size(self) -> int:
+        return 3
+
+    def count(self) -> int:
+        return 4
+
+
+def test_settings_may_ask_what_is_recorded_itself() -> None:
+    """What they ask of their object is no call of its own, and does not go round in circles."""
+    settings = {"size": 3, "count": 4}
+    with replaykit.Recorder(":memory:").session() as session:
+        assert Counted().size() == 3
+    assert [each.arguments for each in session.result.actions] == [{"self": settings}]
+    with replaykit.play(session.result) as player:
+        assert Counted().size() == 3
+    assert player.all_played
+
+    row = Operation(kind="find", settings=lambda it: {"count": it.count()})
+    counted = replaykit.instrument(Counted(), store=":memory:", operations={"count": row})
+    with replaykit.recorder_of(counted).session() as session:
+        assert counted.count() == 4
+    assert [each.arguments for each in session.result.actions] == [{"self": {"count": 4}}]
+    with replaykit.play(session.result) as player:
+        assert counted.count() == 4
+    assert player.all_played
+    replaykit.uninstrument(counted)
+
+
 # -- maps, adapters, functions, chains ----------------------------------------------------
 
 
