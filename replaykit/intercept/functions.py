@@ -100,22 +100,27 @@ def recorded_function(function: Any, operation: Operation, recorder: Any = None)
 
     first = _first_of_method(inner)
 
-    def of(instance: Any) -> Any:
-        return Of(bound, instance) if isinstance(bound, Asking) else bound
-
     def wrapper(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if instance is None and first and args and (first == "self" or isinstance(args[0], type)):
             # A property above us does not bind, nor does a classmethod since
             # Python 3.13: they hand over the object or class as an argument.
-            return runner(of(args[0]), functools.partial(wrapped, args[0]), args[1:], kwargs)
-        return runner(free if instance is None else of(instance), wrapped, args, kwargs)
+            return runner(bound, functools.partial(wrapped, args[0]), args[1:], kwargs)
+        return runner(free if instance is None else bound, wrapped, args, kwargs)
+
+    def asking(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        # The same once more, so that methods whose row asks nothing do not pay for it.
+        if instance is None and first and args and (first == "self" or isinstance(args[0], type)):
+            instance, wrapped, args = args[0], functools.partial(wrapped, args[0]), args[1:]
+        return runner(free if instance is None else Of(bound, instance), wrapped, args, kwargs)
+
+    called = asking if isinstance(bound, Asking) else wrapper
 
     def named(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return under_the_name_of(wrapped, wrapper(wrapped, instance, args, kwargs))
+        return under_the_name_of(wrapped, called(wrapped, instance, args, kwargs))
 
     is_free = not first and isinstance(function, types.FunctionType)
     cls = RecordedFunction if not is_free else _PlainFunction if shape == "plain" else _StreamFunction
-    made: Any = cls(function, wrapper if shape == "plain" else named)
+    made: Any = cls(function, called if shape == "plain" else named)
     made._self_recorded = free
     made._self_run = _under_own_name(runner, function) if is_free else runner
     made._self_rebuild = (operation, recorder)

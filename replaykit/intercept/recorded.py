@@ -102,7 +102,7 @@ def _is_being_read(target: Any) -> bool:
 class Of:
     """A recorded method that asks the object *target*, which only the caller knows."""
 
-    recorded: Asking
+    recorded: Any
     target: Any
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket | None:

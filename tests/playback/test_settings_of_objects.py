@@ -398,12 +398,36 @@ class Decorated:
     def find(self, query: str) -> str:
         return f"{self.name}/{query}"
 
+    @property
+    @replaykit.records("find", settings="name")
+    def size(self) -> int:
+        return len(self.name)
+
+    @replaykit.records("find", settings="name")
+    async def afind(self, query: str) -> str:
+        return self.name
+
+
+@replaykit.records("find", settings="name")
+def free(query: str) -> str:
+    """Has no object."""
+    return query
+
 
 def test_a_decorated_method_has_settings_too() -> None:
-    with replaykit.Recorder(":memory:").session() as session:
+    """Below a property as well; a function has no object that could be asked."""
+    with replaykit.Recorder(":memory:").session(adopt=True) as session:
         Decorated("public").find("a")
+        assert Decorated("public").size == 6
+        asyncio.run(Decorated("public").afind("a"))
+        free("a")
 
-    assert session.result.actions[0].arguments == {"query": "a", "self": {"name": "public"}}
+    assert [each.arguments for each in session.result.actions] == [
+        {"query": "a", "self": {"name": "public"}},
+        {"self": {"name": "public"}},
+        {"query": "a", "self": {"name": "public"}},
+        {"query": "a"},
+    ]
     with replaykit.play(session.result):
         with pytest.raises(NoMatchError):
             Decorated("private").find("a")
