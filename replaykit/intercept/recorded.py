@@ -107,7 +107,8 @@ class Of:
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket | None:
         """Return the ticket of a call with these arguments, None if nothing observes it."""
-        return self.recorded.begin_on(self.target, args, kwargs)
+        ticket: Ticket | None = self.recorded.begin_on(self.target, args, kwargs)
+        return ticket
 
 
 @attrs.frozen

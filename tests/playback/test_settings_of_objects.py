@@ -16,6 +16,7 @@ import replaykit
 from replaykit import Adapter, Chain, MethodMap, Operation
 from replaykit.errors import NoMatchError
 from replaykit.intercept.instrumenting import instrument_class, uninstrument_class
+from replaykit.operations import StreamForm
 from replaykit.regression.new_tests import new_test
 
 
@@ -313,6 +314,43 @@ def test_a_place_may_be_in_the_settings() -> None:
         shelf.find("a")
 
     assert session.result.actions[0].action_type.mode == "public"
+
+
+class Pieces:
+    """A library's own stream."""
+
+    def __init__(self, items: Iterator[str]) -> None:
+        self._iterator = items
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Streamer:
+    """Gives such a stream."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def ask(self, query: str) -> Pieces:
+        return Pieces(letter for letter in self.name)
+
+
+def test_a_stream_object_has_settings_too() -> None:
+    row = Operation(kind="ask", settings="name", stream=StreamForm(iterator="_iterator", stand_in=Pieces))
+
+    def wrapped(name: str) -> Any:
+        return replaykit.wrap(Streamer(name), store=":memory:", operations={"ask": row})
+
+    streamer = wrapped("ab")
+    with replaykit.recorder_of(streamer).session() as session:
+        assert list(streamer.ask("x")._iterator) == ["a", "b"]
+    (action,) = session.result.actions
+    assert (action.arguments, action.output) == ({"query": "x", "self": {"name": "ab"}}, ["a", "b"])
+    with replaykit.play(session.result):
+        with pytest.raises(NoMatchError):
+            wrapped("cd").ask("x")
+        assert list(wrapped("ab").ask("x")._iterator) == ["a", "b"]
 
 
 class Counted:
