@@ -17,10 +17,13 @@ from uuid import UUID
 
 from replaykit.model import FrameId
 
-__all__ = ["ID_NAMES", "PLACES", "Facts", "bare_content", "facts_of", "view"]
+__all__ = ["ID_NAMES", "PLACES", "SELF", "Facts", "bare_content", "facts_of", "own_arguments", "view"]
 
 PLACES = ("query", "content", "ids", "k", "mode", "count")
 """What a row may say the place of."""
+
+SELF = "self"
+"""The argument that has what belongs to a call of the object itself: its settings.  Few methods take one so named."""
 
 _PLACES = frozenset(PLACES)
 _RESULT_PLACES = frozenset({"ids", "count"})
@@ -64,6 +67,13 @@ def _step(step: str, value: Any) -> Iterable[Any]:
     if isinstance(value, list) and step.lstrip("-").isdigit() and -len(value) <= int(step) < len(value):
         return (value[int(step)],)
     return ()
+
+
+def own_arguments(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the arguments that a call was given: all but the settings of its object."""
+    if not isinstance(arguments.get(SELF), Mapping):
+        return arguments
+    return {name: value for name, value in arguments.items() if name != SELF}
 
 
 # -- facts --------------------------------------------------------------------
@@ -117,7 +127,8 @@ def facts_of(
             if place in definition and place not in found:
                 found[place] = _at_path(definition[place], place, arguments, output)
     reader = _READERS.get(kind, _tool_facts)
-    return reader(definition, arguments, output, found)
+    # A row may say that a place is in the settings; nobody guesses it there.
+    return reader(definition, own_arguments(arguments), output, found)
 
 
 def _at_path(paths: str, place: str, arguments: Mapping[str, Any], output: Any) -> Any:

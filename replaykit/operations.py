@@ -10,6 +10,9 @@ asked about a call that fails.  In an adapter's table ``"self.limit"`` is an
 attribute of the object that is called, asked like a callable.  What a row
 leaves open is guessed: see `replaykit.facts`.
 
+What belongs to a call of the object itself, its ``settings``, is recorded as
+one more argument, ``self``.
+
 A `MethodMap` says all there is about the methods of one class, an `Adapter`
 about the classes of one library.
 """
@@ -17,13 +20,13 @@ about the classes of one library.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import attrs
 
 from replaykit.errors import UsageError
-from replaykit.facts import PLACES
+from replaykit.facts import PLACES, SELF
 from replaykit.logs import get_logger
 from replaykit.model import KINDS, Failure
 from replaykit.protocols import Restorable
@@ -31,12 +34,15 @@ from replaykit.protocols import Restorable
 log = get_logger("operations")
 
 __all__ = [
-    "Adapter", "Chain", "MethodMap", "Operation", "Place", "StreamForm",
-    "exception_classes", "frozen", "live_facts", "operation_from", "said_before", "thawed", "thawed_error",
+    "Adapter", "Chain", "MethodMap", "ObjectSettings", "Operation", "Place", "StreamForm", "exception_classes",
+    "frozen", "live_facts", "operation_from", "said_before", "thawed", "thawed_error", "with_settings",
 ]  # fmt: skip
 
 Place = str | Callable[..., Any] | None
 """A dotted path or several with ``|`` between, a callable ``(arguments, result) -> value``, or None for a guess."""
+
+ObjectSettings = str | Callable[[Any], Mapping[str, Any] | None] | None
+"""What of an object belongs to its calls: names of attributes, or a callable that takes it; None if nothing is said."""
 
 _MUTATING = frozenset({"put", "put_many", "update", "delete", "ask", "tool"})
 
@@ -113,6 +119,13 @@ class Operation:
         before: Asked of the object right before a recorded call runs; the
             row's callables then take what it said as a third argument, None
             where it raised.
+        settings: What of the object itself belongs to the call: names of its
+            attributes, with spaces between, or a callable that takes it and
+            returns a map.  It is recorded as the argument ``self``, under
+            names without a leading underscore; nothing is where the callable
+            returns None or raises, or there is no such attribute.  Read right
+            before the call, in a play too: a call of an object with other
+            settings is another call.
 
     Raises:
         UsageError: The kind is unknown, or `raises` names something else.
@@ -140,6 +153,7 @@ class Operation:
     stream: StreamForm | None = None
     deferred: Callable[[Any, Any], bool] | None = None
     before: Callable[[Any], Any] | None = None
+    settings: ObjectSettings = None
 
     @property
     def is_announced(self) -> bool:
@@ -178,16 +192,17 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def operation_from(row: str | Operation, name: str, source: str) -> Operation:
+def operation_from(row: str | Operation, name: str, source: str, settings: ObjectSettings = None) -> Operation:
     """
-    Return *row* as an `Operation` that carries *name* and *source* where it has none.
+    Return *row* as an `Operation` that carries *name*, *source* and *settings* where it has none.
 
     Raises:
         UsageError: The kind is unknown.
     """
     if isinstance(row, str):
-        return Operation(kind=row, name=name, source=source)
-    return attrs.evolve(row, name=row.name or name, source=row.source or source)
+        return Operation(kind=row, name=name, source=source, settings=settings)
+    own = settings if row.settings is None else row.settings
+    return attrs.evolve(row, name=row.name or name, source=row.source or source, settings=own)
 
 
 def frozen(operation: Operation, result: Any) -> Any:
@@ -235,6 +250,45 @@ def said_before(operation: Operation, target: Any) -> Any:
         # A user's callable: the call itself must not suffer for it.
         log.warning("not_asked_before", operation=operation.name, error=type(error).__name__)
         return None
+
+
+def with_settings(operation: Operation, target: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """
+    Return *arguments* with what belongs of *target* itself to the call, if that can be read.
+
+    An argument that has its name, which few methods take, stays.
+    """
+    found = None if target is None or not operation.settings else _read_settings(operation, operation.settings, target)
+    return arguments if found is None or SELF in arguments else {**arguments, SELF: found}
+
+
+def _read_settings(
+    operation: Operation, settings: str | Callable[[Any], Mapping[str, Any] | None], target: Any
+) -> dict[str, Any] | None:
+    try:
+        found = _attributes(operation, settings, target) if isinstance(settings, str) else settings(target)
+        return None if found is None else dict(found)
+    except Exception as error:
+        # Somebody's callable or property: the call itself must not suffer for it.
+        _warn_of_settings(operation.source, operation.name, type(error).__name__)
+        return None
+
+
+def _attributes(operation: Operation, names: str, target: Any) -> dict[str, Any] | None:
+    found = {name.lstrip("_"): getattr(target, name, _MISSING) for name in names.split()}
+    there = {name: value for name, value in found.items() if value is not _MISSING}
+    if len(there) < len(found):
+        _warn_of_settings(operation.source, operation.name, f"no {', '.join(sorted(found.keys() - there.keys()))}")
+    return there or None
+
+
+_MISSING = object()
+
+
+@lru_cache(maxsize=256)
+def _warn_of_settings(source: str, operation: str, error: str) -> None:
+    """Say once that the settings of an object are no part of its calls."""
+    log.warning("settings_not_read", source=source, operation=operation, error=error)
 
 
 def live_facts(
@@ -325,6 +379,8 @@ class MethodMap:
             whose self is the recorded object, or properties.
         frames: What reads and fills an object of this class: given the object
             it returns a `Restorable`.
+        settings: What of the object itself belongs to each call that is
+            recorded, as in `Operation`; rows have their own, or ``""`` for none.
     """
 
     operations: Mapping[str, str | Operation] = attrs.field(factory=dict, converter=_rows)
@@ -336,6 +392,7 @@ class MethodMap:
     essential: frozenset[str] = attrs.field(default=frozenset(), converter=_names)
     takes_over: Mapping[str, Any] = attrs.field(factory=dict, converter=dict)
     frames: Callable[[Any], Restorable] | None = None
+    settings: ObjectSettings = None
 
     def over(self, base: MethodMap) -> MethodMap:
         """Return this map with what only *base*, that of a class further up, says."""
@@ -350,7 +407,21 @@ class MethodMap:
             essential=self.essential | base.essential,
             takes_over={**base.takes_over, **self.takes_over},
             frames=self.frames or base.frames,
+            settings=base.settings if self.settings is None else self.settings,
         )
+
+    def settled(self) -> MethodMap:
+        """Return this map with its settings in each of its rows."""
+        if self.settings is None:
+            return self
+        rows = {name: operation_from(row, "", "", self.settings) for name, row in self.operations.items()}
+        chains = {
+            start: attrs.evolve(
+                chain, ends={end: operation_from(row, "", "", self.settings) for end, row in chain.ends.items()}
+            )
+            for start, chain in self.chains.items()
+        }
+        return attrs.evolve(self, operations=rows, chains=chains)
 
     @property
     def known(self) -> frozenset[str]:

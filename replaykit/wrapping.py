@@ -13,7 +13,7 @@ from replaykit.intercept.absent import absent_target
 from replaykit.intercept.functions import RecordedFunction, recorded_function
 from replaykit.intercept.instrumenting import instrument_object, recorder_behind
 from replaykit.intercept.proxy import RecordedObject, recorded_object
-from replaykit.operations import Adapter, MethodMap, Operation, Place, operation_from
+from replaykit.operations import Adapter, MethodMap, ObjectSettings, Operation, Place, operation_from
 from replaykit.protocols import Restorable, Store
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.handle import SessionHandle
@@ -344,6 +344,7 @@ def records(
     count: Place = None,
     ignore: Iterable[str] = (),
     raises: Iterable[type[BaseException]] | type[BaseException] = (),
+    settings: ObjectSettings = None,
 ) -> Callable[[T], T]: ...
 def records(kind: Any = "tool", /, **places: Any) -> Any:
     """
@@ -354,7 +355,9 @@ def records(kind: Any = "tool", /, **places: Any) -> Any:
     content, count and frame ids are found by their usual names and shapes;
     where that fails give a path (``ids="result.rows.*.key"``) or a callable
     ``(arguments, result) -> value``.  Exceptions of the classes in *raises* come
-    back as themselves in a play.  A call outside of any session just runs.
+    back as themselves in a play.  *settings* are what of a method's object
+    belongs to its calls: names of attributes, or a callable that takes the
+    object.  A call outside of any session just runs.
 
     Raises:
         UsageError: The kind is unknown.

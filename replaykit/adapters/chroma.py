@@ -158,6 +158,8 @@ def _collection(collection_of: Any) -> MethodMap:
             "modify": "tool",
             "fork": fork,
         },
+        # Its id is another one in each run.
+        settings="name",
         ignored="fork_count get_indexing_status attach_function get_attached_function detach_function",
         essential="add upsert update delete query get count",
         frames=ChromaFrames,

@@ -157,6 +157,7 @@ def _table(class_name: str) -> MethodMap:
             "merge_insert": _MERGE,
         },
         derives="tags branches",
+        settings="name",
         ignored="create open from_inner current_branch close is_open infer_tokenizer_configs embedding_functions",
     )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from replaykit.adapters.plain_settings import NOT_PLAIN, fields_of, place_of, plain, settings_in, whole
 from replaykit.adapters.reviving import reviving
 from replaykit.model import StoredFrame
 from replaykit.operations import Adapter, MethodMap, Operation
@@ -75,6 +76,34 @@ _OMITTED = (
 )
 
 
+_BASE_RETRIEVER = "langchain_core.retrievers.BaseRetriever"
+_BASE_STORE = "langchain_core.vectorstores.base.VectorStore"
+
+# What names, traces or reports a call.
+_NO_SETTINGS = frozenset({"cache", "callbacks", "custom_get_token_ids", "metadata", "name", "tags", "verbose"})
+
+
+def _settings_of_retriever(retriever: Any) -> dict[str, Any] | None:
+    """Return the plain fields of a retriever, and those of the retrievers in it."""
+    fields = ((name, value) for name, value in fields_of(retriever).items() if name not in _NO_SETTINGS)
+    return settings_in(fields, _told)
+
+
+def _told(name: str, value: Any) -> Any:
+    is_asked = name == "search_kwargs" or "filter" in name
+    return whole(value) if is_asked and value is not None else plain(value, _part)
+
+
+def _part(value: Any) -> Any:
+    bases = {f"{base.__module__}.{base.__qualname__}" for base in value.__class__.__mro__}
+    found = None
+    if _BASE_RETRIEVER in bases:
+        found = _settings_of_retriever(value)
+    elif _BASE_STORE in bases:
+        found = place_of(value)
+    return NOT_PLAIN if found is None else found
+
+
 def _both(names: str, row: Operation) -> dict[str, Operation]:
     """Return *row* for each of *names* and for its coroutine, which has an ``a`` before it."""
     return {f"{prefix}{name}": row for name in names.split() for prefix in ("", "a")}
@@ -94,6 +123,7 @@ _VECTOR_STORE = MethodMap(
         **_both("get_by_ids", Operation(kind="find", by_id=True, ids="arguments.ids", thaw=_thaw)),
     },
     derives="as_retriever",
+    settings=place_of,
     essential="add_texts add_documents similarity_search delete get_by_ids",
     ignored="from_texts afrom_texts from_documents afrom_documents",
 )
@@ -107,6 +137,7 @@ _RETRIEVER = MethodMap(
         **_both("get_relevant_documents", Operation(kind="find", omits=_OMITTED, thaw=_thaw)),
     },
     essential="invoke ainvoke",
+    settings=_settings_of_retriever,
 )
 
 _TOOL = MethodMap(
@@ -133,14 +164,15 @@ _RUNNABLE = MethodMap(
 
 ADAPTER = Adapter(
     classes={
-        "langchain_core.vectorstores.base.VectorStore": _VECTOR_STORE,
+        _BASE_STORE: _VECTOR_STORE,
         "langchain_core.vectorstores.base.VectorStoreRetriever": MethodMap(
-            operations=_both("add_documents", Operation(kind="put_many", ids="result"))
+            operations=_both("add_documents", Operation(kind="put_many", ids="result")),
+            settings=_settings_of_retriever,
         ),
         "langchain_core.vectorstores.in_memory.InMemoryVectorStore": MethodMap(
             frames=InMemoryFrames, ignored="dump load"
         ),
-        "langchain_core.retrievers.BaseRetriever": _RETRIEVER,
+        _BASE_RETRIEVER: _RETRIEVER,
         "langchain_core.tools.base.BaseTool": _TOOL,
         "langchain_core.runnables.base.Runnable": _RUNNABLE,
     }

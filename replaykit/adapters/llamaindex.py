@@ -8,6 +8,11 @@ ids.
 
 from __future__ import annotations
 
+import functools
+import inspect
+from typing import Any
+
+from replaykit.adapters.plain_settings import NOT_PLAIN, fields_of, place_of, plain, settings_in, whole
 from replaykit.adapters.reviving import reviving
 from replaykit.operations import Adapter, MethodMap, Operation
 
@@ -68,6 +73,68 @@ _QUESTION = "arguments.str_or_query_bundle.query_str | arguments.str_or_query_bu
 _BUNDLE = "arguments.query_bundle.query_str"
 
 
+# -- what belongs to a call of the object itself -------------------------------------
+
+_BASE_RETRIEVER = "llama_index.core.base.base_retriever.BaseRetriever"
+_BASE_QUERY_ENGINE = "llama_index.core.base.base_query_engine.BaseQueryEngine"
+_BASE_CHAT_ENGINE = "llama_index.core.chat_engine.types.BaseChatEngine"
+_PARTS = frozenset({_BASE_RETRIEVER, _BASE_QUERY_ENGINE, _BASE_CHAT_ENGINE})
+_SYNTHESIZER = "llama_index.core.response_synthesizers.base.BaseSynthesizer"
+_POSTPROCESSOR = "llama_index.core.postprocessor.types.BaseNodePostprocessor"
+
+# How it runs, what was said to it, and ids: those of an index's nodes are random.
+_NO_SETTINGS = frozenset(
+    {"callback_manager", "chat_history", "index_id", "node_ids", "object_map", "objects", "use_async", "verbose"}
+)
+_ASKED = frozenset({"doc_ids", "filters", "prefix_messages", "vector_store_kwargs"})
+
+
+def _settings(target: Any) -> dict[str, Any] | None:
+    """
+    Return what a retriever or an engine was made with, as far as that are plain values, and so of those in it.
+
+    Those are the parameters of its class that it keeps under their names:
+    what else it has may change from call to call.
+    """
+    held = {**getattr(target, "__dict__", {}), **fields_of(target)}
+    kept = {name: held.get(f"_{name}", held.get(name, NOT_PLAIN)) for name in _parameters_of(target.__class__)}
+    if "filters" in kept and held.get("_kwargs"):
+        kept["vector_store_kwargs"] = held["_kwargs"]
+    return settings_in(kept.items(), _told)
+
+
+@functools.lru_cache(maxsize=256)
+def _parameters_of(cls: type) -> tuple[str, ...]:
+    made = (vars(base).get("__init__") for base in cls.__mro__)
+    taken = (list(inspect.signature(each).parameters.values())[1:] for each in made if inspect.isfunction(each))
+    named = (each.name for parameters in taken for each in parameters if each.kind not in _MANY)
+    names = dict.fromkeys((*getattr(cls, "model_fields", ()), *named))
+    return tuple(name for name in names if name not in _NO_SETTINGS)
+
+
+_MANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _told(name: str, value: Any) -> Any:
+    if name in _ASKED and value is not NOT_PLAIN:
+        return whole(value)
+    return plain(value, _part)
+
+
+def _part(value: Any) -> Any:
+    cls = value.__class__
+    bases = {f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__}
+    found: Any = None
+    if bases & _PARTS:
+        found = _settings(value)
+    elif _SYNTHESIZER in bases:
+        found = cls.__name__
+    elif _POSTPROCESSOR in bases:
+        fields = {name: item for name, item in fields_of(value).items() if name not in _NO_SETTINGS}
+        found = {"class": cls.__name__, **(settings_in(fields.items(), _told) or {})}
+    return NOT_PLAIN if found is None else found
+
+
 # -- what is written ----------------------------------------------------------------
 
 
@@ -105,10 +172,14 @@ _NODES_FOUND = "result.*.node.id_"
 _SOURCES = "result.source_nodes.*.node.id_"
 
 
-def _retriever(k: str | None = None) -> MethodMap:
-    row = Operation(kind="find", query=_QUESTION, k=k, ids=_NODES_FOUND, thaw=_thaw)
-    return MethodMap(operations=_both("retrieve", row), ignored=_PROMPTS)
-
+_RETRIEVER = MethodMap(
+    operations=_both(
+        "retrieve",
+        Operation(kind="find", query=_QUESTION, k="arguments.self.similarity_top_k", ids=_NODES_FOUND, thaw=_thaw),
+    ),
+    ignored=_PROMPTS,
+    settings=_settings,
+)
 
 _RETRIEVE = Operation(kind="find", query=_BUNDLE, ids=_NODES_FOUND, thaw=_thaw)
 
@@ -119,16 +190,21 @@ _QUERY_ENGINE = MethodMap(
         **_both("synthesize", Operation(kind="ask", query=_BUNDLE, ids=_SOURCES, thaw=_thaw)),
     },
     ignored=_PROMPTS,
+    settings=_settings,
 )
 
 _RETRIEVER_ENGINE = MethodMap(
-    operations={"aretrieve": _RETRIEVE}, derives="retriever with_retriever", ignored="from_args"
+    operations={"aretrieve": _RETRIEVE},
+    derives="retriever with_retriever",
+    ignored="from_args",
+    settings=_settings,
 )
 
 _CHAT_ENGINE = MethodMap(
     operations=_both("chat stream_chat", Operation(kind="ask", query="arguments.message", ids=_SOURCES, thaw=_thaw)),
     composes="chat_repl streaming_chat_repl",
     ignored=f"from_defaults reset {_PROMPTS}",
+    settings=_settings,
 )
 
 # -- where it is kept ---------------------------------------------------------------
@@ -165,6 +241,7 @@ _VECTOR_STORE = MethodMap(
         **_both("clear", Operation(kind="delete", ids=_NOWHERE)),
     },
     ignored=f"persist from_persist_dir from_persist_path from_namespaced_persist_dir from_params {_COMPONENT}",
+    settings=place_of,
 )
 
 
@@ -201,13 +278,10 @@ _CHAT_MEMORY = MethodMap(
 ADAPTER = Adapter(
     classes={
         "llama_index.core.indices.base.BaseIndex": _INDEX,
-        "llama_index.core.base.base_retriever.BaseRetriever": _retriever(),
-        "llama_index.core.indices.vector_store.retrievers.retriever.VectorIndexRetriever": _retriever(
-            k="self.similarity_top_k"
-        ),
-        "llama_index.core.base.base_query_engine.BaseQueryEngine": _QUERY_ENGINE,
+        _BASE_RETRIEVER: _RETRIEVER,
+        _BASE_QUERY_ENGINE: _QUERY_ENGINE,
         "llama_index.core.query_engine.retriever_query_engine.RetrieverQueryEngine": _RETRIEVER_ENGINE,
-        "llama_index.core.chat_engine.types.BaseChatEngine": _CHAT_ENGINE,
+        _BASE_CHAT_ENGINE: _CHAT_ENGINE,
         "llama_index.core.memory.types.BaseMemory": _CHAT_MEMORY,
         "llama_index.core.vector_stores.types.BasePydanticVectorStore": _VECTOR_STORE,
         "llama_index.core.vector_stores.simple.SimpleVectorStore": MethodMap(operations={"get": _by_id("text_id")}),

@@ -46,7 +46,7 @@ def map_for(target: Any, operations: Operations | None) -> MethodMap:
     Return the map of *target*: of what is given, else its adapter's, else of the usual names; each row a whole one.
 
     Given rows replace an adapter's; what that says of methods which are no
-    operations holds in any case.
+    operations, and of the object's settings, holds in any case.
 
     Raises:
         UsageError: The target has no such method, or none of the usual names.
@@ -57,7 +57,12 @@ def map_for(target: Any, operations: Operations | None) -> MethodMap:
     known = _known_of(target, operations) or MethodMap()
     if operations is not None and not isinstance(operations, Adapter):
         silent = known.ignored | known.derives
-        known = MethodMap(operations=operations, composes=known.composes, ignored=silent - operations.keys())
+        known = MethodMap(
+            operations=operations,
+            composes=known.composes,
+            ignored=silent - operations.keys(),
+            settings=known.settings,
+        )
     elif known.records:
         return _bound(known, target)
     else:
@@ -102,10 +107,12 @@ def _bound(methods: MethodMap, target: Any) -> MethodMap:
     gone = methods.essential - there.keys()
     if gone and not isinstance(target, Absent):
         _warn_of(source, tuple(sorted(gone)))
-    rows = {path: operation_from(_named(row, target), path, source) for path, row in there.items()}
+    settings = methods.settings
+    rows = {path: operation_from(_named(row, target), path, source, settings) for path, row in there.items()}
     chains = {
         start: attrs.evolve(
-            chain, ends={end: operation_from(row, f"{start}.{end}", source) for end, row in chain.ends.items()}
+            chain,
+            ends={end: operation_from(row, f"{start}.{end}", source, settings) for end, row in chain.ends.items()},
         )
         for start, chain in methods.chains.items()
     }

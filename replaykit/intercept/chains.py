@@ -19,7 +19,7 @@ import attrs
 
 from replaykit.intercept.binding import binder_of
 from replaykit.intercept.handler import Called
-from replaykit.intercept.recorded import Recorded
+from replaykit.intercept.recorded import Recorded, settled
 from replaykit.intercept.scope import handler_for, is_playing, observer_for
 from replaykit.intercept.shapes import run, shape_of
 from replaykit.operations import Chain, Operation
@@ -34,14 +34,15 @@ class _Begun:
     """
     The first method of a call, with its arguments; *make* gives the library's builder, or a coroutine of it.
 
-    *observed* turns what is recorded into what begins it; *is_async* is
+    *target* is what it is a method of; *observed* turns what is recorded into what begins it; *is_async* is
     whether the builder has to be awaited.
     """
 
     name: str
     chain: Chain
     recorder: Any
-    arguments: Mapping[str, Any]
+    target: Any
+    arguments: dict[str, Any]
     make: Callable[[], Any]
     observed: Callable[[Recorded], Any]
     is_async: bool
@@ -50,6 +51,10 @@ class _Begun:
         """Return the row of the first method, or of a step, for when it fails."""
         end: Any = next(iter(self.chain.ends.values()))
         return _row_of_a_step(end, f"{self.name}.{step}" if step else self.name)
+
+    def all_arguments(self, row: Operation, steps: Iterable[Step]) -> dict[str, Any]:
+        """Return the arguments of the whole call: of the first method, of *steps*, and the settings of its object."""
+        return settled(row, self.target, _arguments(self.arguments, steps))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -116,11 +121,11 @@ def _told(builder: Builder, name: str, /, *args: Any, **kwargs: Any) -> Any:
 def _ended(builder: Builder, name: str, /, *args: Any, **kwargs: Any) -> Any:
     """Run the call and have it recorded, or answered."""
     begun, step = builder._self_begun, (name, args, kwargs)
+    row: Any = begun.chain.ends[name]
 
     def bind(*_: Any, **__: Any) -> dict[str, Any]:
-        return _arguments(begun.arguments, [*builder._self_steps, step] if args or kwargs else builder._self_steps)
+        return begun.all_arguments(row, [*builder._self_steps, step] if args or kwargs else builder._self_steps)
 
-    row: Any = begun.chain.ends[name]
     recorded = begun.observed(Recorded(row, begun.recorder, bind=bind))
     return run(recorded, functools.partial(_really_ended, builder, name), args, kwargs)
 
@@ -160,12 +165,8 @@ def _tried(begun: _Begun, step: str, steps: Iterable[Step], function: Callable[[
 def _keep(begun: _Begun, step: str, steps: Iterable[Step], error: Exception) -> None:
     """Record that a step, or the first method, raised *error*, which is raised."""
     if not is_playing():
-        run(
-            Recorded(begun.row(step), begun.recorder, bind=lambda *_: _arguments(begun.arguments, steps)),
-            _raise,
-            (error,),
-            {},
-        )
+        row = begun.row(step)
+        run(Recorded(row, begun.recorder, bind=lambda *_: begun.all_arguments(row, steps)), _raise, (error,), {})
 
 
 def _raise(error: Exception) -> None:
@@ -180,7 +181,8 @@ def _runs_in_play(begun: _Begun, step: str = "", steps: Iterable[Step] = ()) -> 
     """
     if not is_playing():
         return True
-    called, arguments = Called(begun.row(step), begun.recorder), _arguments(begun.arguments, steps)
+    row = begun.row(step)
+    called, arguments = Called(row, begun.recorder), begun.all_arguments(row, steps)
     player = handler_for(begun.recorder)
     if not player.knows(called, arguments):
         return False
@@ -243,7 +245,8 @@ def begun_by(
     begins = method if within is None else functools.partial(within, method)
     make = functools.partial(begins, *args, **kwargs)
     is_async = shape_of(method) == "coroutine"
-    call = _Begun(name, chain, recorder, binder_of(method)(*args, **kwargs), make, observed, is_async)
+    target, arguments = getattr(method, "__self__", None), binder_of(method)(*args, **kwargs)
+    call = _Begun(name, chain, recorder, target, arguments, make, observed, is_async)
     if is_async:
         return _begun_later(call)
     return Builder(call, (), _tried(call, "", (), call.make) if _runs_in_play(call) else None)

@@ -16,7 +16,7 @@ from typing import Any
 import wrapt
 
 from replaykit.intercept.binding import binder_of
-from replaykit.intercept.recorded import Recorded
+from replaykit.intercept.recorded import Asking, Of, Recorded
 from replaykit.intercept.shapes import RUNNERS, run, shape_of
 from replaykit.intercept.streaming import recorded_class
 from replaykit.operations import Operation
@@ -107,12 +107,20 @@ def recorded_function(function: Any, operation: Operation, recorder: Any = None)
             return runner(bound, functools.partial(wrapped, args[0]), args[1:], kwargs)
         return runner(free if instance is None else bound, wrapped, args, kwargs)
 
+    def asking(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        # The same once more, so that methods whose row asks nothing do not pay for it.
+        if instance is None and first and args and (first == "self" or isinstance(args[0], type)):
+            instance, wrapped, args = args[0], functools.partial(wrapped, args[0]), args[1:]
+        return runner(free if instance is None else Of(bound, instance), wrapped, args, kwargs)
+
+    called = asking if isinstance(bound, Asking) else wrapper
+
     def named(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return under_the_name_of(wrapped, wrapper(wrapped, instance, args, kwargs))
+        return under_the_name_of(wrapped, called(wrapped, instance, args, kwargs))
 
     is_free = not first and isinstance(function, types.FunctionType)
     cls = RecordedFunction if not is_free else _PlainFunction if shape == "plain" else _StreamFunction
-    made: Any = cls(function, wrapper if shape == "plain" else named)
+    made: Any = cls(function, called if shape == "plain" else named)
     made._self_recorded = free
     made._self_run = _under_own_name(runner, function) if is_free else runner
     made._self_rebuild = (operation, recorder)

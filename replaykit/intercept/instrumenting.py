@@ -328,6 +328,7 @@ def instrument_class(cls: type, methods: MethodMap, recorder: Any = None) -> Non
     Raises:
         UsageError: The class cannot be changed.
     """
+    methods = methods.settled()
     rows: Rows = {
         name: row for name, row in methods.operations.items() if "." not in name and name not in methods.takes_over
     }

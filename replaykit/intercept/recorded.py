@@ -8,10 +8,10 @@ import attrs
 
 from replaykit.intercept.binding import Binder, exact_binder
 from replaykit.intercept.handler import Called, Ticket
-from replaykit.intercept.scope import handler_for
-from replaykit.operations import said_before
+from replaykit.intercept.scope import CURRENT, Scope, handler_for, leave
+from replaykit.operations import Operation, said_before, with_settings
 
-__all__ = ["Asking", "Given", "Recorded"]
+__all__ = ["Asking", "Given", "Nobody", "Of", "Recorded", "settled"]
 
 
 @attrs.frozen
@@ -37,7 +37,7 @@ class Recorded(Called):
 
 @attrs.frozen
 class Asking(Recorded):
-    """A recorded method of an object that its row asks something ``before`` a call runs."""
+    """A recorded method of an object that its row asks something ``before`` a call runs, or for its ``settings``."""
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket | None:
         """Return the ticket of a call with these arguments, None if nothing observes it."""
@@ -45,12 +45,69 @@ class Asking(Recorded):
 
     def begin_on(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket | None:
         """Do the same for the method of *target*."""
-        handler = handler_for(self.recorder)
+        handler = None if _is_being_read(target) else handler_for(self.recorder)
         if handler is None:
             return None
-        ticket: Ticket | None = handler.begin(self, self.bind(*args, **kwargs))
-        if ticket is not None and ticket.answer is None:
+        arguments = settled(self.operation, target, self.bind(*args, **kwargs))
+        ticket: Ticket | None = handler.begin(self, arguments)
+        if self.operation.before is not None and ticket is not None and ticket.answer is None:
             ticket.before = said_before(self.operation, target)  # type: ignore[attr-defined]  # what runs is recorded
+        return ticket
+
+
+class Nobody:
+    """Stands in the chain for a session that takes no call."""
+
+    recorder = None
+    run = None
+    is_open = False
+
+    def begin(self, called: Any, arguments: Any) -> None:
+        """Let the call run unobserved."""
+
+    def note_uncovered(self, method: Any) -> None:
+        """Nothing to count."""
+
+    def note_metadata(self, key: str, value: str) -> None:
+        """Nothing to note."""
+
+
+class _Reading(Nobody):
+    """Stands in the chain while an object's settings are read: what that asks of the object is no call."""
+
+
+def settled(operation: Operation, target: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return *arguments* with what belongs of *target* itself to the call, as the row says."""
+    if not operation.settings:
+        return arguments
+    inner = Scope(_Reading(), None, CURRENT.get())
+    inner.subject = target
+    CURRENT.set(inner)
+    try:
+        return with_settings(operation, target, arguments)
+    finally:
+        leave(inner)
+
+
+def _is_being_read(target: Any) -> bool:
+    link = CURRENT.get()
+    while link is not None:
+        if type(link.session) is _Reading and link.subject is target:
+            return True
+        link = link.outer
+    return False
+
+
+@attrs.frozen
+class Of:
+    """A recorded method that asks the object *target*, which only the caller knows."""
+
+    recorded: Any
+    target: Any
+
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket | None:
+        """Return the ticket of a call with these arguments, None if nothing observes it."""
+        ticket: Ticket | None = self.recorded.begin_on(self.target, args, kwargs)
         return ticket
 
 

@@ -20,7 +20,9 @@ __all__ = ["Streaming", "recorded_class"]
 
 def recorded_class(operation: Operation) -> type[Recorded]:
     """Return what records a method with this row."""
-    return Asking if operation.before is not None else Streaming if operation.stream is not None else Recorded
+    if operation.before is None and operation.settings is None:
+        return Recorded if operation.stream is None else Streaming
+    return Asking if operation.stream is None else _AskingStreaming
 
 
 @attrs.frozen
@@ -29,9 +31,20 @@ class Streaming(Recorded):
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket | None:
         """Return the ticket of a call with these arguments, None if nothing observes it."""
-        ticket = Recorded.begin(self, args, kwargs)
-        form = self.operation.stream
-        return ticket if ticket is None or form is None else _StreamTicket(ticket, form)
+        return _streaming(Recorded.begin(self, args, kwargs), self.operation.stream)
+
+
+@attrs.frozen
+class _AskingStreaming(Asking):
+    """The same whose object is asked something."""
+
+    def begin_on(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Ticket | None:
+        """Return the ticket of a call on *target*, None if nothing observes it."""
+        return _streaming(Asking.begin_on(self, target, args, kwargs), self.operation.stream)
+
+
+def _streaming(ticket: Ticket | None, form: StreamForm | None) -> Ticket | None:
+    return ticket if ticket is None or form is None else _StreamTicket(ticket, form)
 
 
 class _StreamTicket:

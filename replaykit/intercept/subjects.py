@@ -7,38 +7,21 @@ from collections.abc import Callable
 from typing import Any
 
 from replaykit.intercept.handler import Called
-from replaykit.intercept.recorded import Asking, Recorded
+from replaykit.intercept.recorded import Asking, Nobody, Recorded
 from replaykit.intercept.scope import CURRENT, Scope, handler_for, leave
 from replaykit.intercept.shapes import IN_STEPS, RUNNERS
 
 __all__ = ["OnSubject", "is_inside", "part_of", "run_on", "unobserved"]
 
 
-class _Nobody:
-    """Stands in the chain for a session that takes no call."""
-
-    recorder = None
-    run = None
-    is_open = False
-
-    def begin(self, called: Any, arguments: Any) -> None:
-        """Let the call run unobserved."""
-
-    def note_uncovered(self, method: Any) -> None:
-        """Nothing to count."""
-
-    def note_metadata(self, key: str, value: str) -> None:
-        """Nothing to note."""
-
-
 def unobserved(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call *function*; what is called in it is the library's own affair."""
-    return _called_in(Scope(_Nobody(), None, CURRENT.get()), function, args, kwargs)
+    return _called_in(Scope(Nobody(), None, CURRENT.get()), function, args, kwargs)
 
 
 def part_of(subject: Any, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
     """Call *function*, a method of *subject*: what that calls on itself is not observed, not by a player either."""
-    inner = Scope(_Nobody(), None, CURRENT.get())
+    inner = Scope(Nobody(), None, CURRENT.get())
     inner.subject = subject
     return _called_in(inner, function, args, kwargs)
 

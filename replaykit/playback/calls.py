@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import compress, count
 from typing import cast, overload
 
+from replaykit.facts import SELF
 from replaykit.format.asked import Asked, asked_by
 from replaykit.model import ReplayAction
 from replaykit.playback.tapes import tape_of
@@ -24,11 +25,13 @@ class RecordedCalls:
 
     Attributes:
         left: How many calls are not used.
+        have_settings: Whether of any that answers the settings of its object are known.
     """
 
     def __init__(self, actions: Sequence[ReplayAction], is_live: Callable[[str, str], bool] | None = None) -> None:
         self.tape = tape_of(actions)
         self.left = 0
+        self.have_settings = False
         self._actions = actions
         self._may_run = is_live is not None
         self._is_live = is_live or (lambda _kind, _name: False)
@@ -47,7 +50,7 @@ class RecordedCalls:
         last_name: object = None
         note_sequence = self._sequences.append
         for position, asked in enumerate(self.tape.asked()):
-            sequence, kind, name, parent, _ = asked
+            sequence, kind, name, parent, arguments = asked
             note_sequence(sequence)
             if parent not in run or kind == "checkpoint" or (self._may_run and self._is_live(kind, name)):
                 self._set_aside(position, asked, run)
@@ -56,6 +59,8 @@ class RecordedCalls:
                 note_position = self._named.setdefault((kind, name), array("q")).append
                 last_kind, last_name = kind, name
             note_position(position)
+            if not self.have_settings and isinstance(arguments, dict) and SELF in arguments:
+                self.have_settings = True
             yield position, asked
         self._mark()
 

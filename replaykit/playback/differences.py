@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from replaykit.facts import SELF
 from replaykit.format.values import pack
 from replaykit.model import Structured
 from replaykit.playback.outcomes import are_alike
@@ -28,6 +30,7 @@ MAX_COMPARED_BYTES = 256 * 1024
 
 MAX_SHOWN = 160
 _ARGUMENT_WIDTH = 60
+_MOST_SETTINGS = 8
 _MOST_BITS = 128
 _LEAD_WORDS = 20
 _WORDS = re.compile(r"\S+\s*|\s+")
@@ -68,7 +71,15 @@ def short(value: Any) -> str:
 
 def call_text(name: str, arguments: Mapping[str, Any]) -> str:
     """Return a call as one would write it: ``find(query='capital', k=5)``."""
-    return f"{name}({', '.join(f'{key}={short(value)}' for key, value in arguments.items())})"
+    return f"{name}({', '.join(f'{key}={_given(key, value)}' for key, value in arguments.items())})"
+
+
+def _given(name: str, value: Any) -> str:
+    """Return what stands for an argument: of an object's settings each, which say whose call it is."""
+    if name != SELF or not isinstance(value, Mapping):
+        return short(value)
+    listed = [f"{key!r}: {short(item)}" for key, item in itertools.islice(value.items(), _MOST_SETTINGS)]
+    return f"{{{', '.join([*listed, *(['...'] if len(value) > len(listed) else [])])}}}"
 
 
 # -- texts ------------------------------------------------------------------------

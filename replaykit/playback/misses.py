@@ -11,6 +11,7 @@ from uuid import UUID
 import attrs
 
 from replaykit.errors import NoMatchError
+from replaykit.facts import SELF
 from replaykit.format.asked import Asked
 from replaykit.format.matching import match_key
 from replaykit.format.thaw import thaw
@@ -75,9 +76,15 @@ class Miss:
         """Order recorded calls about as their ranks do, at little cost."""
         position, asked = recorded
         theirs, wanted = _named(asked.arguments), _named(self.arguments)
-        differing = [name for name, value in wanted.items() if name not in self.ignored and theirs.get(name) != value]
+        ignored = self.ignored_beside(theirs)
+        differing = [name for name, value in wanted.items() if name not in ignored and theirs.get(name) != value]
         shared = sum(_shared_words(theirs.get(name), wanted[name]) for name in differing)
         return asked.name != self.name or asked.kind != self.kind, len(differing), -shared, position
+
+    def ignored_beside(self, recorded: Mapping[str, Any]) -> Set[str]:
+        """Return the arguments that do not count: an object's settings only do where both calls have them."""
+        are_known = SELF in recorded and SELF in _named(self.arguments)
+        return self.ignored if are_known else {*self.ignored, SELF}
 
 
 @attrs.frozen
@@ -95,7 +102,8 @@ class _Nearest:
     @classmethod
     def of(cls, miss: Miss, position: int, asked: Asked) -> _Nearest:
         recorded, wanted = _named(asked.arguments), _named(miss.arguments)
-        names = [name for name in {**recorded, **wanted} if name not in miss.ignored]
+        ignored = miss.ignored_beside(recorded)
+        names = [name for name in {**recorded, **wanted} if name not in ignored]
         differing = tuple(name for name in names if not _same(recorded.get(name, _ABSENT), wanted.get(name, _ABSENT)))
         agreement = 1 - len(differing) / len(names) if names else 1.0
         likeness = sum(_likeness(recorded.get(name, _ABSENT), wanted.get(name, _ABSENT)) for name in differing)

@@ -13,6 +13,7 @@ from typing import Any, cast
 import attrs
 
 from replaykit.errors import DamagedError, PlaybackError, UsageError
+from replaykit.facts import SELF
 from replaykit.format.actions import failure_of
 from replaykit.format.asked import Asked
 from replaykit.format.entries import Entry
@@ -193,11 +194,25 @@ class Player:
         row = self._rows.get(id(called.operation)) or self._row(called.operation)
         if row.is_live or not self._calls.has(row.name):
             return row.is_live
-        key = self._key(row.kind, row.name, stored_form(arguments, self._redactor.clean_packed), row.ignored)
+        stored = stored_form(arguments, self._redactor.clean_packed)
         with self._lock:
-            self._index_without(row.ignored)
-            position = self._turns.peek(row.ignored, key)
+            found = (self._turns.peek(ignored, key) for ignored, key in self._looked_up(row, stored))
+            position = next((each for each in found if each is not None), None)
         return position is not None and self._calls.action(position).name == row.name
+
+    def _looked_up(self, row: _Row, arguments: Any) -> Iterator[tuple[Names, bytes]]:
+        """
+        Yield under which keys, and without which arguments, what answers a call is looked for.
+
+        What is known of the object on one side only does not count: it may
+        be absent now, or the recording from before it was recorded.
+        """
+        is_known = SELF in arguments
+        ignored = row.ignored if is_known or not self._calls.have_settings else row.ignored | {SELF}
+        self._index_without(ignored)
+        yield ignored, self._key(row.kind, row.name, arguments, ignored)
+        if is_known:
+            yield ignored, self._key(row.kind, row.name, arguments, ignored | {SELF})
 
     def _index_without(self, ignored: Names) -> None:
         if not self._turns.knows(ignored):
@@ -205,14 +220,14 @@ class Player:
 
     def _taken(self, row: _Row, arguments: Any, called: Called) -> int | None:
         """Return the position of the recorded call that answers, None if none does; it is used from now on."""
-        key = self._key(row.kind, row.name, arguments, row.ignored)
         with self._lock:
             if isinstance(called, AbsentCall) and called.positional is not None:
                 unnamed = stored_form(list(called.positional), self._redactor.clean_packed)
-                position = self._unsigned.take(row.kind, row.name, row.ignored, unnamed, arguments)
+                ignored = row.ignored | {SELF} if self._calls.have_settings else row.ignored
+                position = self._unsigned.take(row.kind, row.name, ignored, unnamed, arguments)
             else:
-                self._index_without(row.ignored)
-                position = self._turns.take(row.ignored, key)
+                found = (self._turns.take(ignored, key) for ignored, key in self._looked_up(row, arguments))
+                position = next((each for each in found if each is not None), None)
             if position is not None:
                 self.play_count += 1
                 self._latest = position

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from replaykit.facts import ID_NAMES
+from replaykit.facts import ID_NAMES, own_arguments
 from replaykit.model import FrameId, ReplayAction
 from replaykit.playback.hits import FoundHit, hits_of
 from replaykit.playback.outcomes import Outcome, fingerprint, outcome_of
@@ -59,7 +59,7 @@ def _naming(action: ReplayAction) -> str | None:
     reads_by_id = action.kind == "find" and getattr(action.action_type, "mode", "") == "id"
     known = ID_NAMES if reads_by_id or action.kind in ("update", "delete") else ("frame_id",)
     named = (name for name in known if action.arguments.get(name) is not None)
-    return next(named, next(iter(action.arguments), None) if reads_by_id else None)
+    return next(named, next(iter(own_arguments(action.arguments)), None) if reads_by_id else None)
 
 
 def _ids_in(value: Any) -> list[FrameId]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from replaykit.facts import own_arguments
 from replaykit.format.values import pack
 from replaykit.model import ReplayAction
 from replaykit.redactors.search import PLACEHOLDERS
@@ -32,4 +33,5 @@ class Redacted:
         return ""
 
     def _is_in(self, action: ReplayAction) -> bool:
-        return self._has_rules and PLACEHOLDERS.search(pack(dict(action.arguments))) is not None
+        # The settings of the object that was called are the target's own.
+        return self._has_rules and PLACEHOLDERS.search(pack(dict(own_arguments(action.arguments)))) is not None

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import attrs
 
 from replaykit.errors import CheckpointNotFoundError, EmbedderError, ProviderError, StorageError, UsageError
-from replaykit.facts import K_NAMES
+from replaykit.facts import K_NAMES, own_arguments
 from replaykit.intercept.scope import CURRENT, Scope
 from replaykit.model import (
     MEMVID,
@@ -386,7 +386,7 @@ class _Run:
         """Return *divergences* unless they may come of what is not in the recording."""
         if not divergences:
             return divergences
-        if not has_stored_form([dict(action.arguments), action.output]):
+        if not has_stored_form([dict(own_arguments(action.arguments)), action.output]):
             raise NotComparable("part of it was recorded in a form that this release does not know")
         reason = self._redacted.reason(action)
         if reason:

@@ -17,7 +17,7 @@ from typing import Any, Never
 import attrs
 
 from replaykit.errors import UsageError
-from replaykit.facts import K_NAMES, facts_of
+from replaykit.facts import K_NAMES, SELF, facts_of, own_arguments
 from replaykit.format.values import pack, plain, unpack
 from replaykit.intercept.chains import run_again
 from replaykit.model import (
@@ -274,10 +274,14 @@ def bound(
     """
     Return the call of *function* with recorded *arguments*, which go by parameter name.
 
+    The settings of the object that was called are no argument.
+
     Raises:
         NotComparable: The function takes other arguments now, or one of them
             was an object that cannot be made again.
     """
+    if signature is None or SELF not in signature.parameters:
+        arguments = own_arguments(arguments)
     foreign = next((name for name, value in arguments.items() if isinstance(value, Structured)), None)
     if foreign is not None:
         raise NotComparable(f"the argument {foreign!r} was an object, which cannot be made again")

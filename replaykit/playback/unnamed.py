@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from replaykit.errors import PlaybackError
+from replaykit.facts import SELF
 from replaykit.playback.calls import RecordedCalls
 from replaykit.playback.turns import Names, Turns
 
@@ -93,8 +94,9 @@ class UnsignedCalls:
 
 
 def _names_of(arguments: Any) -> Spelling:
-    """Return the names of stored arguments, none where they are no plain map."""
-    return tuple(arguments) if isinstance(arguments, dict) and "~t" not in arguments else ()
+    """Return the names of stored arguments, none where they are no plain map; the object's settings have no place."""
+    is_plain = isinstance(arguments, dict) and "~t" not in arguments
+    return tuple(name for name in arguments if name != SELF) if is_plain else ()
 
 
 def _bound(spelling: Spelling, positional: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from replaykit.facts import own_arguments
 from replaykit.memory.memory import Memory
 from replaykit.memory.replaying import SOURCE as MEMORY
 from replaykit.model import MEMVID, Answer, Failure, Opaque, ReplayAction, Structured
@@ -91,7 +92,7 @@ def _function_target(action: ReplayAction, reader: CodeReader) -> Target | Missi
     found = reader.function(action.source, action.name)
     if isinstance(found, Missing):
         return found
-    unfit = _unfit(found.parameters, action.arguments)
+    unfit = _unfit(found.parameters, own_arguments(action.arguments))
     return Missing(unfit) if unfit else FunctionTarget(found, _shape_of(action, found.shape))
 
 
@@ -115,7 +116,7 @@ def _why_not(action: ReplayAction) -> str:
         return "the recording does not say what it was made on"
     if action.source == "__main__":
         return "it is defined in the program that ran (__main__), where a test cannot import it: move it to a module"
-    if _is_long(action.arguments):
+    if _is_long(own_arguments(action.arguments)):
         return f"its arguments are longer than {_LONGEST:,} characters, which nobody wants to read in a test"
     if isinstance(action.output, Opaque):
         return f"its result, a {action.output.type_name}, could not be kept"
@@ -174,7 +175,7 @@ def _wrapped_target(action: ReplayAction, reader: CodeReader) -> Target | Missin
     if not all(is_name(part) and not part.startswith("_") for part in names):
         return Missing("it has no name that can be written in Python")
     method = None if found is None else found.methods.get(action.name)
-    if method is not None and _unfit(method.parameters, action.arguments):
+    if method is not None and _unfit(method.parameters, own_arguments(action.arguments)):
         method = None
     return WrappedTarget(
         action.source, action.name, method, _shape_of(action, method.shape if method is not None else Shape())

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from replaykit.facts import SELF, own_arguments
 from replaykit.model import Failure, Frame, ReplayAction
 from replaykit.playback.rebuilding import error_of
 from replaykit.regression.assertions import Claim, claims_on, is_said_inline
@@ -41,6 +42,16 @@ class Call:
     action: ReplayAction
     target: Target
 
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """What is given in the call: the settings of its object are not."""
+        return own_arguments(self.action.arguments)
+
+    @property
+    def is_of_a_bare_object(self) -> bool:
+        """Whether the test makes it on an object of its own, which has not the settings of the recorded one."""
+        return isinstance(self.target, FunctionTarget) and SELF in self.action.arguments.keys() - self.arguments.keys()
+
 
 @attrs.frozen
 class Stub:
@@ -55,7 +66,7 @@ class CallWriter:
     Writes the calls of one test.
 
     Attributes:
-        ignored: Arguments that cannot be written down: the test gives None in their place, and they do not count.
+        ignored: Arguments that do not count.  What cannot be written down is one: the test gives None in its place.
         exceptions: Classes that recorded failures come back as, by module and name.
         stubbed: Classes of wrapped objects whose stand-ins need signatures, each with its methods and their parameters.
     """
@@ -65,13 +76,15 @@ class CallWriter:
         self._reader = reader
         self._literals = Literals(imports, reader)
         self._left_out = _left_out(calls)
-        self.ignored = sorted({name for call in calls for name in self._unwritable(call.action.arguments)})
+        self.ignored = sorted({name for call in calls for name in self._unwritable(call)})
         self.exceptions = self._declared(calls)
         self.stubbed = _needing_signatures(calls)
         self._stand_ins: dict[tuple[str, ...], str] = {}
 
-    def _unwritable(self, arguments: Mapping[str, Any]) -> Iterator[str]:
-        for name, value in arguments.items():
+    def _unwritable(self, call: Call) -> Iterator[str]:
+        if call.is_of_a_bare_object:
+            yield SELF
+        for name, value in call.arguments.items():
             try:
                 Literals(Imports(), self._reader).of(value)
             except NoLiteral:
@@ -172,7 +185,7 @@ class CallWriter:
         return (*items, *((("**", self._literals.of(others)),) if others else ()))
 
     def _given(self, call: Call) -> WrittenArguments:
-        target, arguments = call.target, dict(call.action.arguments)
+        target, arguments = call.target, dict(call.arguments)
         if isinstance(target, WrappedTarget):
             return self._unsigned(target, arguments)
         if isinstance(target, MemoryTarget) and target.name == "restore":
@@ -231,22 +244,22 @@ class CallWriter:
 
 def _needing_signatures(calls: Sequence[Call]) -> dict[str, dict[str, Stub]]:
     """Return the methods of the classes that have async ones: without signatures nobody could await them."""
-    same: dict[str, dict[str, list[tuple[WrappedTarget, ReplayAction]]]] = {}
+    same: dict[str, dict[str, list[tuple[WrappedTarget, Call]]]] = {}
     for call in calls:
         if isinstance(call.target, WrappedTarget) and "." not in call.target.name:
-            same.setdefault(call.target.source, {}).setdefault(call.target.name, []).append((call.target, call.action))
+            same.setdefault(call.target.source, {}).setdefault(call.target.name, []).append((call.target, call))
     stubs = {source: {name: _stub_of(found) for name, found in methods.items()} for source, methods in same.items()}
     awaited = [source for source, methods in stubs.items() if any(each.shape.is_async for each in methods.values())]
     return {source: stubs[source] for source in sorted(awaited)}
 
 
-def _stub_of(calls: Sequence[tuple[WrappedTarget, ReplayAction]]) -> Stub:
+def _stub_of(calls: Sequence[tuple[WrappedTarget, Call]]) -> Stub:
     """Return the stub that takes all of *calls*, which are of one method."""
     shape = next((target.shape for target, _ in calls if target.shape.is_async), calls[0][0].shape)
     methods = [target.method for target, _ in calls]
     if methods[0] is not None and None not in methods:
         return Stub(tuple(map(_with_a_default, methods[0].parameters)), shape)
-    names = dict.fromkeys(name for _, action in calls for name in action.arguments)
+    names = dict.fromkeys(name for _, call in calls for name in call.arguments)
     named = [Parameter(name, Parameter.BY_NAME, None) for name in names if is_name(name)]
     others = [Parameter("others", Parameter.STARS)] if len(named) < len(names) else []
     return Stub((*named, *others), shape)
@@ -297,13 +310,13 @@ def _left_out(calls: Sequence[Call]) -> Mapping[str, frozenset[str]]:
         by_name[call.action.name].append(call)
     found = {}
     for name, same in by_name.items():
-        agreed = agreeing([call.action.arguments for call in same])
+        agreed = agreeing([call.arguments for call in same])
         found[name] = frozenset(each for each in agreed if all(_is_default(call, each) for call in same))
     return found
 
 
 def _is_default(call: Call, name: str) -> bool:
-    value = call.action.arguments[name]
+    value = call.arguments[name]
     method = call.target.method if isinstance(call.target, WrappedTarget) else None
     parameters = method.parameters if method is not None else ()
     return value is None or any(each.name == name and is_default(each, value) for each in parameters)
