@@ -97,7 +97,6 @@ class _TestPlayer(Player):
     def __init__(self, session: ReplaySession, advice: Callable[[NoMatchError], NoMatchError], **options: Any) -> None:
         super().__init__(session, **options)
         self.misses: list[NoMatchError] = []
-        self.foreign = ""
         self._advised = advice
 
     def begin(self, called: Called, arguments: Mapping[str, Any]) -> Ticket | None:
@@ -106,15 +105,33 @@ class _TestPlayer(Player):
 
         Raises:
             NoMatchError: It is neither recorded nor may it run.
-            UsageError: It is made where it is no test's.
         """
-        if self.foreign:
-            raise UsageError(f"{called.operation.name}() is called by {self.foreign}")
         try:
             return super().begin(called, arguments)
         except NoMatchError as error:
             self.misses.append(error)
             raise self._advised(error) from None
+
+
+class _Refusal(Player):
+    """Answers no call, and lets none run but those that are live: *caller* makes them, which is no test."""
+
+    is_ambient = True
+
+    def __init__(self, session: ReplaySession, caller: str, *, live: Iterable[str]) -> None:
+        super().__init__(session, live=live)
+        self._caller = caller
+
+    def begin(self, called: Called, arguments: Mapping[str, Any]) -> Ticket | None:
+        """
+        Let a live call run.
+
+        Raises:
+            UsageError: It is not live.
+        """
+        if self.knows(called, arguments):
+            return super().begin(called, arguments)
+        raise UsageError(f"{called.operation.name}() is called by {self._caller}")
 
 
 class RecordedTestSession:
@@ -288,19 +305,15 @@ class RecordedTest:
     @contextmanager
     def refusing(self, caller: str) -> Iterator[None]:
         """
-        Let no call through meanwhile: they are made by *caller*, and belong to no test.
+        Let no call through meanwhile, also where the test is over: they are made by *caller*, and belong to no test.
 
         *caller* completes "find() is called by ...", and says what to do.
         """
-        player = self._player
-        if player is None:
+        if self.mode == "off":
             yield
             return
-        before, player.foreign = player.foreign, caller
-        try:
+        with _Refusal(self._nothing_recorded(), caller, live=self._options.live):
             yield
-        finally:
-            player.foreign = before
 
     def demand_answered(self) -> None:
         """

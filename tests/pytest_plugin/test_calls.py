@@ -264,6 +264,102 @@ def test_a_fixture_that_tests_share_makes_no_calls(project: pytest.Pytester, run
     result.stdout.fnmatch_lines(["*search() is called by the fixture warm of scope module, which several tests share*"])
 
 
+CLOSING = """
+    import agent, pytest
+
+    @pytest.fixture(scope="module", params={params})
+    def store(request):
+        yield
+        agent.search("closing")
+        print("closed", agent.RAN)
+
+    @pytest.mark.replaykit{options}
+    def test_shared(store):
+        agent.search("a")
+"""
+
+
+@pytest.mark.parametrize("params", ["[1]", "[1, 2]"])
+def test_a_fixture_that_tests_share_makes_no_calls_when_it_is_torn_down(
+    project: pytest.Pytester, run: Run, params: str
+) -> None:
+    """Between two tests, too, where the recording of the one is closed and that of the other is open."""
+    project.makepyfile(test_calls=CLOSING.format(params=params, options=""))
+
+    for mode in ("once", "none"):
+        result = run("-s", f"--replay-mode={mode}")
+
+        assert result.parseoutcomes()["errors"] == 1
+        result.stdout.fnmatch_lines(["*search() is called by the fixture store of scope module, which several*"])
+        result.stdout.no_fnmatch_line("*closed*")
+
+
+def test_a_fixture_that_tests_share_may_make_calls_that_are_live(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(test_calls=CLOSING.format(params="[1]", options="(live=['search'])"))
+
+    result = run("-s", "--replay-mode=none")
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*closed*'a', 'closing'*"])
+
+
+def test_a_fixture_of_tests_without_recordings_is_torn_down_as_ever(project: pytest.Pytester, run: Run) -> None:
+    """Also where a test that has one happens to be the last."""
+    project.makepyfile(
+        test_calls="""
+            import agent, pytest
+
+            @pytest.fixture(scope="module")
+            def store():
+                yield
+                agent.search("closing")
+                print("closed")
+
+            def test_plain(store):
+                pass
+
+            @pytest.mark.replaykit
+            def test_recorded():
+                pass
+        """
+    )
+
+    result = run("-s", "--replay-mode=none")
+
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*closed*"])
+
+
+def test_a_miss_that_a_fixture_swallows_when_it_is_torn_down_is_an_error(
+    project: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = """
+        import agent, os, pytest
+
+        @pytest.fixture
+        def locked():
+            yield
+            try:
+                agent.fetch(os.environ.get("LOCK", "lock 1"))
+            except Exception:
+                pass
+
+        @pytest.mark.replaykit{options}
+        def test_locked(locked):
+            assert agent.search("a")
+    """
+    project.makepyfile(test_calls=source.format(options=""))
+    run("--replay-mode=once").assert_outcomes(passed=1)
+    monkeypatch.setenv("LOCK", "lock 2")
+
+    result = run("--replay-mode=none")
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*a call was not answered, and the test went on*", "*url was 'lock 1', asked*"])
+    project.makepyfile(test_calls=source.format(options="(misses='allow')"))
+    run("--replay-mode=none").assert_outcomes(passed=1)
+
+
 def test_a_miss_that_the_code_swallows_fails_the_test(project: pytest.Pytester, run: Run) -> None:
     source = """
         import agent, pytest
