@@ -16,7 +16,7 @@ Mode = Literal["once", "new_episodes", "none", "all", "rewrite", "off"]
 ``new_episodes``: play what is recorded, run and record what is not.
 ``none``: play; a call that is not recorded is an error, and nothing is written.
 ``all``: run everything; what runs takes the place of its old recording, the rest stays.
-``rewrite``: run everything and record it from scratch.
+``rewrite``: run everything and record it from scratch; a file that is named is mended, else as with ``all``.
 ``off``: run everything, record nothing.
 """
 

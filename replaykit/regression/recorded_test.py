@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 from uuid import UUID
 
@@ -29,7 +29,7 @@ from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.session import ActiveSession
 from replaykit.redactors import make_redactor, redactor_for, rule_sets_of
 from replaykit.regression.modes import Mode
-from replaykit.regression.normalising import has_calls, not_made_again, same_calls
+from replaykit.regression.normalising import demand_readable, has_calls, not_made_again, same_calls
 from replaykit.regression.owners import owner_of
 from replaykit.regression.places import Place, proposal_path
 from replaykit.regression.replacing import remove_file, write_recording
@@ -196,14 +196,17 @@ class RecordedTest:
         switch: str = "REPLAYKIT_MODE=",
     ) -> None:
         self.place = place
+        self._is_anew = mode == "rewrite" or (proposes and mode != "off")
         self.mode: Mode = mode
-        if proposes and mode != "off":
+        if self._is_anew:
+            # Nobody knows who is the first of those that share one: what the
+            # others call stays.
             self.mode = "all" if place.is_shared else "rewrite"
         self.metadata: dict[str, Any] = {}
         self.switch = switch
         self._options = options or PlayOptions()
         self._proposes = proposes
-        self._stored: Recording | None = None
+        self._files = ExitStack()
         self._played: ReplaySession | None = None
         self._player: _TestPlayer | None = None
         self._engine: RecordingEngine | None = None
@@ -239,13 +242,13 @@ class RecordedTest:
             return None
 
     def _session_of(self, path: str) -> ReplaySession:
-        self._stored = self._stored or _loaded(path, self.switch)
+        stored = self._files.enter_context(_loaded(path, self.switch))
         if self.place.is_shared:
-            return self._stored.get_session("last")
+            return stored.get_session("last")
         try:
-            return self._stored.get_session(id_of_test(self.place.identity))
+            return stored.get_session(id_of_test(self.place.identity))
         except SessionNotFoundError:
-            other = self._stored.get_session("last")
+            other = stored.get_session("last")
         raise WrongRecordingError(
             f"{path} is the recording of {other.name}, not of {self.place.identity}. "
             f"If the test was renamed, record it again: {self.switch}rewrite",
@@ -266,7 +269,7 @@ class RecordedTest:
         """Return the rules of redaction: made anew, a recording never has fewer rule sets than it had."""
         asked = self._options.redact
         rules = [asked] if isinstance(asked, str) or callable(asked) else list(asked)
-        old = self._old()
+        old = self._played or self._old()
         had = rule_sets_of(old.redaction) if old is not None else ()
         return [*rules, *(name for name in had if name not in rules)]
 
@@ -290,9 +293,12 @@ class RecordedTest:
         where = self.place.path
         if self._played is None:
             said = f"{error.call} is not recorded: there is no {where}, and mode {self.mode} records none. "
-            return NoMatchError(f"{said}Record it: {self.switch}once", call=error.call)
+            mode = "new_episodes" if self.place.is_shared else "once"
+            return NoMatchError(f"{said}Record it: {self.switch}{mode}", call=error.call)
         advice = f"mode {self.mode} runs nothing that is not recorded in {where}. "
         advice += f"If the change is meant, add it ({self.switch}new_episodes) or record anew ({self.switch}rewrite)"
+        if self.place.is_shared:
+            advice += "; what others have in it stays"
         return NoMatchError(f"{error}\n  {advice}", call=error.call, nearest=error.nearest)
 
     def stop(self) -> None:
@@ -447,24 +453,37 @@ class RecordedTest:
             remove_file(path)
 
     def _old(self) -> ReplaySession | None:
-        """Return what is recorded already; None where there is nothing, or nothing that a new recording could keep."""
-        if self._played is not None:
+        """
+        Return what is recorded already; None where there is nothing, or nothing that a new recording could keep.
+
+        A recording that others have, too, is read again: they may have written meanwhile.
+        """
+        if self._played is not None and not self.place.is_shared:
             return self._played
         path = proposal_path(self.path)
         if not self._adds_to_proposal or not os.path.lexists(path):
             path = self.path
         if not os.path.lexists(path):
             return None
-        try:
+        if not self._is_anew:
             return self._session_of(path)
+        try:
+            old = self._session_of(path)
+            # Damage within shows when it is read.
+            demand_readable(old)
         except (DamagedError, SessionNotFoundError, WrongRecordingError):
-            if self.mode == "rewrite":
-                return None
-            raise
+            return None
+        return old
 
     def _sources(self, old: ReplaySession | None, new: ReplaySession) -> list[tuple[ReplaySession, list[int] | None]]:
         if old is None or self.mode == "rewrite":
             return [(new, None)]
+        if old.redaction != new.redaction and self.place.is_shared:
+            raise UsageError(
+                f"{self.path} was recorded with the redaction {old.redaction}, and now there is {new.redaction}: "
+                "a recording has one. Remove the file, and record it anew with all who share it: "
+                f"{self.switch}new_episodes"
+            )
         if self.mode == "all":
             return [(old, not_made_again(old, new)), (new, None)]
         return [(old, None), (new, None)]
@@ -474,8 +493,7 @@ class RecordedTest:
         self.stop()
         if self._engine is not None:
             self._engine.close()
-        if self._stored is not None:
-            self._stored.close()
+        self._files.close()
 
     def __repr__(self) -> str:
         return f"<RecordedTest {self.place.identity} {self.mode}, {self.play_count} played>"

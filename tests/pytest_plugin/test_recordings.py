@@ -175,6 +175,85 @@ def test_a_recording_that_is_named_may_be_shared(project: pytest.Pytester, run: 
     assert recordings(project) == ["shared.rpk"]
 
 
+SHARING = """
+    import agent, os, pytest
+
+    pytestmark = pytest.mark.replaykit(path="shared.rpk"{options})
+
+    def test_one():
+        assert agent.search("paris" + os.environ.get("MORE", ""))
+        assert agent.search("rome")
+
+    def test_two():
+        assert agent.search("lyon" + os.environ.get("MORE", ""))
+        assert agent.search("rome")
+"""
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_tests_that_share_a_recording_can_be_recorded_anew(
+    project: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    """One after the other, in any order or alone: none destroys what another plays."""
+    project.makepyfile(test_notes=SHARING.format(options=""))
+    if is_there:
+        run("--replay-mode=new_episodes").assert_outcomes(passed=2)
+        monkeypatch.setenv("MORE", "!")
+
+    run("--replay-mode=rewrite").assert_outcomes(passed=2)
+
+    run("--replay-mode=none").assert_outcomes(passed=2)
+    run("--replay-mode=rewrite", "-k", "two").assert_outcomes(passed=1, deselected=1)
+    run("--replay-mode=none").assert_outcomes(passed=2)
+
+
+def test_a_damaged_recording_that_tests_share_can_be_recorded_anew(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(test_notes=SHARING.format(options=""))
+    run("--replay-mode=rewrite")
+    path = project.path / "shared.rpk"
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 0xFF
+    path.write_bytes(damaged)
+
+    run("--replay-mode=all").assert_outcomes(passed=2, errors=2)
+    run("--replay-mode=rewrite").assert_outcomes(passed=2)
+
+    run("--replay-mode=none").assert_outcomes(passed=2)
+
+
+def test_what_a_miss_advises_mends_a_recording_that_tests_share(
+    project: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.makepyfile(test_notes=SHARING.format(options=""))
+    for said in (
+        "*there is no*shared.rpk*Record it: pytest --replay-mode=new_episodes*",
+        "*--replay-mode=new_episodes) or record anew (*--replay-mode=rewrite); what others have in it stays*",
+    ):
+        result = run("--replay-mode=none")
+        result.assert_outcomes(failed=2)
+        result.stdout.fnmatch_lines([said])
+        run("--replay-mode=new_episodes").assert_outcomes(passed=2)
+        run("--replay-mode=none").assert_outcomes(passed=2)
+        monkeypatch.setenv("MORE", "!")
+
+
+def test_tests_that_share_a_recording_have_one_redaction(project: pytest.Pytester, run: Run) -> None:
+    """What others have in it was hidden by other rules: it is neither dropped nor mixed."""
+    project.makepyfile(test_notes=SHARING.format(options=""))
+    run("--replay-mode=rewrite")
+    before = (project.path / "shared.rpk").read_bytes()
+    project.makepyfile(test_notes=SHARING.format(options=", redact=('secrets', 'pii')").replace("paris", "ann@x.com"))
+
+    result = run("--replay-mode=rewrite", "-k", "test_one")
+
+    result.assert_outcomes(passed=1, errors=1, deselected=1)
+    result.stdout.fnmatch_lines(["*shared.rpk was recorded with the redaction secrets*Remove the file*new_episodes*"])
+    assert (project.path / "shared.rpk").read_bytes() == before
+    (project.path / "shared.rpk").unlink()
+    run("--replay-mode=new_episodes").assert_outcomes(passed=2)
+    run("--replay-mode=none").assert_outcomes(passed=2)
+
+
 def test_a_project_can_be_moved(project: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     project.makepyfile(test_one=PARIS)
     run()
@@ -228,17 +307,20 @@ def test_a_damaged_recording_is_said_and_can_be_recorded_again(project: pytest.P
     project.makepyfile(test_one=PARIS)
     run()
     path = project.path / "recordings" / "test_one" / "test_one.rpk"
-    damaged = bytearray(path.read_bytes())
-    damaged[len(damaged) // 2] ^= 0xFF
-    path.write_bytes(damaged)
+    whole = path.read_bytes()
+    # Of its head, of what is known of its session, and of its call, which is read last.
+    for at in (len(whole) // 2, whole.index(b"test_one.py::test_one"), whole.index(b"paris")):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0xFF
+        path.write_bytes(damaged)
 
-    result = run()
+        result = run()
 
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["*DamagedError*test_one.rpk*"])
-    assert path.read_bytes() == damaged
-    run("--replay-mode=rewrite").assert_outcomes(passed=1)
-    run("--replay-mode=none").assert_outcomes(passed=1)
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        result.stdout.fnmatch_lines(["*DamagedError*test_one.rpk*"])
+        assert path.read_bytes() == damaged
+        run("--replay-mode=rewrite").assert_outcomes(passed=1)
+        assert path.read_bytes() == whole
 
 
 def test_a_read_only_checkout_plays_and_says_that_it_cannot_record(project: pytest.Pytester, run: Run) -> None:

@@ -118,7 +118,7 @@ def test_blocks_inside_one_another_answer_from_the_inner_one() -> None:
 def test_the_environment_wins_over_the_mode(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPLAYKIT_MODE", "none")
 
-    with pytest.raises(NoMatchError, match="REPLAYKIT_MODE=once"), replaykit.use_recording("a.rpk", mode="all"):
+    with pytest.raises(NoMatchError, match="REPLAYKIT_MODE=new_episodes"), replaykit.use_recording("a.rpk", mode="all"):
         search("a")
 
 
