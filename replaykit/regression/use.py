@@ -7,7 +7,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from replaykit.regression.modes import Mode, chosen_mode
 from replaykit.regression.places import Place, place_at, place_of
@@ -117,7 +117,8 @@ class RecordingMixin:
 
     The file is ``recordings/<module>/<class>.<test>.rpk`` beside the module.
     ``setUp`` begins it, so a ``setUp`` of one's own calls ``super().setUp()``
-    first.  A test that fails, or is skipped, writes nothing.
+    first.  A test that fails, or is skipped, writes nothing, nor does one of
+    which a subtest, the teardown or a cleanup fails.
 
     Attributes:
         recording: The `RecordedTest` of the test that runs.
@@ -128,7 +129,7 @@ class RecordingMixin:
     recording: RecordedTest
     recording_mode: Mode | None = None
     recording_options: Mapping[str, Any] = {}
-    _has_passed = False
+    _stage: Literal["before", "begun", "running", "returned"] = "before"
 
     def setUp(self) -> None:
         """Begin to play and record."""
@@ -137,17 +138,28 @@ class RecordingMixin:
         assert module is not None  # a class of a test has a file
         place = place_of(module, [type(self).__qualname__, case._testMethodName])
         self.recording = _started(place, self.recording_mode, PlayOptions.of(self.recording_options))
-        case.addCleanup(lambda: finish(self.recording, passed=self._has_passed))
+        self._stage = "begun"
         super().setUp()  # type: ignore[misc]  # the TestCase beside this class has it
 
-    # unittest has no public way to ask, within a test, how it went: within a
-    # cleanup even its own outcome does not say.
-
     def _callTestMethod(self, method: Any) -> None:  # noqa: N802 - unittest's name
-        super()._callTestMethod(method)  # type: ignore[misc]  # as above
-        self._has_passed = True
+        self._stage = "running"
+        try:
+            super()._callTestMethod(method)  # type: ignore[misc]  # as above
+        except BaseException:
+            # An expected failure is none for unittest.
+            self._stage = "begun"
+            raise
+        self._stage = "returned"
 
-    def _callTearDown(self) -> None:  # noqa: N802 - unittest's name
-        passed, self._has_passed = self._has_passed, False
-        super()._callTearDown()  # type: ignore[misc]  # as above
-        self._has_passed = passed
+    def doCleanups(self) -> bool:  # noqa: N802 - unittest's name
+        """Run the cleanups, and after the last of them write the recording, if all of the test has passed."""
+        case: Any = super()
+        is_successful = bool(case.doCleanups())
+        # A test may run its cleanups itself and go on.
+        if self._stage in ("begun", "returned"):
+            passed = is_successful and self._stage == "returned"
+            self._stage = "before"
+            # A cleanup itself, so that what it raises is the test's.
+            case.addCleanup(finish, self.recording, passed=passed)
+            is_successful = bool(case.doCleanups())
+        return is_successful

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import sys
 import types
 import unittest
@@ -25,6 +26,13 @@ RAN: list[str] = []
 def search(query: str) -> list[str]:
     RAN.append(query)
     return [query.upper()]
+
+
+def careful(query: str) -> list[str]:
+    try:
+        return search(query)
+    except Exception:
+        return []
 
 
 @pytest.fixture(autouse=True)
@@ -58,12 +66,6 @@ def test_a_block_that_fails_writes_nothing() -> None:
 
 
 def test_a_block_that_did_not_notice_a_miss_fails() -> None:
-    def careful(query: str) -> list[str]:
-        try:
-            return search(query)
-        except Exception:
-            return []
-
     with replaykit.use_recording("paris.rpk"):
         search("paris")
 
@@ -131,7 +133,7 @@ def test_a_wrong_option_is_said_before_anything_runs(options: dict[str, Any]) ->
 # -- unittest ---------------------------------------------------------------------
 
 
-Cases = tuple[type[unittest.TestCase], type[unittest.TestCase]]
+Cases = tuple[type[unittest.TestCase], ...]
 
 
 @pytest.fixture
@@ -157,6 +159,36 @@ def cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cases:
         def test_broken(self) -> None:
             search("broken")
 
+        def test_subtests(self) -> None:
+            for number in range(2):
+                with self.subTest(number=number):
+                    search("subtests")
+                    self.assertEqual(number, 0)
+
+        def test_cleanup(self) -> None:
+            search("cleanup")
+            self.addCleanup(lambda: 1 / 0)
+
+        @unittest.expectedFailure
+        def test_expected(self) -> None:
+            search("expected")
+            self.fail("as expected")
+
+        def test_cleans_up(self) -> None:
+            self.addCleanup(search, "first")
+            self.doCleanups()
+            search("second")
+            self.addCleanup(search, "third")
+
+    class TestEarly(TestNotes):
+        def setUp(self) -> None:
+            self.addCleanup(lambda: 1 / 0)
+            super().setUp()
+
+    class TestSwallows(RecordingMixin, unittest.TestCase):
+        def test_swallows(self) -> None:
+            self.addCleanup(careful, os.environ.get("QUERY", "paris"))
+
     class TestAsync(RecordingMixin, unittest.IsolatedAsyncioTestCase):
         async def test_paris(self) -> None:
             self.assertEqual(await asyncio.to_thread(search, "paris"), ["PARIS"])
@@ -164,9 +196,10 @@ def cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cases:
     module = types.ModuleType("test_notes")
     module.__file__ = str(tmp_path / "test_notes.py")
     monkeypatch.setitem(sys.modules, "test_notes", module)
-    for case in (TestNotes, TestAsync):
+    cases = TestNotes, TestAsync, TestEarly, TestSwallows
+    for case in cases:
         case.__module__, case.__qualname__ = "test_notes", case.__name__
-    return TestNotes, TestAsync
+    return cases
 
 
 def outcome(case: unittest.TestCase) -> unittest.TestResult:
@@ -178,8 +211,8 @@ def recordings(folder: Path) -> list[str]:
 
 
 def test_a_test_case_has_a_recording_for_each_test_that_passes(cases: Cases, tmp_path: Path) -> None:
-    notes, _ = cases
-    for name in ("test_paris", "test_fails", "test_skipped", "test_broken"):
+    notes, *_ = cases
+    for name in ("test_paris", "test_fails", "test_skipped", "test_broken", "test_expected"):
         outcome(notes(name))
 
     assert recordings(tmp_path) == ["recordings/test_notes/TestNotes.test_paris.rpk"]
@@ -189,12 +222,40 @@ def test_a_test_case_has_a_recording_for_each_test_that_passes(cases: Cases, tmp
 
 
 def test_an_asynchronous_test_case_has_too(cases: Cases, tmp_path: Path) -> None:
-    _, notes = cases
+    _, notes, *_ = cases
     for _ in range(2):
         assert outcome(notes("test_paris")).wasSuccessful()
 
     assert recordings(tmp_path) == ["recordings/test_notes/TestAsync.test_paris.rpk"]
     assert RAN == ["paris"]
+
+
+def test_a_test_of_which_a_subtest_or_a_cleanup_fails_has_none(cases: Cases, tmp_path: Path) -> None:
+    """Whether the cleanup is from before or after the recording began."""
+    notes, _, early, _ = cases
+    for case in (notes("test_subtests"), notes("test_cleanup"), early("test_paris")):
+        result = outcome(case)
+        assert not result.wasSuccessful()
+
+    assert recordings(tmp_path) == []
+    assert RAN == ["subtests", "subtests", "cleanup", "paris"]
+
+
+def test_calls_of_cleanups_are_the_tests_also_where_it_runs_them_itself(cases: Cases, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert outcome(cases[0]("test_cleans_up")).wasSuccessful()
+
+    assert RAN == ["first", "second", "third"]
+
+
+def test_a_miss_that_a_cleanup_swallows_is_an_error_of_the_test(cases: Cases, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = cases[-1]
+    assert outcome(case("test_swallows")).wasSuccessful()
+    monkeypatch.setenv("QUERY", "lyon")
+
+    ((_, error),) = outcome(case("test_swallows")).errors
+
+    assert "a call was not answered, and the test went on" in error
 
 
 # -- modes and places ----------------------------------------------------------------
