@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
-from replaykit.regression.modes import Mode, chosen_mode
+from replaykit.regression.modes import Mode, chosen_mode, said_for_all
 from replaykit.regression.places import Place, place_at, place_of
 from replaykit.regression.recorded_test import PlayOptions, RecordedTest
 
@@ -24,9 +24,9 @@ class use_recording:  # noqa: N801 - it is used as a function is, with and witho
 
     ``with use_recording("recordings/paris.rpk") as recording:`` gives the
     `RecordedTest`; ``async with`` and a decorated coroutine function work
-    alike.  *mode* is one of VCR's record modes; the environment variable
-    ``REPLAYKIT_MODE`` wins over it; by default ``none`` on a build server
-    (``CI``), else ``once``.  A block that an exception leaves writes nothing.
+    alike.  *mode* is one of VCR's record modes; pytest's ``--replay-mode`` and
+    the environment variable ``REPLAYKIT_MODE`` win over it; by default
+    ``none`` on a build server (``CI``), else ``once``.  A block that an exception leaves writes nothing.
     The options are those of `PlayOptions`.
 
     Raises:
@@ -89,7 +89,8 @@ def _around_coroutine(again: Callable[[], use_recording], function: Any) -> Any:
 
 
 def _started(place: Place, mode: Mode | None, options: PlayOptions) -> RecordedTest:
-    recorded = RecordedTest(place, chosen_mode(os.environ.get("REPLAYKIT_MODE"), mode), options)
+    said = said_for_all()
+    recorded = RecordedTest(place, said.mode_of(mode), options, proposes=said.proposes, switch=said.switch)
     recorded.start()
     return recorded
 
@@ -122,7 +123,7 @@ class RecordingMixin:
 
     Attributes:
         recording: The `RecordedTest` of the test that runs.
-        recording_mode: One of VCR's record modes; ``REPLAYKIT_MODE`` wins over it.
+        recording_mode: One of VCR's record modes; ``REPLAYKIT_MODE`` and pytest's ``--replay-mode`` win over it.
         recording_options: The options of `PlayOptions`.
     """
 
