@@ -19,7 +19,6 @@ from replaykit.errors import (
     UsageError,
     WrongRecordingError,
 )
-from replaykit.intercept import scope
 from replaykit.intercept.handler import Called, Ticket
 from replaykit.loading import Recording, load_finished
 from replaykit.model import ReplayAction, ReplaySession
@@ -90,9 +89,10 @@ class PlayOptions:
 
 
 class _TestPlayer(Player):
-    """Answers a test's calls wherever in the process they are made; remembers those that it could not."""
+    """Answers a test's calls, also those of contexts that are in no play; remembers those that it could not."""
 
     is_ambient = True
+    is_over = False
 
     def __init__(self, session: ReplaySession, advice: Callable[[NoMatchError], NoMatchError], **options: Any) -> None:
         super().__init__(session, **options)
@@ -106,6 +106,9 @@ class _TestPlayer(Player):
         Raises:
             NoMatchError: It is neither recorded nor may it run.
         """
+        if self.is_over:
+            # A task that was begun within the test, and goes on after it.
+            return None
         try:
             return super().begin(called, arguments)
         except NoMatchError as error:
@@ -177,7 +180,9 @@ class RecordedTest:
     The recording of one test: `start` before the test, `stop` after it, then `keep` if it has passed, then `close`.
 
     While it is started every recorded call of the process is answered from
-    the recording or, where the mode lets it, runs and is recorded.
+    the recording or, where the mode lets it, runs and is recorded.  Where
+    several are started each context has the one that it is in, and a context
+    that is in none, a thread's, the last.
 
     Attributes:
         place: Where the recording is, and whose.
@@ -207,6 +212,7 @@ class RecordedTest:
         self._options = options or PlayOptions()
         self._proposes = proposes
         self._files = ExitStack()
+        self._playing = ExitStack()
         self._played: ReplaySession | None = None
         self._player: _TestPlayer | None = None
         self._engine: RecordingEngine | None = None
@@ -216,7 +222,7 @@ class RecordedTest:
 
     def start(self) -> None:
         """
-        Begin to answer the calls of this process.
+        Begin to answer the calls of this context, and of those contexts of this process that are in no play.
 
         Raises:
             StorageError: The recording cannot be read.
@@ -230,7 +236,7 @@ class RecordedTest:
             if self.mode in ("new_episodes", *_RUNS_EVERYTHING) or (self.mode == "once" and self._played is None):
                 self._recorded = self._begin_recording()
             self._player = self._new_player()
-            scope.play_begins(self._player)
+            self._playing.enter_context(self._player)
         except BaseException:
             self.close()
             raise
@@ -303,8 +309,9 @@ class RecordedTest:
 
     def stop(self) -> None:
         """Answer no more calls; what they gave can be looked at and kept."""
+        self._playing.close()
         if self._player is not None:
-            scope.play_ends(self._player)
+            self._player.is_over = True
         if self._engine is not None and self._recorded is not None:
             self._engine.end(self._recorded, by="block")
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
+from replaykit.errors import UsageError
 from replaykit.regression.modes import Mode, chosen_mode, said_for_all
 from replaykit.regression.places import Place, place_at, place_of
 from replaykit.regression.recorded_test import PlayOptions, RecordedTest
@@ -26,11 +27,13 @@ class use_recording:  # noqa: N801 - it is used as a function is, with and witho
     `RecordedTest`; ``async with`` and a decorated coroutine function work
     alike.  *mode* is one of VCR's record modes; pytest's ``--replay-mode`` and
     the environment variable ``REPLAYKIT_MODE`` win over it; by default
-    ``none`` on a build server (``CI``), else ``once``.  A block that an exception leaves writes nothing.
+    ``none`` on a build server (``CI``), else ``once``.  Blocks of concurrent
+    tasks and threads have each its own recording; a thread that is in none
+    has the last that was opened.  A block that an exception leaves writes nothing.
     The options are those of `PlayOptions`.
 
     Raises:
-        UsageError: The mode or an option is unknown.
+        UsageError: The mode or an option is unknown; the block is open already.
         StorageError: The recording cannot be read or written.
         NoMatchError: A call was not answered, and the block went on all the same.
         SecretFoundError: What would be written holds a secret in spite of the redaction.
@@ -45,6 +48,8 @@ class use_recording:  # noqa: N801 - it is used as a function is, with and witho
         self._open: RecordedTest | None = None
 
     def __enter__(self) -> RecordedTest:
+        if self._open is not None:
+            raise UsageError("this block is open already: make another one with use_recording(...)")
         self._open = _started(self._place, self._mode, self._options)
         return self._open
 

@@ -85,3 +85,34 @@ def test_what_a_run_said_is_over_with_it(project: pytest.Pytester, run: Run, wri
     run().assert_outcomes(passed=2)
 
     assert all(path.exists() for path in written)
+
+
+def test_calls_beside_a_block_are_the_tests(project: pytest.Pytester, run: Run) -> None:
+    """A block is its own task's only."""
+    project.makepyfile(
+        test_blocks="""
+            import agent, asyncio, pytest, replaykit
+
+            async def inside():
+                async with replaykit.use_recording("block.rpk") as recording:
+                    agent.search("inside")
+                    await asyncio.sleep(0.01)
+                assert [action.arguments["query"] for action in recording.unused] == []
+
+            async def beside():
+                await asyncio.sleep(0)
+                agent.search("beside")
+
+            async def main():
+                await asyncio.gather(inside(), beside())
+
+            @pytest.mark.replaykit
+            def test_beside(replay_recording):
+                asyncio.run(main())
+                assert replay_recording.recorded_count + replay_recording.play_count == 1
+        """
+    )
+
+    run("--replay-mode=once").assert_outcomes(passed=1)
+
+    run("--replay-mode=none").assert_outcomes(passed=1)

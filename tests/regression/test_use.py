@@ -6,8 +6,10 @@ import asyncio
 import io
 import os
 import sys
+import threading
 import types
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,11 @@ def careful(query: str) -> list[str]:
 def on_nobodys_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
     RAN.clear()
+
+
+def asked(path: str) -> list[str]:
+    with replaykit.load(path) as recording:
+        return [action.arguments["query"] for action in recording.get_session("last").actions]
 
 
 def test_a_block_records_once_and_plays_then() -> None:
@@ -112,9 +119,96 @@ def test_blocks_inside_one_another_answer_from_the_inner_one() -> None:
             search("b")
         search("c")
 
-    for name, queries in (("outer.rpk", ["a", "c"]), ("inner.rpk", ["b"])):
-        with replaykit.load(name) as recording:
-            assert [action.arguments["query"] for action in recording.get_session("last").actions] == queries
+    assert [asked("outer.rpk"), asked("inner.rpk")] == [["a", "c"], ["b"]]
+
+
+async def in_two_tasks(names: str) -> None:
+    """Have two blocks open at once, in tasks that take turns; each makes calls itself, in a thread and in a task."""
+    barrier = asyncio.Barrier(2)
+
+    async def one(name: str) -> None:
+        await barrier.wait()
+        async with replaykit.use_recording(f"{name}.rpk"):
+            await barrier.wait()
+            search(f"{name} 1")
+            await asyncio.to_thread(search, f"{name} 2")
+            await asyncio.create_task(asyncio.to_thread(search, f"{name} 3"))
+            await barrier.wait()
+        await barrier.wait()
+
+    await asyncio.gather(*map(one, names))
+
+
+def test_blocks_of_tasks_have_each_its_own_recording() -> None:
+    asyncio.run(in_two_tasks("ab"))
+    asyncio.run(in_two_tasks("ba"))
+
+    assert [asked("a.rpk"), asked("b.rpk")] == [["a 1", "a 2", "a 3"], ["b 1", "b 2", "b 3"]]
+    assert len(RAN) == 6
+
+
+def test_blocks_of_threads_have_each_its_own_recording() -> None:
+    def one(name: str) -> None:
+        with replaykit.use_recording(f"{name}.rpk"):
+            barrier.wait()
+            search(f"{name} 1")
+            barrier.wait()
+            search(f"{name} 2")
+            barrier.wait()
+
+    for _ in range(2):
+        barrier = threading.Barrier(2)
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(one, "ab"))
+
+    assert [asked("a.rpk"), asked("b.rpk")] == [["a 1", "a 2"], ["b 1", "b 2"]]
+    assert len(RAN) == 4
+
+
+def test_a_thread_that_is_in_no_block_has_the_last_one() -> None:
+    with replaykit.use_recording("outer.rpk"), ThreadPoolExecutor(1) as pool:
+        pool.submit(search, "a").result()
+        with replaykit.use_recording("inner.rpk"):
+            pool.submit(search, "b").result()
+        pool.submit(search, "c").result()
+
+    assert [asked("outer.rpk"), asked("inner.rpk")] == [["a", "c"], ["b"]]
+
+
+def test_calls_after_a_block_run_for_real() -> None:
+    """Also those of a task that was begun within it."""
+
+    async def main() -> None:
+        left = asyncio.Event()
+
+        async def later() -> None:
+            await left.wait()
+            search("later")
+
+        async with replaykit.use_recording("a.rpk"):
+            task = asyncio.create_task(later())
+            search("in")
+        search("out")
+        left.set()
+        await task
+
+    for _ in range(2):
+        asyncio.run(main())
+
+    assert RAN == ["in", "out", "later", "out", "later"]
+
+
+def test_a_block_is_entered_again_once_it_is_left() -> None:
+    block = replaykit.use_recording("a.rpk", mode="new_episodes")
+    for query in "ab":
+        with block:
+            search(query)
+            with pytest.raises(UsageError, match="make another one"), block:
+                search("c")
+
+    assert asked("a.rpk") == ["a", "b"]
+    search("c")
+    assert RAN == ["a", "b", "c"]
 
 
 def test_the_environment_wins_over_the_mode(monkeypatch: pytest.MonkeyPatch) -> None:
