@@ -213,7 +213,8 @@ def _told_in_a_line() -> Generator[None]:
         yield
     except ReplaykitError as error:
         notes = getattr(error, "__notes__", ())
-        pytest.fail("\n".join([f"{type(error).__name__}: {error}", *notes]), pytrace=False)
+        told = "\n".join([f"{type(error).__name__}: {error}", *notes])
+        raise pytest.fail.Exception(told, pytrace=False) from None
 
 
 def _marked(item: pytest.Item) -> dict[str, Any]:

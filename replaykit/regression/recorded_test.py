@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Literal
 from uuid import UUID
 
@@ -13,6 +13,7 @@ import attrs
 from replaykit.errors import (
     DamagedError,
     NoMatchError,
+    NotAStoreError,
     PlaybackError,
     SessionNotFoundError,
     StoreNotFoundError,
@@ -30,7 +31,7 @@ from replaykit.redactors import make_redactor, redactor_for, rule_sets_of
 from replaykit.regression.modes import Mode
 from replaykit.regression.normalising import demand_readable, has_calls, not_made_again, same_calls
 from replaykit.regression.owners import owner_of
-from replaykit.regression.places import Place, proposal_path
+from replaykit.regression.places import Place, is_empty, proposal_path
 from replaykit.regression.replacing import remove_file, write_recording
 from replaykit.regression.writing import id_of_test, recording_bytes
 from replaykit.settings import Settings
@@ -231,30 +232,47 @@ class RecordedTest:
         if self.mode == "off":
             return
         try:
-            if self.mode not in _RUNS_EVERYTHING:
-                self._played = self._recorded_session()
-            if self.mode in ("new_episodes", *_RUNS_EVERYTHING) or (self.mode == "once" and self._played is None):
-                self._recorded = self._begin_recording()
-            self._player = self._new_player()
-            self._playing.enter_context(self._player)
+            with self._advising():
+                self._start()
         except BaseException:
             self.close()
             raise
 
+    def _start(self) -> None:
+        if self.mode not in _RUNS_EVERYTHING:
+            self._played = self._recorded_session()
+        if self.mode in ("new_episodes", *_RUNS_EVERYTHING) or (self.mode == "once" and self._played is None):
+            self._recorded = self._begin_recording()
+        self._player = self._new_player()
+        self._playing.enter_context(self._player)
+
+    @contextmanager
+    def _advising(self) -> Iterator[None]:
+        """Have errors that the file is to blame for say what to do about it."""
+        try:
+            yield
+        except DamagedError as error:
+            error.add_note(f"Get it back from version control, or record it again: {self.switch}rewrite")
+            raise
+        except NotAStoreError as error:
+            error.add_note("If it was a recording, get it back from version control, or remove it and record it again")
+            raise
+
     def _recorded_session(self) -> ReplaySession | None:
+        if self.mode != "none" and is_empty(self.place.path):
+            return None
         try:
             return self._session_of(self.place.path)
         except StoreNotFoundError:
             return None
 
     def _session_of(self, path: str) -> ReplaySession:
-        stored = self._files.enter_context(_loaded(path, self.switch))
+        stored = self._files.enter_context(load_finished(path))
         if self.place.is_shared:
-            return stored.get_session("last")
-        try:
+            return _last_of(stored, path)
+        with suppress(SessionNotFoundError):
             return stored.get_session(id_of_test(self.place.identity))
-        except SessionNotFoundError:
-            other = stored.get_session("last")
+        other = _last_of(stored, path)
         raise WrongRecordingError(
             f"{path} is the recording of {other.name}, not of {self.place.identity}. "
             f"If the test was renamed, record it again: {self.switch}rewrite",
@@ -418,6 +436,10 @@ class RecordedTest:
         if self._engine is None or self._recorded is None:
             return "nothing"
         self._engine.troubles.settle_losses(self._recorded)
+        with self._advising():
+            return self._kept()
+
+    def _kept(self) -> Kept:
         new = self.new_session
         if not len(new.actions):
             if self._proposes:
@@ -470,7 +492,7 @@ class RecordedTest:
         path = proposal_path(self.path)
         if not self._adds_to_proposal or not os.path.lexists(path):
             path = self.path
-        if not os.path.lexists(path):
+        if not os.path.lexists(path) or is_empty(path):
             return None
         if not self._is_anew:
             return self._session_of(path)
@@ -478,7 +500,7 @@ class RecordedTest:
             old = self._session_of(path)
             # Damage within shows when it is read.
             demand_readable(old)
-        except (DamagedError, SessionNotFoundError, WrongRecordingError):
+        except (DamagedError, WrongRecordingError):
             return None
         return old
 
@@ -506,9 +528,8 @@ class RecordedTest:
         return f"<RecordedTest {self.place.identity} {self.mode}, {self.play_count} played>"
 
 
-def _loaded(path: str, switch: str) -> Recording:
-    try:
-        return load_finished(path)
-    except DamagedError as error:
-        error.add_note(f"Get it back from version control, or record it again: {switch}rewrite")
-        raise
+def _last_of(stored: Recording, path: str) -> ReplaySession:
+    """Return the session of a recording; whoever writes one writes it with a session."""
+    with suppress(SessionNotFoundError):
+        return stored.get_session("last")
+    raise DamagedError(path, 0, "it has no session: it was cut short, or something changed its line endings")

@@ -266,22 +266,64 @@ def test_a_project_can_be_moved(project: pytest.Pytester, run: Run, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
-    [(b"", "*NotAStoreError*it is empty*"), (b"nonsense, not a recording", "*NotAStoreError*")],
+    ("content", "mode", "message"),
+    [
+        (b"", "none", "*NotAStoreError*it is empty*"),
+        (b"nonsense, not a recording", "once", "*NotAStoreError*"),
+        (b"nonsense, not a recording", "rewrite", "*NotAStoreError*"),
+    ],
 )
 def test_a_file_that_is_no_recording_is_said_and_left_alone(
-    project: pytest.Pytester, run: Run, content: bytes, message: str
+    project: pytest.Pytester, run: Run, content: bytes, mode: str, message: str
 ) -> None:
     project.makepyfile(test_one=PARIS)
     path = project.path / "recordings" / "test_one" / "test_one.rpk"
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
 
-    result = run()
+    result = run(f"--replay-mode={mode}")
 
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines([message])
+    result.stdout.fnmatch_lines([message, "*get it back from version control, or remove it and record it again*"])
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("mode", ["once", "new_episodes", "all", "rewrite"])
+def test_an_empty_file_counts_as_none_where_one_may_be_written(project: pytest.Pytester, run: Run, mode: str) -> None:
+    for options in ("", "('shared.rpk')"):
+        project.makepyfile(test_one=PARIS.replace("mark.replaykit", f"mark.replaykit{options}"))
+        run().assert_outcomes(passed=1)
+        (path,) = project.path.rglob("*.rpk")
+        whole = path.read_bytes()
+        path.write_bytes(b"")
+
+        run(f"--replay-mode={mode}").assert_outcomes(passed=1)
+
+        assert path.read_bytes() == whole
+        path.unlink()
+
+
+@pytest.mark.parametrize("options", ["", "('shared.rpk')"])
+def test_a_recording_that_is_cut_short_or_has_other_line_endings_is_damaged(
+    project: pytest.Pytester, run: Run, options: str
+) -> None:
+    project.makepyfile(
+        test_one=PARIS.replace("mark.replaykit", f"mark.replaykit{options}").replace("paris", "paris\\nrome")
+    )
+    run().assert_outcomes(passed=1)
+    (path,) = project.path.rglob("*.rpk")
+    whole = path.read_bytes()
+
+    for damaged in (whole[:200], whole[: len(whole) // 2], whole.replace(b"\n", b"\r\n")):
+        path.write_bytes(damaged)
+        result = run("--replay-mode=none")
+        result.assert_outcomes(errors=1)
+        result.stdout.fnmatch_lines(["DamagedError: *.rpk, byte 0: *", "Get it back from version control*rewrite"])
+        result.stdout.no_fnmatch_line("*During handling*")
+        result.stdout.no_fnmatch_line("*SessionNotFoundError*")
+
+    run("--replay-mode=rewrite").assert_outcomes(passed=1)
+    assert path.read_bytes() == whole
 
 
 def test_a_recording_of_a_newer_release_is_said_and_left_alone(project: pytest.Pytester, run: Run) -> None:
@@ -317,7 +359,7 @@ def test_a_damaged_recording_is_said_and_can_be_recorded_again(project: pytest.P
         result = run()
 
         assert result.ret == pytest.ExitCode.TESTS_FAILED
-        result.stdout.fnmatch_lines(["*DamagedError*test_one.rpk*"])
+        result.stdout.fnmatch_lines(["DamagedError: *test_one.rpk*", "Get it back from version control*rewrite"])
         assert path.read_bytes() == damaged
         run("--replay-mode=rewrite").assert_outcomes(passed=1)
         assert path.read_bytes() == whole
