@@ -28,6 +28,7 @@ from replaykit.playback.turns import OnRepeat
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.session import ActiveSession
 from replaykit.redactors import make_redactor, redactor_for, rule_sets_of
+from replaykit.regression.lacking import demand_whole
 from replaykit.regression.modes import Mode
 from replaykit.regression.normalising import demand_readable, has_calls, not_made_again, same_calls
 from replaykit.regression.owners import owner_of
@@ -115,6 +116,10 @@ class _TestPlayer(Player):
         except NoMatchError as error:
             self.misses.append(error)
             raise self._advised(error) from None
+
+    def ignored(self, name: str) -> frozenset[str]:
+        """Return the arguments that do not count in calls of this name."""
+        return self._ignore.union(*(row.ignored for row in self._rows.values() if row.name == name))
 
 
 class _Refusal(Player):
@@ -448,7 +453,15 @@ class RecordedTest:
         if not new.playable:
             reasons = "; ".join(new.playable.reasons)
             raise PlaybackError(f"{self.path} was not written, since it could not be played: {reasons}")
+        self._demand_whole(new)
         return self._written(new)
+
+    def _demand_whole(self, new: ReplaySession) -> None:
+        assert self._player is not None  # what is recorded was asked of it
+        try:
+            demand_whole(new, self._player.ignored)
+        except PlaybackError as error:
+            raise PlaybackError(f"{self.path} was not written, since it could not be played: {error}") from None
 
     def _written(self, new: ReplaySession) -> Kept:
         old = self._old()

@@ -415,6 +415,59 @@ def test_a_secret_that_redaction_misses_is_not_written(project: pytest.Pytester,
     assert recordings(project) == []
 
 
+LARGE = """
+    import pytest, replaykit
+
+    @replaykit.records("find"{row})
+    def give(size, text=""):
+        return "x" * size
+
+    @replaykit.records("find")
+    def around():
+        return len(give(11 << 20))
+
+    @pytest.mark.replaykit{options}
+    def test_large():
+        assert {asked}
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ("give(11 << 20)", "*what call 0, give(), gave was cut*larger than 10 MiB*live=*'give'*"),
+        ("give(1, 'x' * (11 << 20))", "*the arguments of call 0, give(), were cut*(text)*ignore=*'text'*"),
+    ],
+)
+def test_a_call_that_was_cut_is_not_written(project: pytest.Pytester, run: Run, asked: str, message: str) -> None:
+    project.makepyfile(test_large=LARGE.format(asked=asked, row="", options=""))
+
+    result = run()
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines([f"*test_large.rpk was not written, since it could not be played: {message}"])
+    assert recordings(project) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "row", "options"),
+    [
+        ("give(1, 'x' * (11 << 20))", "", "(ignore='text')"),
+        ("give(1, 'x' * (11 << 20))", ", ignore='text'", ""),
+        ("around()", "", ""),
+    ],
+)
+def test_what_was_cut_and_does_not_count_is_no_harm(
+    project: pytest.Pytester, run: Run, asked: str, row: str, options: str
+) -> None:
+    """A call within another is answered with that one."""
+    project.makepyfile(test_large=LARGE.format(asked=asked, row=row, options=options))
+
+    run().assert_outcomes(passed=1)
+
+    run("--replay-mode=none").assert_outcomes(passed=1)
+
+
 def test_a_secret_is_taken_out_and_the_test_plays_with_it(project: pytest.Pytester, run: Run) -> None:
     secret = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCD"
     project.makepyfile(
