@@ -223,6 +223,7 @@ class RecordedTest:
         self._player: _TestPlayer | None = None
         self._engine: RecordingEngine | None = None
         self._recorded: ActiveSession | None = None
+        self._held: ReplaySession | None = None
 
     # -- around the test ----------------------------------------------------------
 
@@ -424,6 +425,8 @@ class RecordedTest:
         """
         if self._engine is None or self._recorded is None:
             raise UsageError(f"nothing is recorded in mode {self.mode}")
+        if self._held is not None:
+            return self._held
         if self._recorded.is_silent:
             return self._engine.result(self._recorded)
         return self._engine.catalogue.get_session(self._recorded.session_id)
@@ -529,6 +532,12 @@ class RecordedTest:
         if self.mode == "all":
             return [(old, not_made_again(old, new)), (new, None)]
         return [(old, None), (new, None)]
+
+    def hold(self) -> None:
+        """Have what was recorded to look at after `close`, too; it cannot be kept any more."""
+        if self._recorded is not None:
+            new = self.new_session
+            self._held = attrs.evolve(new, actions=tuple(new.actions))
 
     def close(self) -> None:
         """Let go of the files; once too often is fine."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any, Literal, TypeVar
 
 from replaykit.errors import UsageError
+from replaykit.recording.decorating import each_within
 from replaykit.regression.modes import Mode, chosen_mode, said_for_all
 from replaykit.regression.places import Place, place_at, place_of
 from replaykit.regression.recorded_test import PlayOptions, RecordedTest
@@ -24,8 +24,8 @@ class use_recording:  # noqa: N801 - it is used as a function is, with and witho
     Play the recording at *path* in a block, and record what the mode lets run: a context manager, or a decorator.
 
     ``with use_recording("recordings/paris.rpk") as recording:`` gives the
-    `RecordedTest`; ``async with`` and a decorated coroutine function work
-    alike.  *mode* is one of VCR's record modes; pytest's ``--replay-mode`` and
+    `RecordedTest`; ``async with`` and decorated coroutine functions and
+    generators work alike.  *mode* is one of VCR's record modes; pytest's ``--replay-mode`` and
     the environment variable ``REPLAYKIT_MODE`` win over it; by default
     ``none`` on a build server (``CI``), else ``once``.  Blocks of concurrent
     tasks and threads have each its own recording; a thread that is in none
@@ -65,32 +65,27 @@ class use_recording:  # noqa: N801 - it is used as a function is, with and witho
         self.__exit__(kind, *rest)
 
     def __call__(self, function: F) -> F:
-        """Return *function* so that each call of it uses the recording."""
-        around = _around_coroutine if inspect.iscoroutinefunction(function) else _around
-        return around(self._again, function)  # type: ignore[no-any-return]  # same signature
+        """
+        Return *function* so that each call of it uses the recording; a generator does so to its end.
+
+        A generator that is left before its end writes nothing.
+
+        Raises:
+            UsageError: It is a class, or no function.
+        """
+        if isinstance(function, type):
+            raise UsageError(
+                f"use_recording() decorates functions, and {function.__name__} is a class: decorate its tests, or, if "
+                "it is a unittest.TestCase, give it the base class replaykit.testing.RecordingMixin"
+            )
+        if not callable(function):
+            raise UsageError(f"use_recording() decorates functions, not a {type(function).__name__}")
+        return each_within(self._again, function)
 
     def _again(self) -> use_recording:
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__, _open=None)
         return copy
-
-
-def _around(again: Callable[[], use_recording], function: Any) -> Any:
-    @functools.wraps(function)
-    def using(*args: Any, **kwargs: Any) -> Any:
-        with again():
-            return function(*args, **kwargs)
-
-    return using
-
-
-def _around_coroutine(again: Callable[[], use_recording], function: Any) -> Any:
-    @functools.wraps(function)
-    async def using(*args: Any, **kwargs: Any) -> Any:
-        with again():
-            return await function(*args, **kwargs)
-
-    return using
 
 
 def _started(place: Place, mode: Mode | None, options: PlayOptions) -> RecordedTest:
@@ -102,19 +97,20 @@ def _started(place: Place, mode: Mode | None, options: PlayOptions) -> RecordedT
 
 def finish(recorded: RecordedTest, *, passed: bool) -> None:
     """
-    Stop, write what is new if the test has *passed*, and close.
+    Stop, write what is new if the test has *passed*, and close; what was recorded can still be looked at.
 
     Raises:
         NoMatchError: A call was not answered, and the test passed all the same.
         StorageError, CaptureError: The recording cannot be written.
     """
-    try:
+    with closing(recorded):
         recorded.stop()
-        if passed:
-            recorded.demand_answered()
-            recorded.keep()
-    finally:
-        recorded.close()
+        try:
+            if passed:
+                recorded.demand_answered()
+                recorded.keep()
+        finally:
+            recorded.hold()
 
 
 class RecordingMixin:

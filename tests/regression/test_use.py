@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
 import os
 import sys
 import threading
 import types
 import unittest
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +113,81 @@ def test_a_coroutine_uses_it_at_each_call_and_so_does_an_async_block() -> None:
 
     assert asyncio.run(main()) == ["PARIS"]
     assert RAN == ["paris"]
+
+
+def test_a_generator_uses_it_to_its_end() -> None:
+    """What another calls meanwhile is not in its recording."""
+
+    @replaykit.use_recording("paris.rpk")
+    def cities(*names: str) -> Iterator[list[str]]:
+        for name in names:
+            yield search(name)
+
+    @replaykit.use_recording("other.rpk", mode="new_episodes")
+    def others() -> Iterator[list[str]]:
+        yield search("oslo")
+        yield search("kyiv")
+
+    for _ in range(2):
+        given = list(zip_longest(cities("paris", "lyon"), others()))
+        assert given == [(["PARIS"], ["OSLO"]), (["LYON"], ["KYIV"])]
+    assert RAN == ["paris", "oslo", "lyon", "kyiv"]
+    assert inspect.isgeneratorfunction(cities)
+    assert asked("paris.rpk") == ["paris", "lyon"]
+    assert asked("other.rpk") == ["oslo", "kyiv"]
+
+
+def test_an_asynchronous_generator_uses_it_to_its_end() -> None:
+    @replaykit.use_recording("paris.rpk")
+    async def cities(*names: str) -> AsyncIterator[list[str]]:
+        for name in names:
+            yield await asyncio.to_thread(search, name)
+
+    async def main() -> list[list[str]]:
+        return [city async for city in cities("paris", "lyon")]
+
+    assert [asyncio.run(main()) for _ in range(2)] == [[["PARIS"], ["LYON"]]] * 2
+    assert RAN == ["paris", "lyon"]
+    assert inspect.isasyncgenfunction(cities)
+
+
+def test_a_generator_that_is_left_writes_nothing() -> None:
+    @replaykit.use_recording("paris.rpk")
+    def cities() -> Iterator[list[str]]:
+        yield search("paris")
+        yield search("lyon")
+
+    for _ in cities():
+        break
+
+    assert not Path("paris.rpk").exists()
+    search("paris")
+    assert RAN == ["paris", "paris"]
+
+
+@pytest.mark.parametrize(
+    ("decorated", "said"), [(unittest.TestCase, "RecordingMixin"), ("search", "functions, not a str")]
+)
+def test_what_is_no_function_is_refused(decorated: Any, said: str) -> None:
+    """A class would become a function, and its tests would be no more."""
+    with pytest.raises(UsageError, match=said):
+        replaykit.use_recording("paris.rpk")(decorated)
+
+
+def test_what_was_recorded_or_played_can_be_looked_at_after_the_block() -> None:
+    counts = []
+    for _ in range(2):
+        with replaykit.use_recording("paris.rpk") as recording:
+            search("paris")
+        counts.append((recording.recorded_count, recording.play_count, len(recording.unused)))
+        assert [action.arguments["query"] for action in recording.session.actions] == ["paris"]
+        assert recording.session.actions[0].output == ["PARIS"]
+    with pytest.raises(ValueError, match="no"), replaykit.use_recording("lyon.rpk") as recording:
+        search("lyon")
+        raise ValueError("no")
+
+    assert counts == [(1, 0, 0), (0, 1, 0)]
+    assert [action.arguments["query"] for action in recording.session.actions] == ["lyon"]
 
 
 def test_blocks_inside_one_another_answer_from_the_inner_one() -> None:
