@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
 from replaykit.errors import PlaybackError
-from replaykit.model import MAX_BODY_BYTES, Opaque, ReplayAction, ReplaySession
+from replaykit.model import MAX_BODY_BYTES, Opaque, ReplayAction, ReplaySession, Structured
 
-__all__ = ["Ignored", "demand_whole"]
+__all__ = ["Ignored", "calls_without_form", "demand_whole"]
 
 Ignored = Callable[[str], Set[str]]
 """Gives the arguments that do not count in calls of a name."""
@@ -48,3 +49,40 @@ def _demand_whole(action: ReplayAction, ignored: Set[str]) -> None:
 
 def _is_large(value: Any) -> bool:
     return isinstance(value, Opaque) or (isinstance(value, (str, bytes)) and len(value) >= _LARGE)
+
+
+def calls_without_form(session: ReplaySession, ignored: Ignored) -> Counter[str]:
+    """
+    Count the calls that were given what has no stored form: any other object of its class would match.
+
+    They are named as in ``search(where=Filter)``.  Arguments that do not count
+    are left out, and objects that are told apart by their id.
+    """
+    found: Counter[str] = Counter()
+    for action in session.actions:
+        if "unreplayable" in action.flags and action.parent is None:
+            without = ", ".join(_without_form(action, ignored(action.name)))
+            if without:
+                found[f"{action.name}({without})"] += 1
+    return found
+
+
+def _without_form(action: ReplayAction, ignored: Set[str]) -> Iterator[str]:
+    for name, value in action.arguments.items():
+        opaque = None if name in ignored else next(_opaques(value), None)
+        if opaque is not None:
+            yield f"{name}={opaque.type_name.rpartition('.')[2]}"
+
+
+def _opaques(value: Any) -> Iterator[Opaque]:
+    """Yield what in *value* has no stored form and no id."""
+    if isinstance(value, Opaque):
+        if not value.identity:
+            yield value
+    elif isinstance(value, Structured):
+        yield from _opaques(list(value.fields.values()))
+    elif isinstance(value, Mapping):
+        yield from _opaques([*value, *value.values()])
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for item in value:
+            yield from _opaques(item)

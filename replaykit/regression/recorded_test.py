@@ -28,7 +28,7 @@ from replaykit.playback.turns import OnRepeat
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.session import ActiveSession
 from replaykit.redactors import make_redactor, redactor_for, rule_sets_of
-from replaykit.regression.lacking import demand_whole
+from replaykit.regression.lacking import calls_without_form, demand_whole
 from replaykit.regression.modes import Mode
 from replaykit.regression.normalising import demand_readable, has_calls, not_made_again, same_calls
 from replaykit.regression.owners import owner_of
@@ -194,6 +194,8 @@ class RecordedTest:
         place: Where the recording is, and whose.
         mode: What is done with it.
         metadata: What the test says about itself.
+        without_form: Calls in what `keep` wrote that any other object of an argument's class would match, as in
+            ``search(where=Filter)``, with their number.
         switch: How a person changes the mode, for messages: what the mode's name is put behind.
     """
 
@@ -214,6 +216,7 @@ class RecordedTest:
             # others call stays.
             self.mode = "all" if place.is_shared else "rewrite"
         self.metadata: dict[str, Any] = {}
+        self.without_form: Mapping[str, int] = {}
         self.switch = switch
         self._options = options or PlayOptions()
         self._proposes = proposes
@@ -459,10 +462,12 @@ class RecordedTest:
         self._demand_whole(new)
         return self._written(new)
 
+    def _ignored(self, name: str) -> frozenset[str]:
+        return frozenset() if self._player is None else self._player.ignored(name)
+
     def _demand_whole(self, new: ReplaySession) -> None:
-        assert self._player is not None  # what is recorded was asked of it
         try:
-            demand_whole(new, self._player.ignored)
+            demand_whole(new, self._ignored)
         except PlaybackError as error:
             raise PlaybackError(f"{self.path} was not written, since it could not be played: {error}") from None
 
@@ -473,6 +478,7 @@ class RecordedTest:
             return "unchanged"
         data = recording_bytes(self.place.identity, self._sources(old, new), metadata=self.metadata)
         write_recording(proposal_path(self.path) if self._proposes else self.path, data)
+        self.without_form = calls_without_form(new, self._ignored)
         if self._proposes:
             return "proposed"
         # It was for the recording that was there before.

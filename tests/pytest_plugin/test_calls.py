@@ -403,6 +403,72 @@ def test_a_miss_shows_the_line_of_the_test_and_no_frame_of_ours(project: pytest.
     result.stdout.no_fnmatch_line("*replaykit/playback*")
 
 
+FILTERS = """
+    import pytest, replaykit
+
+    class Filter:
+        def __init__(self, city):
+            self.accepts = lambda text: text == city
+
+    class Known:
+        def __init__(self, number):
+            self.id = number
+
+    @replaykit.records("find"{row})
+    def search(query, where=None):
+        return query
+
+    @pytest.mark.replaykit{options}
+    def test_filters():
+        search("a")
+        search("b", where={where})
+        search("c", where={where})
+"""
+
+
+@pytest.mark.parametrize("where", ["Filter('paris')", "[{'not': Filter('paris')}]"])
+def test_calls_that_any_object_of_a_class_would_match_are_told(project: pytest.Pytester, run: Run, where: str) -> None:
+    project.makepyfile(test_filters=FILTERS.format(where=where, row="", options=""))
+
+    result = run()
+
+    result.stdout.fnmatch_lines(
+        [
+            "  2 recorded calls were given what has no stored form, and any other object of that class matches: "
+            "search(where=Filter) (2)"
+        ]
+    )
+    run().stdout.no_fnmatch_line("*no stored form*")
+
+
+@pytest.mark.parametrize(
+    ("where", "row", "options"),
+    [
+        ("lambda text: True", "", "(ignore='where')"),
+        ("lambda text: True", ", ignore='where'", ""),
+        ("['paris', 1, None]", "", ""),
+        ("Known(1)", "", ""),
+    ],
+)
+def test_arguments_that_do_not_count_or_have_a_stored_form_are_not_told(
+    project: pytest.Pytester, run: Run, where: str, row: str, options: str
+) -> None:
+    project.makepyfile(test_filters=FILTERS.format(where=where, row=row, options=options))
+
+    result = run()
+
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*no stored form*")
+
+
+def test_objects_that_have_an_id_are_told_apart_by_it(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(test_filters=FILTERS.format(where="Known(1)", row="", options=""))
+    run("--replay-mode=once").assert_outcomes(passed=1)
+    project.makepyfile(test_filters=FILTERS.format(where="Known(2)", row="", options=""))
+
+    run("--replay-mode=none").assert_outcomes(failed=1)
+
+
 def test_tests_without_a_recording_run_as_ever(project: pytest.Pytester, run: Run) -> None:
     project.makepyfile(
         test_calls="""
