@@ -8,6 +8,7 @@ so it imports nothing else of ours until a test asks for it.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -46,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marks known."""
+    """Make the marks known, and tell the recordings that tests open themselves what the command line says."""
     config.addinivalue_line(
         "markers",
         "replaykit(mode=None, path=None, **options): answer the recorded calls of this test from its recording; "
@@ -57,6 +58,18 @@ def pytest_configure(config: pytest.Config) -> None:
         "replaykit_sessions(path, name=None, state=None, where=None, shard=None): run this test once for each session "
         "of a store, which it takes as replay_session",
     )
+    mode, updates = config.getoption("replay_mode"), config.getoption("replay_update")
+    default = config.getini("replaykit_mode")
+    if mode or updates or default:
+        _say_to_all(config, mode=mode or "", default=default, proposes=updates)
+
+
+def _say_to_all(config: pytest.Config, **said: Any) -> None:
+    from replaykit.regression.modes import Said, saying
+
+    stack = ExitStack()
+    stack.enter_context(saying(Said(switch="pytest --replay-mode=", **said)))
+    config.add_cleanup(stack.close)
 
 
 def _run(config: pytest.Config) -> Run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,12 +28,22 @@ class Following:
     def pytest_fixture_setup(
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> Generator[None, Any, Any]:
-        """Let a fixture that several tests share make no calls: they would be in the recording of the first."""
+        """
+        Let a fixture that several tests share make no calls: they would be in the recording of the first.
+
+        Nor may it when it is torn down, after the last.
+        """
         run = self._run()
         if run is None or fixturedef.scope == "function":
             return (yield)
-        with run.refusing(f"the fixture {fixturedef.argname} of scope {fixturedef.scope}"):
-            return (yield)
+        refusal = run.refusal(f"the fixture {fixturedef.argname} of scope {fixturedef.scope}")
+        teardown = ExitStack()
+        # What is added first is called last.
+        fixturedef.addfinalizer(teardown.close)
+        with refusal():
+            result = yield
+        fixturedef.addfinalizer(lambda: teardown.enter_context(refusal()))
+        return result
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:

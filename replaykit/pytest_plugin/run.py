@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import attrs
@@ -15,7 +16,7 @@ from replaykit.intercept.tracebacks import without_our_frames
 from replaykit.pytest_plugin.summary import Counts, github_annotations, summary_lines
 from replaykit.regression.modes import chosen_mode
 from replaykit.regression.places import Place, demand_folder, place_at, place_of
-from replaykit.regression.recorded_test import PlayOptions, RecordedTest
+from replaykit.regression.recorded_test import Kept, PlayOptions, RecordedTest
 from replaykit.regression.sessions import OpenRecordings
 from replaykit.regression.stale import remove_stale, stale_recordings
 
@@ -82,13 +83,14 @@ class Run:
             return place_at(item.path.parent / path)
         return place_of(item.path, _names(item), folder=self._config.getini("replaykit_recordings"))
 
-    def refusing(self, caller: str) -> AbstractContextManager[None]:
-        """Let no calls through meanwhile, if a test has a recording: they are *caller*'s."""
+    def refusal(self, fixture: str) -> Callable[[], AbstractContextManager[None]]:
+        """Return what makes a block that lets no call of *fixture* through, if the test that runs has a recording."""
         if self._current is None:
-            return nullcontext()
-        return self._current.refusing(
-            f"{caller}, which several tests share: the call would be in the recording of whichever comes first. "
-            "Give the fixture the scope function, or name the call in live="
+            return nullcontext
+        return partial(
+            self._current.refusing,
+            f"{fixture}, which several tests share: the call would be in the recording of whichever comes first. "
+            "Give the fixture the scope function, or name the call in live=",
         )
 
     def called(self, item: pytest.Item) -> None:
@@ -107,6 +109,7 @@ class Run:
         Write the recording of *item* if all of it passed, its teardown too (*whole*), and count what it did.
 
         Raises:
+            NoMatchError: Its teardown did not notice that a call was not answered.
             StorageError, CaptureError: It cannot be written.
         """
         state = item.stash.get(_STATE, None)
@@ -115,7 +118,7 @@ class Run:
         recorded = state.recording
         try:
             with _told_in_a_line():
-                kept = recorded.keep() if whole and state.passed else "nothing"
+                kept = _kept(recorded) if whole and state.passed else "nothing"
             self.counts.count(recorded, kept, passed=whole and state.passed)
         finally:
             item.user_properties += _properties(recorded)
@@ -197,6 +200,12 @@ class Run:
                 terminal.write_line(line)
 
 
+def _kept(recorded: RecordedTest) -> Kept:
+    """Write the recording of a test that passed; a miss in its teardown has not been asked for before."""
+    recorded.demand_answered()
+    return recorded.keep()
+
+
 @contextmanager
 def _told_in_a_line() -> Generator[None]:
     """Let one of our errors, for which no line of the test is to blame, fail it without a traceback."""
@@ -204,7 +213,8 @@ def _told_in_a_line() -> Generator[None]:
         yield
     except ReplaykitError as error:
         notes = getattr(error, "__notes__", ())
-        pytest.fail("\n".join([f"{type(error).__name__}: {error}", *notes]), pytrace=False)
+        told = "\n".join([f"{type(error).__name__}: {error}", *notes])
+        raise pytest.fail.Exception(told, pytrace=False) from None
 
 
 def _marked(item: pytest.Item) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class Counts:
     written: list[str] = attrs.field(factory=list)
     proposed: list[str] = attrs.field(factory=list)
     uncovered: dict[str, int] = attrs.field(factory=dict)
+    without_form: dict[str, int] = attrs.field(factory=dict)
     stale: list[str] = attrs.field(factory=list)
     removed: list[str] = attrs.field(factory=list)
 
@@ -43,6 +44,7 @@ class Counts:
         elif kept == "proposed":
             self.proposed.append(recorded.path)
         self.uncovered = dict(Counter(self.uncovered) + Counter(recorded.uncovered))
+        self.without_form = dict(Counter(self.without_form) + Counter(recorded.without_form))
 
     def add(self, other: Counts) -> None:
         """Add what another process has counted."""
@@ -55,6 +57,7 @@ class Counts:
         self.stale += other.stale
         self.removed += other.removed
         self.uncovered = dict(Counter(self.uncovered) + Counter(other.uncovered))
+        self.without_form = dict(Counter(self.without_form) + Counter(other.without_form))
 
     def to_record(self) -> dict[str, Any]:
         """Return it as a dict of plain values."""
@@ -75,8 +78,19 @@ def summary_lines(counts: Counts, folder: str | os.PathLike[str]) -> Iterator[st
     yield from _named("deleted, no test has them:", counts.removed, folder)
     yield from _named("stale, no test has them (--replay-stale=delete removes them):", counts.stale, folder)
     if counts.uncovered:
-        calls = ", ".join(f"{name} ({count})" for name, count in sorted(counts.uncovered.items()))
-        yield f"  ran for real, since nothing says what they are: {calls}"
+        yield f"  ran for real, since nothing says what they are: {_calls(counts.uncovered)}"
+    number = sum(counts.without_form.values())
+    if number:
+        calls = f"{number} recorded calls were" if number > 1 else "1 recorded call was"
+        yield (
+            f"  {calls} given what has no stored form, and any other object of that class matches: "
+            f"{_calls(counts.without_form)}"
+        )
+
+
+def _calls(counts: Mapping[str, int]) -> str:
+    shown = [f"{name} ({count})" for name, count in sorted(counts.items())[:_MOST_NAMED]]
+    return ", ".join([*shown, *([f"and {len(counts) - _MOST_NAMED} more"] if len(counts) > _MOST_NAMED else [])])
 
 
 def _named(title: str, paths: Sequence[str] | Mapping[str, int], folder: str | os.PathLike[str]) -> Iterator[str]:

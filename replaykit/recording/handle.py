@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
@@ -10,10 +9,9 @@ from uuid import UUID
 
 from replaykit.errors import NoActiveSessionError, RedactionError, UsageError
 from replaykit.intercept.scope import CURRENT, Scope, leave
-from replaykit.intercept.shapes import shape_of
-from replaykit.intercept.steps import in_own_scope, in_own_scope_async, relaying
 from replaykit.model import FrameId, ReplaySession
 from replaykit.operations import Operation
+from replaykit.recording.decorating import each_within
 from replaykit.recording.engine import RecordingEngine, adopts_by_default
 from replaykit.recording.keeping import is_failure
 from replaykit.recording.session import ActiveSession, Unrecorded
@@ -103,7 +101,7 @@ class SessionHandle:
 
     def __call__(self, function: F) -> F:
         """Return *function* so that each call of it is a session of its own."""
-        return _IN_SESSION[shape_of(function)](self._again, function)  # type: ignore[return-value]  # same signature
+        return each_within(self._again, function)
 
     def _again(self) -> SessionHandle:
         return SessionHandle(self._engine, self._name, enabled=self._enabled, adopt=self._adopt, **self._options)
@@ -227,52 +225,3 @@ def _by_hand(kind: str, name: str, frames: Any) -> Operation:
         return Operation(kind=kind, name=name or kind, source="by hand")
     ids = list(frames)
     return Operation(kind=kind, name=name or kind, source="by hand", ids=lambda _arguments, _result: ids)
-
-
-# -- as a decorator ---------------------------------------------------------------
-
-_Again = Callable[[], SessionHandle]
-
-
-def _plain(again: _Again, function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def in_session(*args: Any, **kwargs: Any) -> Any:
-        with again():
-            return function(*args, **kwargs)
-
-    return in_session
-
-
-def _coroutine(again: _Again, function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    async def in_session(*args: Any, **kwargs: Any) -> Any:
-        with again():
-            return await function(*args, **kwargs)
-
-    return in_session
-
-
-def _generator(again: _Again, function: Callable[..., Any]) -> Callable[..., Any]:
-    def steps(*args: Any, **kwargs: Any) -> Any:
-        with again():
-            return (yield from function(*args, **kwargs))
-
-    @functools.wraps(function)
-    def in_session(*args: Any, **kwargs: Any) -> Any:
-        # What the consumer calls between two items is not this session's.
-        return (yield from in_own_scope(steps(*args, **kwargs)))
-
-    return in_session
-
-
-def _async_generator(again: _Again, function: Callable[..., Any]) -> Callable[..., Any]:
-    steps = relaying(function, around=again)
-    return functools.wraps(function)(relaying(lambda *args, **kwargs: in_own_scope_async(steps(*args, **kwargs))))
-
-
-_IN_SESSION = {
-    "plain": _plain,
-    "coroutine": _coroutine,
-    "generator": _generator,
-    "async_generator": _async_generator,
-}

@@ -27,6 +27,7 @@ __all__ = [
     "KNOWN_KEYS",
     "STEP_NS",
     "Source",
+    "demand_readable",
     "has_calls",
     "not_made_again",
     "positions_of",
@@ -133,6 +134,18 @@ def positions_of(session: ReplaySession, known: Sequence[int], wanted: Sequence[
         if position == len(known) or known[position] != sequence:
             raise UsageError(f"session {session.session_id} has no action {sequence}; it has {len(known)}")
     return positions
+
+
+def demand_readable(session: ReplaySession) -> None:
+    """
+    Return if every action of *session* can be read.
+
+    Raises:
+        UsageError: It is not from a store.
+        DamagedError: It cannot, or is not as the format says.
+    """
+    for _ in timeless_actions([(session, None)]):
+        pass
 
 
 # -- comparing --------------------------------------------------------------------

@@ -19,6 +19,7 @@ __all__ = [
     "Place",
     "belongs_at",
     "demand_folder",
+    "is_empty",
     "is_of_module",
     "place_at",
     "place_of",
@@ -91,6 +92,11 @@ def place_at(path: str | os.PathLike[str], identity: str | None = None) -> Place
     if located.endswith(PROPOSED):
         raise UsageError(f"{located} is no name for a recording: what ends in {PROPOSED} waits for a review")
     return Place(located, identity or os.path.basename(located).removesuffix(SUFFIX), is_shared=True)
+
+
+def is_empty(path: str) -> bool:
+    """Return whether a file without a byte is at *path*: it holds nothing that could be lost, and counts as none."""
+    return os.path.isfile(path) and not os.path.islink(path) and not os.path.getsize(path)
 
 
 def proposal_path(path: str) -> str:

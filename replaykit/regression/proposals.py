@@ -12,7 +12,7 @@ from blake3 import blake3
 from replaykit.errors import DamagedError, StorageError, WrongRecordingError
 from replaykit.loading import load_finished
 from replaykit.model import ReplaySession
-from replaykit.regression.places import belongs_at, is_of_module, reviewed_path
+from replaykit.regression.places import belongs_at, is_empty, is_of_module, reviewed_path
 from replaykit.regression.replacing import remove_file, write_recording
 from replaykit.regression.session_diff import SessionDiff, diff_of, diff_of_new
 from replaykit.regression.writing import id_of_test
@@ -82,6 +82,9 @@ def _compared(path: str, recording: str, new: ReplaySession) -> tuple[SessionDif
     if not os.path.lexists(recording):
         _demand_own(path, recording, new, None)
         return diff_of_new(new), ""
+    if is_empty(recording):
+        _demand_own(path, recording, new, None)
+        return diff_of_new(new), "the recording that is there is empty"
     try:
         with _only_session(recording) as old:
             _demand_own(path, recording, new, old)

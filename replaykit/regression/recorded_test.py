@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Literal
 from uuid import UUID
 
@@ -13,13 +13,13 @@ import attrs
 from replaykit.errors import (
     DamagedError,
     NoMatchError,
+    NotAStoreError,
     PlaybackError,
     SessionNotFoundError,
     StoreNotFoundError,
     UsageError,
     WrongRecordingError,
 )
-from replaykit.intercept import scope
 from replaykit.intercept.handler import Called, Ticket
 from replaykit.loading import Recording, load_finished
 from replaykit.model import ReplayAction, ReplaySession
@@ -28,10 +28,11 @@ from replaykit.playback.turns import OnRepeat
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.session import ActiveSession
 from replaykit.redactors import make_redactor, redactor_for, rule_sets_of
+from replaykit.regression.lacking import calls_without_form, demand_whole
 from replaykit.regression.modes import Mode
-from replaykit.regression.normalising import has_calls, not_made_again, same_calls
+from replaykit.regression.normalising import demand_readable, has_calls, not_made_again, same_calls
 from replaykit.regression.owners import owner_of
-from replaykit.regression.places import Place, proposal_path
+from replaykit.regression.places import Place, is_empty, proposal_path
 from replaykit.regression.replacing import remove_file, write_recording
 from replaykit.regression.writing import id_of_test, recording_bytes
 from replaykit.settings import Settings
@@ -90,14 +91,14 @@ class PlayOptions:
 
 
 class _TestPlayer(Player):
-    """Answers a test's calls wherever in the process they are made; remembers those that it could not."""
+    """Answers a test's calls, also those of contexts that are in no play; remembers those that it could not."""
 
     is_ambient = True
+    is_over = False
 
     def __init__(self, session: ReplaySession, advice: Callable[[NoMatchError], NoMatchError], **options: Any) -> None:
         super().__init__(session, **options)
         self.misses: list[NoMatchError] = []
-        self.foreign = ""
         self._advised = advice
 
     def begin(self, called: Called, arguments: Mapping[str, Any]) -> Ticket | None:
@@ -106,15 +107,40 @@ class _TestPlayer(Player):
 
         Raises:
             NoMatchError: It is neither recorded nor may it run.
-            UsageError: It is made where it is no test's.
         """
-        if self.foreign:
-            raise UsageError(f"{called.operation.name}() is called by {self.foreign}")
+        if self.is_over:
+            # A task that was begun within the test, and goes on after it.
+            return None
         try:
             return super().begin(called, arguments)
         except NoMatchError as error:
             self.misses.append(error)
             raise self._advised(error) from None
+
+    def ignored(self, name: str) -> frozenset[str]:
+        """Return the arguments that do not count in calls of this name."""
+        return self._ignore.union(*(row.ignored for row in self._rows.values() if row.name == name))
+
+
+class _Refusal(Player):
+    """Answers no call, and lets none run but those that are live: *caller* makes them, which is no test."""
+
+    is_ambient = True
+
+    def __init__(self, session: ReplaySession, caller: str, *, live: Iterable[str]) -> None:
+        super().__init__(session, live=live)
+        self._caller = caller
+
+    def begin(self, called: Called, arguments: Mapping[str, Any]) -> Ticket | None:
+        """
+        Let a live call run.
+
+        Raises:
+            UsageError: It is not live.
+        """
+        if self.knows(called, arguments):
+            return super().begin(called, arguments)
+        raise UsageError(f"{called.operation.name}() is called by {self._caller}")
 
 
 class RecordedTestSession:
@@ -160,12 +186,16 @@ class RecordedTest:
     The recording of one test: `start` before the test, `stop` after it, then `keep` if it has passed, then `close`.
 
     While it is started every recorded call of the process is answered from
-    the recording or, where the mode lets it, runs and is recorded.
+    the recording or, where the mode lets it, runs and is recorded.  Where
+    several are started each context has the one that it is in, and a context
+    that is in none, a thread's, the last.
 
     Attributes:
         place: Where the recording is, and whose.
         mode: What is done with it.
         metadata: What the test says about itself.
+        without_form: Calls in what `keep` wrote that any other object of an argument's class would match, as in
+            ``search(where=Filter)``, with their number.
         switch: How a person changes the mode, for messages: what the mode's name is put behind.
     """
 
@@ -179,24 +209,30 @@ class RecordedTest:
         switch: str = "REPLAYKIT_MODE=",
     ) -> None:
         self.place = place
+        self._is_anew = mode == "rewrite" or (proposes and mode != "off")
         self.mode: Mode = mode
-        if proposes and mode != "off":
+        if self._is_anew:
+            # Nobody knows who is the first of those that share one: what the
+            # others call stays.
             self.mode = "all" if place.is_shared else "rewrite"
         self.metadata: dict[str, Any] = {}
+        self.without_form: Mapping[str, int] = {}
         self.switch = switch
         self._options = options or PlayOptions()
         self._proposes = proposes
-        self._stored: Recording | None = None
+        self._files = ExitStack()
+        self._playing = ExitStack()
         self._played: ReplaySession | None = None
         self._player: _TestPlayer | None = None
         self._engine: RecordingEngine | None = None
         self._recorded: ActiveSession | None = None
+        self._held: ReplaySession | None = None
 
     # -- around the test ----------------------------------------------------------
 
     def start(self) -> None:
         """
-        Begin to answer the calls of this process.
+        Begin to answer the calls of this context, and of those contexts of this process that are in no play.
 
         Raises:
             StorageError: The recording cannot be read.
@@ -205,30 +241,47 @@ class RecordedTest:
         if self.mode == "off":
             return
         try:
-            if self.mode not in _RUNS_EVERYTHING:
-                self._played = self._recorded_session()
-            if self.mode in ("new_episodes", *_RUNS_EVERYTHING) or (self.mode == "once" and self._played is None):
-                self._recorded = self._begin_recording()
-            self._player = self._new_player()
-            scope.play_begins(self._player)
+            with self._advising():
+                self._start()
         except BaseException:
             self.close()
             raise
 
+    def _start(self) -> None:
+        if self.mode not in _RUNS_EVERYTHING:
+            self._played = self._recorded_session()
+        if self.mode in ("new_episodes", *_RUNS_EVERYTHING) or (self.mode == "once" and self._played is None):
+            self._recorded = self._begin_recording()
+        self._player = self._new_player()
+        self._playing.enter_context(self._player)
+
+    @contextmanager
+    def _advising(self) -> Iterator[None]:
+        """Have errors that the file is to blame for say what to do about it."""
+        try:
+            yield
+        except DamagedError as error:
+            error.add_note(f"Get it back from version control, or record it again: {self.switch}rewrite")
+            raise
+        except NotAStoreError as error:
+            error.add_note("If it was a recording, get it back from version control, or remove it and record it again")
+            raise
+
     def _recorded_session(self) -> ReplaySession | None:
+        if self.mode != "none" and is_empty(self.place.path):
+            return None
         try:
             return self._session_of(self.place.path)
         except StoreNotFoundError:
             return None
 
     def _session_of(self, path: str) -> ReplaySession:
-        self._stored = self._stored or _loaded(path, self.switch)
+        stored = self._files.enter_context(load_finished(path))
         if self.place.is_shared:
-            return self._stored.get_session("last")
-        try:
-            return self._stored.get_session(id_of_test(self.place.identity))
-        except SessionNotFoundError:
-            other = self._stored.get_session("last")
+            return _last_of(stored, path)
+        with suppress(SessionNotFoundError):
+            return stored.get_session(id_of_test(self.place.identity))
+        other = _last_of(stored, path)
         raise WrongRecordingError(
             f"{path} is the recording of {other.name}, not of {self.place.identity}. "
             f"If the test was renamed, record it again: {self.switch}rewrite",
@@ -249,7 +302,7 @@ class RecordedTest:
         """Return the rules of redaction: made anew, a recording never has fewer rule sets than it had."""
         asked = self._options.redact
         rules = [asked] if isinstance(asked, str) or callable(asked) else list(asked)
-        old = self._old()
+        old = self._played or self._old()
         had = rule_sets_of(old.redaction) if old is not None else ()
         return [*rules, *(name for name in had if name not in rules)]
 
@@ -273,34 +326,34 @@ class RecordedTest:
         where = self.place.path
         if self._played is None:
             said = f"{error.call} is not recorded: there is no {where}, and mode {self.mode} records none. "
-            return NoMatchError(f"{said}Record it: {self.switch}once", call=error.call)
+            mode = "new_episodes" if self.place.is_shared else "once"
+            return NoMatchError(f"{said}Record it: {self.switch}{mode}", call=error.call)
         advice = f"mode {self.mode} runs nothing that is not recorded in {where}. "
         advice += f"If the change is meant, add it ({self.switch}new_episodes) or record anew ({self.switch}rewrite)"
+        if self.place.is_shared:
+            advice += "; what others have in it stays"
         return NoMatchError(f"{error}\n  {advice}", call=error.call, nearest=error.nearest)
 
     def stop(self) -> None:
         """Answer no more calls; what they gave can be looked at and kept."""
+        self._playing.close()
         if self._player is not None:
-            scope.play_ends(self._player)
+            self._player.is_over = True
         if self._engine is not None and self._recorded is not None:
             self._engine.end(self._recorded, by="block")
 
     @contextmanager
     def refusing(self, caller: str) -> Iterator[None]:
         """
-        Let no call through meanwhile: they are made by *caller*, and belong to no test.
+        Let no call through meanwhile, also where the test is over: they are made by *caller*, and belong to no test.
 
         *caller* completes "find() is called by ...", and says what to do.
         """
-        player = self._player
-        if player is None:
+        if self.mode == "off":
             yield
             return
-        before, player.foreign = player.foreign, caller
-        try:
+        with _Refusal(self._nothing_recorded(), caller, live=self._options.live):
             yield
-        finally:
-            player.foreign = before
 
     def demand_answered(self) -> None:
         """
@@ -375,6 +428,8 @@ class RecordedTest:
         """
         if self._engine is None or self._recorded is None:
             raise UsageError(f"nothing is recorded in mode {self.mode}")
+        if self._held is not None:
+            return self._held
         if self._recorded.is_silent:
             return self._engine.result(self._recorded)
         return self._engine.catalogue.get_session(self._recorded.session_id)
@@ -392,6 +447,10 @@ class RecordedTest:
         if self._engine is None or self._recorded is None:
             return "nothing"
         self._engine.troubles.settle_losses(self._recorded)
+        with self._advising():
+            return self._kept()
+
+    def _kept(self) -> Kept:
         new = self.new_session
         if not len(new.actions):
             if self._proposes:
@@ -400,7 +459,17 @@ class RecordedTest:
         if not new.playable:
             reasons = "; ".join(new.playable.reasons)
             raise PlaybackError(f"{self.path} was not written, since it could not be played: {reasons}")
+        self._demand_whole(new)
         return self._written(new)
+
+    def _ignored(self, name: str) -> frozenset[str]:
+        return frozenset() if self._player is None else self._player.ignored(name)
+
+    def _demand_whole(self, new: ReplaySession) -> None:
+        try:
+            demand_whole(new, self._ignored)
+        except PlaybackError as error:
+            raise PlaybackError(f"{self.path} was not written, since it could not be played: {error}") from None
 
     def _written(self, new: ReplaySession) -> Kept:
         old = self._old()
@@ -409,6 +478,7 @@ class RecordedTest:
             return "unchanged"
         data = recording_bytes(self.place.identity, self._sources(old, new), metadata=self.metadata)
         write_recording(proposal_path(self.path) if self._proposes else self.path, data)
+        self.without_form = calls_without_form(new, self._ignored)
         if self._proposes:
             return "proposed"
         # It was for the recording that was there before.
@@ -434,43 +504,60 @@ class RecordedTest:
             remove_file(path)
 
     def _old(self) -> ReplaySession | None:
-        """Return what is recorded already; None where there is nothing, or nothing that a new recording could keep."""
-        if self._played is not None:
+        """
+        Return what is recorded already; None where there is nothing, or nothing that a new recording could keep.
+
+        A recording that others have, too, is read again: they may have written meanwhile.
+        """
+        if self._played is not None and not self.place.is_shared:
             return self._played
         path = proposal_path(self.path)
         if not self._adds_to_proposal or not os.path.lexists(path):
             path = self.path
-        if not os.path.lexists(path):
+        if not os.path.lexists(path) or is_empty(path):
             return None
-        try:
+        if not self._is_anew:
             return self._session_of(path)
-        except (DamagedError, SessionNotFoundError, WrongRecordingError):
-            if self.mode == "rewrite":
-                return None
-            raise
+        try:
+            old = self._session_of(path)
+            # Damage within shows when it is read.
+            demand_readable(old)
+        except (DamagedError, WrongRecordingError):
+            return None
+        return old
 
     def _sources(self, old: ReplaySession | None, new: ReplaySession) -> list[tuple[ReplaySession, list[int] | None]]:
         if old is None or self.mode == "rewrite":
             return [(new, None)]
+        if old.redaction != new.redaction and self.place.is_shared:
+            raise UsageError(
+                f"{self.path} was recorded with the redaction {old.redaction}, and now there is {new.redaction}: "
+                "a recording has one. Remove the file, and record it anew with all who share it: "
+                f"{self.switch}new_episodes"
+            )
         if self.mode == "all":
             return [(old, not_made_again(old, new)), (new, None)]
         return [(old, None), (new, None)]
+
+    def hold(self) -> None:
+        """Have what was recorded to look at after `close`, too; it cannot be kept any more."""
+        if self._recorded is not None:
+            new = self.new_session
+            self._held = attrs.evolve(new, actions=tuple(new.actions))
 
     def close(self) -> None:
         """Let go of the files; once too often is fine."""
         self.stop()
         if self._engine is not None:
             self._engine.close()
-        if self._stored is not None:
-            self._stored.close()
+        self._files.close()
 
     def __repr__(self) -> str:
         return f"<RecordedTest {self.place.identity} {self.mode}, {self.play_count} played>"
 
 
-def _loaded(path: str, switch: str) -> Recording:
-    try:
-        return load_finished(path)
-    except DamagedError as error:
-        error.add_note(f"Get it back from version control, or record it again: {switch}rewrite")
-        raise
+def _last_of(stored: Recording, path: str) -> ReplaySession:
+    """Return the session of a recording; whoever writes one writes it with a session."""
+    with suppress(SessionNotFoundError):
+        return stored.get_session("last")
+    raise DamagedError(path, 0, "it has no session: it was cut short, or something changed its line endings")

@@ -264,6 +264,102 @@ def test_a_fixture_that_tests_share_makes_no_calls(project: pytest.Pytester, run
     result.stdout.fnmatch_lines(["*search() is called by the fixture warm of scope module, which several tests share*"])
 
 
+CLOSING = """
+    import agent, pytest
+
+    @pytest.fixture(scope="module", params={params})
+    def store(request):
+        yield
+        agent.search("closing")
+        print("closed", agent.RAN)
+
+    @pytest.mark.replaykit{options}
+    def test_shared(store):
+        agent.search("a")
+"""
+
+
+@pytest.mark.parametrize("params", ["[1]", "[1, 2]"])
+def test_a_fixture_that_tests_share_makes_no_calls_when_it_is_torn_down(
+    project: pytest.Pytester, run: Run, params: str
+) -> None:
+    """Between two tests, too, where the recording of the one is closed and that of the other is open."""
+    project.makepyfile(test_calls=CLOSING.format(params=params, options=""))
+
+    for mode in ("once", "none"):
+        result = run("-s", f"--replay-mode={mode}")
+
+        assert result.parseoutcomes()["errors"] == 1
+        result.stdout.fnmatch_lines(["*search() is called by the fixture store of scope module, which several*"])
+        result.stdout.no_fnmatch_line("*closed*")
+
+
+def test_a_fixture_that_tests_share_may_make_calls_that_are_live(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(test_calls=CLOSING.format(params="[1]", options="(live=['search'])"))
+
+    result = run("-s", "--replay-mode=none")
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*closed*'a', 'closing'*"])
+
+
+def test_a_fixture_of_tests_without_recordings_is_torn_down_as_ever(project: pytest.Pytester, run: Run) -> None:
+    """Also where a test that has one happens to be the last."""
+    project.makepyfile(
+        test_calls="""
+            import agent, pytest
+
+            @pytest.fixture(scope="module")
+            def store():
+                yield
+                agent.search("closing")
+                print("closed")
+
+            def test_plain(store):
+                pass
+
+            @pytest.mark.replaykit
+            def test_recorded():
+                pass
+        """
+    )
+
+    result = run("-s", "--replay-mode=none")
+
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(["*closed*"])
+
+
+def test_a_miss_that_a_fixture_swallows_when_it_is_torn_down_is_an_error(
+    project: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = """
+        import agent, os, pytest
+
+        @pytest.fixture
+        def locked():
+            yield
+            try:
+                agent.fetch(os.environ.get("LOCK", "lock 1"))
+            except Exception:
+                pass
+
+        @pytest.mark.replaykit{options}
+        def test_locked(locked):
+            assert agent.search("a")
+    """
+    project.makepyfile(test_calls=source.format(options=""))
+    run("--replay-mode=once").assert_outcomes(passed=1)
+    monkeypatch.setenv("LOCK", "lock 2")
+
+    result = run("--replay-mode=none")
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*a call was not answered, and the test went on*", "*url was 'lock 1', asked*"])
+    project.makepyfile(test_calls=source.format(options="(misses='allow')"))
+    run("--replay-mode=none").assert_outcomes(passed=1)
+
+
 def test_a_miss_that_the_code_swallows_fails_the_test(project: pytest.Pytester, run: Run) -> None:
     source = """
         import agent, pytest
@@ -305,6 +401,72 @@ def test_a_miss_shows_the_line_of_the_test_and_no_frame_of_ours(project: pytest.
 
     result.stdout.fnmatch_lines([">*agent.search(*", "test_calls.py:5: NoMatchError"])
     result.stdout.no_fnmatch_line("*replaykit/playback*")
+
+
+FILTERS = """
+    import pytest, replaykit
+
+    class Filter:
+        def __init__(self, city):
+            self.accepts = lambda text: text == city
+
+    class Known:
+        def __init__(self, number):
+            self.id = number
+
+    @replaykit.records("find"{row})
+    def search(query, where=None):
+        return query
+
+    @pytest.mark.replaykit{options}
+    def test_filters():
+        search("a")
+        search("b", where={where})
+        search("c", where={where})
+"""
+
+
+@pytest.mark.parametrize("where", ["Filter('paris')", "[{'not': Filter('paris')}]"])
+def test_calls_that_any_object_of_a_class_would_match_are_told(project: pytest.Pytester, run: Run, where: str) -> None:
+    project.makepyfile(test_filters=FILTERS.format(where=where, row="", options=""))
+
+    result = run()
+
+    result.stdout.fnmatch_lines(
+        [
+            "  2 recorded calls were given what has no stored form, and any other object of that class matches: "
+            "search(where=Filter) (2)"
+        ]
+    )
+    run().stdout.no_fnmatch_line("*no stored form*")
+
+
+@pytest.mark.parametrize(
+    ("where", "row", "options"),
+    [
+        ("lambda text: True", "", "(ignore='where')"),
+        ("lambda text: True", ", ignore='where'", ""),
+        ("['paris', 1, None]", "", ""),
+        ("Known(1)", "", ""),
+    ],
+)
+def test_arguments_that_do_not_count_or_have_a_stored_form_are_not_told(
+    project: pytest.Pytester, run: Run, where: str, row: str, options: str
+) -> None:
+    project.makepyfile(test_filters=FILTERS.format(where=where, row=row, options=options))
+
+    result = run()
+
+    result.assert_outcomes(passed=1)
+    result.stdout.no_fnmatch_line("*no stored form*")
+
+
+def test_objects_that_have_an_id_are_told_apart_by_it(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(test_filters=FILTERS.format(where="Known(1)", row="", options=""))
+    run("--replay-mode=once").assert_outcomes(passed=1)
+    project.makepyfile(test_filters=FILTERS.format(where="Known(2)", row="", options=""))
+
+    run("--replay-mode=none").assert_outcomes(failed=1)
 
 
 def test_tests_without_a_recording_run_as_ever(project: pytest.Pytester, run: Run) -> None:

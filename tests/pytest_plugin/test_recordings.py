@@ -175,6 +175,85 @@ def test_a_recording_that_is_named_may_be_shared(project: pytest.Pytester, run: 
     assert recordings(project) == ["shared.rpk"]
 
 
+SHARING = """
+    import agent, os, pytest
+
+    pytestmark = pytest.mark.replaykit(path="shared.rpk"{options})
+
+    def test_one():
+        assert agent.search("paris" + os.environ.get("MORE", ""))
+        assert agent.search("rome")
+
+    def test_two():
+        assert agent.search("lyon" + os.environ.get("MORE", ""))
+        assert agent.search("rome")
+"""
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_tests_that_share_a_recording_can_be_recorded_anew(
+    project: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    """One after the other, in any order or alone: none destroys what another plays."""
+    project.makepyfile(test_notes=SHARING.format(options=""))
+    if is_there:
+        run("--replay-mode=new_episodes").assert_outcomes(passed=2)
+        monkeypatch.setenv("MORE", "!")
+
+    run("--replay-mode=rewrite").assert_outcomes(passed=2)
+
+    run("--replay-mode=none").assert_outcomes(passed=2)
+    run("--replay-mode=rewrite", "-k", "two").assert_outcomes(passed=1, deselected=1)
+    run("--replay-mode=none").assert_outcomes(passed=2)
+
+
+def test_a_damaged_recording_that_tests_share_can_be_recorded_anew(project: pytest.Pytester, run: Run) -> None:
+    project.makepyfile(test_notes=SHARING.format(options=""))
+    run("--replay-mode=rewrite")
+    path = project.path / "shared.rpk"
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 0xFF
+    path.write_bytes(damaged)
+
+    run("--replay-mode=all").assert_outcomes(passed=2, errors=2)
+    run("--replay-mode=rewrite").assert_outcomes(passed=2)
+
+    run("--replay-mode=none").assert_outcomes(passed=2)
+
+
+def test_what_a_miss_advises_mends_a_recording_that_tests_share(
+    project: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.makepyfile(test_notes=SHARING.format(options=""))
+    for said in (
+        "*there is no*shared.rpk*Record it: pytest --replay-mode=new_episodes*",
+        "*--replay-mode=new_episodes) or record anew (*--replay-mode=rewrite); what others have in it stays*",
+    ):
+        result = run("--replay-mode=none")
+        result.assert_outcomes(failed=2)
+        result.stdout.fnmatch_lines([said])
+        run("--replay-mode=new_episodes").assert_outcomes(passed=2)
+        run("--replay-mode=none").assert_outcomes(passed=2)
+        monkeypatch.setenv("MORE", "!")
+
+
+def test_tests_that_share_a_recording_have_one_redaction(project: pytest.Pytester, run: Run) -> None:
+    """What others have in it was hidden by other rules: it is neither dropped nor mixed."""
+    project.makepyfile(test_notes=SHARING.format(options=""))
+    run("--replay-mode=rewrite")
+    before = (project.path / "shared.rpk").read_bytes()
+    project.makepyfile(test_notes=SHARING.format(options=", redact=('secrets', 'pii')").replace("paris", "ann@x.com"))
+
+    result = run("--replay-mode=rewrite", "-k", "test_one")
+
+    result.assert_outcomes(passed=1, errors=1, deselected=1)
+    result.stdout.fnmatch_lines(["*shared.rpk was recorded with the redaction secrets*Remove the file*new_episodes*"])
+    assert (project.path / "shared.rpk").read_bytes() == before
+    (project.path / "shared.rpk").unlink()
+    run("--replay-mode=new_episodes").assert_outcomes(passed=2)
+    run("--replay-mode=none").assert_outcomes(passed=2)
+
+
 def test_a_project_can_be_moved(project: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     project.makepyfile(test_one=PARIS)
     run()
@@ -187,22 +266,64 @@ def test_a_project_can_be_moved(project: pytest.Pytester, run: Run, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
-    [(b"", "*NotAStoreError*it is empty*"), (b"nonsense, not a recording", "*NotAStoreError*")],
+    ("content", "mode", "message"),
+    [
+        (b"", "none", "*NotAStoreError*it is empty*"),
+        (b"nonsense, not a recording", "once", "*NotAStoreError*"),
+        (b"nonsense, not a recording", "rewrite", "*NotAStoreError*"),
+    ],
 )
 def test_a_file_that_is_no_recording_is_said_and_left_alone(
-    project: pytest.Pytester, run: Run, content: bytes, message: str
+    project: pytest.Pytester, run: Run, content: bytes, mode: str, message: str
 ) -> None:
     project.makepyfile(test_one=PARIS)
     path = project.path / "recordings" / "test_one" / "test_one.rpk"
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
 
-    result = run()
+    result = run(f"--replay-mode={mode}")
 
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines([message])
+    result.stdout.fnmatch_lines([message, "*get it back from version control, or remove it and record it again*"])
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("mode", ["once", "new_episodes", "all", "rewrite"])
+def test_an_empty_file_counts_as_none_where_one_may_be_written(project: pytest.Pytester, run: Run, mode: str) -> None:
+    for options in ("", "('shared.rpk')"):
+        project.makepyfile(test_one=PARIS.replace("mark.replaykit", f"mark.replaykit{options}"))
+        run().assert_outcomes(passed=1)
+        (path,) = project.path.rglob("*.rpk")
+        whole = path.read_bytes()
+        path.write_bytes(b"")
+
+        run(f"--replay-mode={mode}").assert_outcomes(passed=1)
+
+        assert path.read_bytes() == whole
+        path.unlink()
+
+
+@pytest.mark.parametrize("options", ["", "('shared.rpk')"])
+def test_a_recording_that_is_cut_short_or_has_other_line_endings_is_damaged(
+    project: pytest.Pytester, run: Run, options: str
+) -> None:
+    project.makepyfile(
+        test_one=PARIS.replace("mark.replaykit", f"mark.replaykit{options}").replace("paris", "paris\\nrome")
+    )
+    run().assert_outcomes(passed=1)
+    (path,) = project.path.rglob("*.rpk")
+    whole = path.read_bytes()
+
+    for damaged in (whole[:200], whole[: len(whole) // 2], whole.replace(b"\n", b"\r\n")):
+        path.write_bytes(damaged)
+        result = run("--replay-mode=none")
+        result.assert_outcomes(errors=1)
+        result.stdout.fnmatch_lines(["DamagedError: *.rpk, byte 0: *", "Get it back from version control*rewrite"])
+        result.stdout.no_fnmatch_line("*During handling*")
+        result.stdout.no_fnmatch_line("*SessionNotFoundError*")
+
+    run("--replay-mode=rewrite").assert_outcomes(passed=1)
+    assert path.read_bytes() == whole
 
 
 def test_a_recording_of_a_newer_release_is_said_and_left_alone(project: pytest.Pytester, run: Run) -> None:
@@ -228,17 +349,20 @@ def test_a_damaged_recording_is_said_and_can_be_recorded_again(project: pytest.P
     project.makepyfile(test_one=PARIS)
     run()
     path = project.path / "recordings" / "test_one" / "test_one.rpk"
-    damaged = bytearray(path.read_bytes())
-    damaged[len(damaged) // 2] ^= 0xFF
-    path.write_bytes(damaged)
+    whole = path.read_bytes()
+    # Of its head, of what is known of its session, and of its call, which is read last.
+    for at in (len(whole) // 2, whole.index(b"test_one.py::test_one"), whole.index(b"paris")):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0xFF
+        path.write_bytes(damaged)
 
-    result = run()
+        result = run()
 
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["*DamagedError*test_one.rpk*"])
-    assert path.read_bytes() == damaged
-    run("--replay-mode=rewrite").assert_outcomes(passed=1)
-    run("--replay-mode=none").assert_outcomes(passed=1)
+        assert result.ret == pytest.ExitCode.TESTS_FAILED
+        result.stdout.fnmatch_lines(["DamagedError: *test_one.rpk*", "Get it back from version control*rewrite"])
+        assert path.read_bytes() == damaged
+        run("--replay-mode=rewrite").assert_outcomes(passed=1)
+        assert path.read_bytes() == whole
 
 
 def test_a_read_only_checkout_plays_and_says_that_it_cannot_record(project: pytest.Pytester, run: Run) -> None:
@@ -289,6 +413,59 @@ def test_a_secret_that_redaction_misses_is_not_written(project: pytest.Pytester,
     result.stdout.fnmatch_lines(["*SecretFoundError*"])
     result.stdout.no_fnmatch_line("*E  *abcdefghijklmnopqrstuvwxyz0123456789ABCD*")
     assert recordings(project) == []
+
+
+LARGE = """
+    import pytest, replaykit
+
+    @replaykit.records("find"{row})
+    def give(size, text=""):
+        return "x" * size
+
+    @replaykit.records("find")
+    def around():
+        return len(give(11 << 20))
+
+    @pytest.mark.replaykit{options}
+    def test_large():
+        assert {asked}
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ("give(11 << 20)", "*what call 0, give(), gave was cut*larger than 10 MiB*live=*'give'*"),
+        ("give(1, 'x' * (11 << 20))", "*the arguments of call 0, give(), were cut*(text)*ignore=*'text'*"),
+    ],
+)
+def test_a_call_that_was_cut_is_not_written(project: pytest.Pytester, run: Run, asked: str, message: str) -> None:
+    project.makepyfile(test_large=LARGE.format(asked=asked, row="", options=""))
+
+    result = run()
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines([f"*test_large.rpk was not written, since it could not be played: {message}"])
+    assert recordings(project) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "row", "options"),
+    [
+        ("give(1, 'x' * (11 << 20))", "", "(ignore='text')"),
+        ("give(1, 'x' * (11 << 20))", ", ignore='text'", ""),
+        ("around()", "", ""),
+    ],
+)
+def test_what_was_cut_and_does_not_count_is_no_harm(
+    project: pytest.Pytester, run: Run, asked: str, row: str, options: str
+) -> None:
+    """A call within another is answered with that one."""
+    project.makepyfile(test_large=LARGE.format(asked=asked, row=row, options=options))
+
+    run().assert_outcomes(passed=1)
+
+    run("--replay-mode=none").assert_outcomes(passed=1)
 
 
 def test_a_secret_is_taken_out_and_the_test_plays_with_it(project: pytest.Pytester, run: Run) -> None:
