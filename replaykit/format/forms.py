@@ -126,8 +126,8 @@ def _own_fields(value: Any, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]
     """Yield the named fields that live in the instance's dictionary or slots; others are left out."""
     own = _own_dict(value)
     for name in names:
-        if dict.__contains__(own, name):
-            yield name, dict.__getitem__(own, name)
+        if name in own:
+            yield name, own[name]
             continue
         slot = _class_attribute(type(value), name)
         if isinstance(slot, types.MemberDescriptorType):
@@ -138,10 +138,18 @@ def _own_fields(value: Any, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]
 
 
 def _own_dict(value: Any) -> dict[str, Any]:
+    """Return a copy of the instance's dictionary."""
     holder = _class_attribute(type(value), "__dict__")
     # A property of this name would be the class's own code.
     own = holder.__get__(value) if isinstance(holder, types.GetSetDescriptorType) else {}
-    return own if isinstance(own, dict) else {}
+    return _snapshot(own) if isinstance(own, dict) else {}
+
+
+def _snapshot(items: dict[Any, Any]) -> dict[Any, Any]:
+    """Return a copy of a map that another thread may be changing: all of a change is in it, or nothing."""
+    # Both are one step for the interpreter.  A subclass may say otherwise what
+    # its keys are, and hashing those of its pairs may run their own code.
+    return items.copy() if type(items) is dict else dict(list(dict.items(items)))
 
 
 _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
@@ -293,8 +301,8 @@ _SUBCLASS_FREEZERS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (str, lambda value: exact_text(str.__str__(value))),
     (bool, bool),
     (tuple, _tuple_form),
-    (list, lambda value: list(list.__iter__(value))),
-    (dict, lambda value: dict(dict.items(value))),
+    (list, list.copy),
+    (dict, _snapshot),
     (bytes, lambda value: bytes.__getitem__(value, slice(None))),
     (bytearray, lambda value: bytes(bytearray.__getitem__(value, slice(None)))),
     (set, lambda value: _set_form("set", list(set.__iter__(value)))),
