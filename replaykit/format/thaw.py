@@ -94,7 +94,10 @@ def _struct(content: list[Any]) -> Any:
     if not isinstance(fields, Mapping):
         raise TypeError("fields are a map")
     cls = _OUR_CLASSES.get(content[0])
-    return cls(**fields) if cls is not None else Structured(content[0], fields)
+    if cls is not None:
+        return cls(**fields)
+    beside = thaw(content[2]) if len(content) > 2 else {}
+    return Structured(content[0], fields, beside_fields=beside if isinstance(beside, Mapping) else {})
 
 
 def _error(content: list[Any]) -> Failure:

@@ -16,12 +16,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-import attrs
-
 from replaykit import errors
 from replaykit.format.thaw import thaw
 from replaykit.model import Failure, Structured
 from replaykit.operations import exception_classes
+from replaykit.playback.objects import object_with
 
 __all__ = ["constructed", "declared_errors", "error_of", "played_back", "rebuilt", "rebuilt_items"]
 
@@ -209,24 +208,29 @@ def constructed(cls: type, value: Structured) -> Any:
             name = value.fields["name"]
             # A combination of flags has no name that could be looked up.
             return cls[name] if name in cls.__members__ else cls(value.fields["value"])
-        hints = typing.get_type_hints(cls)
-        fields = {name: _as(hints.get(name, Any), item) for name, item in value.fields.items()}
-        return _with_fields(cls, fields)
+        hints = _hints(cls)
+        fields, attributes, private, extra = (
+            {name: _as(hints.get(name, Any), item) for name, item in _mapping(held).items()}
+            for held in (value.fields, *map(value.beside_fields.get, ("attributes", "private", "extra")))
+        )
+        beside = {**value.beside_fields, "attributes": attributes, "extra": extra}
+        return object_with(cls, fields, beside | {"private": private} if "private" in beside else beside)
     except Exception:
         # The class has changed since: the stand-in has the recorded fields.
         return value
 
 
-def _with_fields(cls: type, fields: Mapping[str, Any]) -> Any:
-    if hasattr(cls, "model_construct"):
-        return cls.model_construct(**fields)
-    if issubclass(cls, tuple):
-        return cls(**fields)
-    made = cls.__new__(cls)
-    # Past __init__ and __post_init__: those have side effects, and the
-    # recorded fields are what they led to.
-    names = [field.name for field in attrs.fields(cls)] if attrs.has(cls) else list(fields)
-    for name in names:
-        if name in fields:
-            object.__setattr__(made, name, fields[name])
-    return made
+def _mapping(held: Any) -> Mapping[str, Any]:
+    # A hostile recording may have anything here.
+    return held if isinstance(held, Mapping) else {}
+
+
+def _hints(cls: Any) -> dict[str, Any]:
+    """Return the annotations of a class's attributes; pydantic knows those of names that nobody else finds."""
+    try:
+        hints = typing.get_type_hints(cls)
+    except Exception:
+        if not hasattr(cls, "__pydantic_fields__"):
+            raise
+        hints = {}
+    return hints | {name: field.annotation for name, field in getattr(cls, "__pydantic_fields__", {}).items()}
