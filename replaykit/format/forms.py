@@ -22,7 +22,16 @@ import attrs
 
 from replaykit.model import Answer, Erasure, Failure, Frame, Hit, Opaque, SearchResult, Structured
 
-__all__ = ["Marker", "NeedsWalking", "describe_error", "exact_text", "stored_form", "type_name", "typed"]
+__all__ = [
+    "ERROR_ATTRIBUTES",
+    "Marker",
+    "NeedsWalking",
+    "describe_error",
+    "exact_text",
+    "stored_form",
+    "type_name",
+    "typed",
+]
 
 _TYPES = (
     *("tuple", "set", "frozenset", "int", "complex", "decimal", "uuid", "date", "time", "datetime"),
@@ -262,7 +271,43 @@ _ERROR_ARGS: Any = BaseException.__dict__["args"]
 
 
 def _error_form(value: BaseException) -> list[Any]:
-    return typed("error", *describe_error(value), list(_ERROR_ARGS.__get__(value)))
+    return _failure_form(*describe_error(value), _ERROR_ARGS.__get__(value), dict(_error_attributes(value)))
+
+
+def _failure_form(name: str, message: str, args: tuple[Any, ...], attributes: Mapping[str, Any]) -> list[Any]:
+    return typed("error", name, message, list(args), *([dict(attributes)] if attributes else []))
+
+
+ERROR_ATTRIBUTES: Mapping[type[BaseException], Mapping[str, Any]] = {
+    cls: {name: cls.__dict__[name] for name in names}
+    for cls, names in (
+        (OSError, ("filename", "filename2")),
+        (ImportError, ("name", "path")),
+        (AttributeError, ("name", "obj")),
+        (NameError, ("name",)),
+    )
+}
+"""What built-in exceptions hold beside their arguments, with what reads and sets it in any subclass."""
+
+_MOST_KEPT = 64 * 1024
+"""An exception may hold a whole document as the object that had no such attribute."""
+
+
+def _error_attributes(value: BaseException) -> Iterator[tuple[str, Any]]:
+    """Yield what an exception holds beside its arguments, where that is plain: foreign objects are left out."""
+    for cls, members in ERROR_ATTRIBUTES.items():
+        if issubclass(type(value), cls):
+            held = {name: member.__get__(value) for name, member in members.items()}
+            yield from ((name, item) for name, item in held.items() if item is not None and _is_plain(item))
+    notes = _own_dict(value).get("__notes__")
+    if type(notes) is list and notes:
+        yield "notes", [note for note in notes.copy() if type(note) is str]
+
+
+def _is_plain(item: Any) -> bool:
+    if type(item) in (str, bytes):
+        return len(item) <= _MOST_KEPT
+    return type(item) in _SCALARS or issubclass(type(item), pathlib.PurePath)
 
 
 def _numpy_form(value: Any) -> Any:
@@ -362,7 +407,7 @@ _FREEZERS: dict[type, Callable[[Any], Any]] = {
     memoryview: bytes,
     Structured: _structured_form,
     Opaque: _opaque_form,
-    Failure: lambda value: typed("error", value.type, value.message, list(value.args)),
+    Failure: lambda value: _failure_form(value.type, value.message, value.args, value.attributes),
     # What a memory gives back is most of what is recorded of it.
     **{cls: _freezer_of(cls) for cls in (Answer, Erasure, Frame, Hit, SearchResult)},
 }

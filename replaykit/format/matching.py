@@ -42,7 +42,7 @@ def match_key(kind: str, name: str, arguments: Any) -> bytes:
     pack_sorted = _packer or _load_packer()
     try:
         packed = pack_sorted([kind, name, arguments])
-        if _STRUCT in packed:
+        if _STRUCT in packed or _ERROR in packed:
             packed = pack_sorted([kind, name, essential(arguments)])
     except (TypeError, ValueError) as error:
         raise DamagedError("", 0, f"the arguments of an action are not as the format says: {error}") from error
@@ -61,13 +61,16 @@ def _load_packer() -> Callable[[Any], bytes]:
     return _packer
 
 
-_STRUCT = b"\xa2~t\xa6struct"
-"""How the mark of an object with fields is packed."""
+_STRUCT, _ERROR = b"\xa2~t\xa6struct", b"\xa2~t\xa5error"
+"""How the marks of an object with fields and of an exception are packed."""
+
+_COUNTING = {"struct": 2, "error": 3}
+"""How much of the content of a typed value tells it from others, where that is not all."""
 
 
 def essential(value: Any) -> Any:
     """
-    Return a stored value without what objects hold beside their fields.
+    Return a stored value without what objects hold beside their fields, and exceptions beside their arguments.
 
     That are caches and the like, which equal objects need not share, and
     which older recordings do not have.
@@ -76,9 +79,9 @@ def essential(value: Any) -> Any:
         return [essential(item) for item in value]
     if not isinstance(value, dict):
         return value
-    content = value.get("~v")
-    if value.get("~t") == "struct" and isinstance(content, list):
-        return {**value, "~v": [essential(item) for item in content[:2]]}
+    name, content = value.get("~t"), value.get("~v")
+    if isinstance(name, str) and name in _COUNTING and isinstance(content, list):
+        return {**value, "~v": [essential(item) for item in content[: _COUNTING[name]]]}
     return {key: essential(item) for key, item in value.items()}
 
 

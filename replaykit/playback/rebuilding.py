@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from replaykit import errors
+from replaykit.format.forms import ERROR_ATTRIBUTES
 from replaykit.format.thaw import thaw
 from replaykit.model import Failure, Structured
 from replaykit.operations import exception_classes
@@ -53,8 +54,8 @@ def error_of(failure: Failure, declared: Mapping[str, type[BaseException]] = Map
     try:
         if issubclass(cls, BaseExceptionGroup):
             args = _with_members(args, declared)
-        error = _constructed_error(cls, args, failure.message)
-        return error if error is not None else _bare_error(cls, args)
+        error = _constructed_error(cls, args, failure)
+        return error if error is not None else _holding(_bare_error(cls, args), failure.attributes)
     except Exception:
         # A group without members, arguments that no built-in exception takes:
         # no recorder has written this.
@@ -83,7 +84,20 @@ def _with_members(args: tuple[Any, ...], declared: Mapping[str, type[BaseExcepti
     return (message, members)
 
 
-def _constructed_error(cls: type[BaseException], args: tuple[Any, ...], message: str) -> BaseException | None:
+def _holding(error: BaseException, attributes: Mapping[str, Any]) -> BaseException:
+    """Return *error* with what the recorded one held beside its arguments."""
+    for cls, members in ERROR_ATTRIBUTES.items():
+        if isinstance(error, cls):
+            for name, member in members.items():
+                if name in attributes:
+                    member.__set__(error, attributes[name])
+    notes = attributes.get("notes")
+    if isinstance(notes, list):
+        vars(error)["__notes__"] = [note for note in notes if isinstance(note, str)]
+    return error
+
+
+def _constructed_error(cls: type[BaseException], args: tuple[Any, ...], failure: Failure) -> BaseException | None:
     """
     Return what the class makes of the recorded arguments, None if that is not what was recorded.
 
@@ -99,9 +113,9 @@ def _constructed_error(cls: type[BaseException], args: tuple[Any, ...], message:
         # Built-in classes have no signature.
         pass
     try:
-        error = cls(*args)
+        error = _holding(cls(*args), failure.attributes)
         is_same = type(error) is cls and (issubclass(cls, BaseExceptionGroup) or error.args == args)
-        return error if is_same and (cls.__module__ == "builtins" or str(error) == message) else None
+        return error if is_same and (cls.__module__ == "builtins" or str(error) == failure.message) else None
     except Exception:
         return None
 
@@ -111,7 +125,9 @@ def _bare_error(cls: type[BaseException], args: tuple[Any, ...]) -> BaseExceptio
     made_by: Any = next(base for base in cls.__mro__ if base.__module__ == "builtins")
     try:
         error: BaseException = made_by.__new__(cls, *args)
-    except TypeError:
+        # Where a subclass has a constructor, some set only here what their text is made of.
+        made_by.__init__(error, *args)
+    except Exception:
         error = made_by.__new__(cls)
     error.args = args
     return error
