@@ -11,7 +11,7 @@ import attrs
 
 from replaykit.format.values import type_name
 from replaykit.model import Structured
-from replaykit.playback.rebuilding import constructed
+from replaykit.playback.annotations import constructed
 
 __all__ = ["reviving"]
 

@@ -8,9 +8,7 @@ the recording: a hostile file cannot choose what is constructed.
 from __future__ import annotations
 
 import builtins
-import enum
 import inspect
-import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -19,11 +17,11 @@ from typing import Any
 from replaykit import errors
 from replaykit.format.forms import ERROR_ATTRIBUTES
 from replaykit.format.thaw import thaw
-from replaykit.model import Failure, Structured
+from replaykit.model import Failure
 from replaykit.operations import exception_classes
-from replaykit.playback.objects import object_with
+from replaykit.playback.annotations import as_annotated, has_stand_ins
 
-__all__ = ["constructed", "declared_errors", "error_of", "played_back", "rebuilt", "rebuilt_items"]
+__all__ = ["declared_errors", "error_of", "played_back", "rebuilt", "rebuilt_items"]
 
 _TYPED = b"\xa2~t"
 """How the mark of a typed value is packed."""
@@ -170,83 +168,11 @@ def rebuilt(value: Any, returns: Any) -> Any:
     *returns* is ``(function, annotation)`` as interception has it.  What the
     annotation does not name, or cannot take, stays as it is.
     """
-    if returns is None or returns[1] is None or not _needs_work(value):
+    if returns is None or returns[1] is None or not has_stand_ins(value):
         return value
     try:
         annotation = typing.get_type_hints(returns[0]).get("return", returns[1])
     except Exception:
         # Annotations may name what only a type checker sees.
         return value
-    return _as(annotation, value)
-
-
-def _needs_work(value: Any) -> bool:
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return any(_needs_work(item) for item in value)
-    if isinstance(value, dict):
-        return any(_needs_work(item) for item in value.values())
-    return isinstance(value, Structured)
-
-
-def _as(annotation: Any, value: Any) -> Any:
-    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in (typing.Union, types.UnionType):
-        return _as_one_of(inner, value)
-    if origin is typing.Annotated:
-        return _as(inner[0], value)
-    if isinstance(value, (list, set, frozenset)) and inner:
-        return type(value)(_as(inner[0], item) for item in value)
-    if isinstance(value, tuple) and inner:
-        item_types = inner if len(inner) == len(value) and inner[-1] is not Ellipsis else (inner[0],) * len(value)
-        return tuple(_as(item_type, item) for item_type, item in zip(item_types, value, strict=True))
-    if isinstance(value, dict) and len(inner) == 2:
-        return {key: _as(inner[1], item) for key, item in value.items()}
-    cls = origin or annotation
-    if isinstance(value, Structured) and isinstance(cls, type):
-        return constructed(cls, value)
-    return value
-
-
-def _as_one_of(choices: tuple[Any, ...], value: Any) -> Any:
-    for choice in choices:
-        made = _as(choice, value)
-        if made is not value:
-            return made
-    return value
-
-
-def constructed(cls: type, value: Structured) -> Any:
-    """Return an object of *cls* with the fields of *value*; *value* itself where it is of another class or age."""
-    if value.type_name.rpartition(".")[2] != cls.__name__:
-        return value
-    try:
-        if issubclass(cls, enum.Enum):
-            name = value.fields["name"]
-            # A combination of flags has no name that could be looked up.
-            return cls[name] if name in cls.__members__ else cls(value.fields["value"])
-        hints = _hints(cls)
-        fields, attributes, private, extra = (
-            {name: _as(hints.get(name, Any), item) for name, item in _mapping(held).items()}
-            for held in (value.fields, *map(value.beside_fields.get, ("attributes", "private", "extra")))
-        )
-        beside = {**value.beside_fields, "attributes": attributes, "extra": extra}
-        return object_with(cls, fields, beside | {"private": private} if "private" in beside else beside)
-    except Exception:
-        # The class has changed since: the stand-in has the recorded fields.
-        return value
-
-
-def _mapping(held: Any) -> Mapping[str, Any]:
-    # A hostile recording may have anything here.
-    return held if isinstance(held, Mapping) else {}
-
-
-def _hints(cls: Any) -> dict[str, Any]:
-    """Return the annotations of a class's attributes; pydantic knows those of names that nobody else finds."""
-    try:
-        hints = typing.get_type_hints(cls)
-    except Exception:
-        if not hasattr(cls, "__pydantic_fields__"):
-            raise
-        hints = {}
-    return hints | {name: field.annotation for name, field in getattr(cls, "__pydantic_fields__", {}).items()}
+    return as_annotated(annotation, value)
