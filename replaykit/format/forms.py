@@ -181,7 +181,8 @@ def _model_form(value: Any, own: dict[str, Any], fields: dict[str, Any]) -> list
     if isinstance(private, dict):
         beside["private"] = _snapshot(private)
     if isinstance(given_names, set) and given_names != fields.keys():
-        beside["set"] = sorted(given_names)
+        # As a map: of two names in a list the first may seem to announce a secret.
+        beside["set"] = dict.fromkeys(sorted(given_names), True)
     return _struct_form(type_name(value), fields, beside)
 
 

@@ -266,6 +266,20 @@ def test_a_model_knows_which_fields_it_was_given(models: Any) -> None:
 
 
 @pytest.mark.libraries
+def test_the_name_of_a_field_is_no_secret(pydantic: Any) -> None:
+    """Of what a model was given only values are redacted."""
+
+    class Settings(pydantic.BaseModel):  # type: ignore[misc]  # imported where it is installed
+        api_key: str | None = None
+        model: str | None = None
+        more: int = 1
+
+    value = Settings(api_key=None, model="m")
+
+    assert played(value, Settings).model_fields_set == {"api_key", "model"}
+
+
+@pytest.mark.libraries
 def test_private_attributes_of_a_model_come_back(models: Any) -> None:
     """And what a class does at the end of its making is not done again."""
     value = models.private(number=1)
