@@ -11,8 +11,10 @@ import dataclasses
 import datetime
 import decimal
 import enum
+import itertools
 import math
 import pathlib
+import sys
 import threading
 import typing
 import uuid
@@ -542,6 +544,60 @@ def test_changes_after_the_call_do_not_show(mv: replaykit.Memory) -> None:
     action = session.result.actions[0]
     assert action.arguments == {"items": [1], "tags": {"a": [1]}}
     assert action.output == [1, 99]
+
+
+class Growing:
+    """A key in whose hash another thread gets its turn, which adds to the map."""
+
+    def __init__(self, home: dict[Any, Any]) -> None:
+        self.home, self.is_armed = home, False
+
+    def __hash__(self) -> int:
+        if self.is_armed:
+            self.home[len(self.home)] = "late"
+        return 7
+
+
+def test_a_map_that_grows_while_it_is_recorded_is_kept(mv: replaykit.Memory) -> None:
+    """Copying a map's entries runs the hash of its keys, and other threads in between."""
+    cache: defaultdict[Any, Any] = defaultdict(list)
+    key = Growing(cache)
+    cache[key] = 1
+    cache["b"] = 2
+    key.is_armed = True
+
+    kept = returned(mv, {"cache": cache}).output["cache"]
+
+    assert isinstance(kept, dict)
+    assert list(kept.values())[:2] == [1, 2]
+
+
+def test_an_object_is_recorded_between_two_changes_of_another_thread() -> None:
+    """All fields are of one moment: a change made in one step is there as a whole, or not at all."""
+    names = [f"field_{number}" for number in range(300)]
+    wide = dataclasses.make_dataclass("Wide", [(name, int, 0) for name in names])()
+    start, is_over = threading.Barrier(2), threading.Event()
+
+    def change() -> None:
+        start.wait()
+        for number in itertools.count():
+            vars(wide).update(dict.fromkeys(names, number))
+            if is_over.is_set():
+                return
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        start.wait()
+        seen = [len(set(unpack(pack(wide))[2].values())) for _ in range(1000)]
+    finally:
+        is_over.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+
+    assert set(seen) == {1}
 
 
 def test_sets_are_stored_in_one_order(mv: replaykit.Memory) -> None:

@@ -7,9 +7,11 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+import attrs
+
 from replaykit.format.values import type_name
 from replaykit.model import Structured
-from replaykit.playback.rebuilding import constructed
+from replaykit.playback.annotations import constructed
 
 __all__ = ["reviving"]
 
@@ -25,7 +27,8 @@ def reviving(*names: str) -> Callable[[Any], Any]:
 
     def thaw(value: Any) -> Any:
         if isinstance(value, Structured):
-            fields = Structured(value.type_name, {name: thaw(item) for name, item in value.fields.items()})
+            inside = {name: thaw(item) for name, item in value.fields.items()}
+            fields = attrs.evolve(value, fields=inside, beside_fields=thaw(dict(value.beside_fields)))
             return constructed(_imported(value.type_name), fields) if value.type_name in known else value
         if type(value) in (list, tuple):
             return type(value)(map(thaw, value))

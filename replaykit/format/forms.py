@@ -13,7 +13,8 @@ import pathlib
 import sys
 import types
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -21,7 +22,16 @@ import attrs
 
 from replaykit.model import Answer, Erasure, Failure, Frame, Hit, Opaque, SearchResult, Structured
 
-__all__ = ["Marker", "NeedsWalking", "describe_error", "exact_text", "stored_form", "type_name", "typed"]
+__all__ = [
+    "ERROR_ATTRIBUTES",
+    "Marker",
+    "NeedsWalking",
+    "describe_error",
+    "exact_text",
+    "stored_form",
+    "type_name",
+    "typed",
+]
 
 _TYPES = (
     *("tuple", "set", "frozenset", "int", "complex", "decimal", "uuid", "date", "time", "datetime"),
@@ -93,14 +103,12 @@ def _inexact_form(value: Any) -> Any:
     if cls.__module__ == "numpy":
         return _numpy_form(value)
     names = _field_names(cls)
-    if names is not None:
-        return typed("struct", type_name(value), dict(_own_fields(value, names)))
-    return _object_form(value)
+    return _object_form(value) if names is None else _fields_form(value, names)
 
 
 def _object_form(value: Any) -> list[Any]:
     identity: dict[str, Any] = {}
-    for name, item in _own_fields(value, ("frame_id", "id")):
+    for name, item in _own_fields(value, _own_dict(value), ("frame_id", "id")):
         if type(item) is str or (type(item) is int and -(2**63) <= item < 2**64):
             identity[name] = item
     return typed("object", type_name(value), identity)
@@ -122,26 +130,108 @@ def _class_attribute(cls: type, name: str) -> Any:
     return next((base.__dict__[name] for base in type.mro(cls) if name in base.__dict__), None)
 
 
-def _own_fields(value: Any, names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    """Yield the named fields that live in the instance's dictionary or slots; others are left out."""
-    own = _own_dict(value)
+@attrs.frozen
+class _Layout:
+    """Where the instances of a class keep what they hold."""
+
+    dictionary: types.GetSetDescriptorType | None
+    slots: Mapping[str, types.MemberDescriptorType]
+    declared: tuple[str, ...]
+    """The slots that Python classes declare."""
+    is_model: bool
+    """Whether it is a pydantic model."""
+
+
+@lru_cache(maxsize=1024)
+def _layout_of(cls: type) -> _Layout:
+    slots: dict[str, types.MemberDescriptorType] = {}
+    declared: dict[str, None] = {}
+    for base in reversed(type.mro(cls)):
+        for name, item in list(base.__dict__.items()):
+            slots.pop(name, None)
+            if isinstance(item, types.MemberDescriptorType):
+                slots[name] = item
+                declared |= {name: None} if "__slots__" in base.__dict__ else {}
+    holder = _class_attribute(cls, "__dict__")
+    # A property of this name would be the class's own code.
+    dictionary = holder if isinstance(holder, types.GetSetDescriptorType) else None
+    return _Layout(dictionary, slots, tuple(declared), "__pydantic_fields_set__" in slots)
+
+
+def _fields_form(value: Any, names: tuple[str, ...]) -> list[Any]:
+    cls: Any = type(value)
+    layout, own = _layout_of(cls), _own_dict(value)
+    fields = dict(_own_fields(value, own, names))
+    if layout.is_model:
+        return _model_form(value, own, fields)
+    others = own | dict(_own_fields(value, {}, layout.declared)) if layout.declared else own
+    return _struct_form(type_name(value), fields, {"attributes": _without(others, fields)})
+
+
+def _model_form(value: Any, own: dict[str, Any], fields: dict[str, Any]) -> list[Any]:
+    """Return the form of a pydantic model: what it was given beyond its fields counts as one of them."""
+    hidden = dict(_own_fields(value, {}, _HIDDEN))
+    given, private, given_names = (hidden.get(name) for name in _HIDDEN)
+    beside: dict[str, Any] = {"attributes": _without(own, fields)}
+    if isinstance(given, dict) and given:
+        extra = _snapshot(given)
+        # An alias leaves a field's own name free for something else.
+        beside["extra"] = {name: extra.pop(name) for name in fields if name in extra}
+        fields.update(extra)
+    if isinstance(private, dict):
+        beside["private"] = _snapshot(private)
+    if isinstance(given_names, set) and given_names != fields.keys():
+        # As a map: of two names in a list the first may seem to announce a secret.
+        beside["set"] = dict.fromkeys(sorted(given_names), True)
+    return _struct_form(type_name(value), fields, beside)
+
+
+_HIDDEN = ("__pydantic_extra__", "__pydantic_private__", "__pydantic_fields_set__")
+
+
+def _without(attributes: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    if attributes.keys() == fields.keys():
+        return {}
+    return {name: item for name, item in attributes.items() if name not in fields and name not in _OF_THIS_PROCESS}
+
+
+# Where attrs keeps a hash, which is another one in each process.
+_OF_THIS_PROCESS = frozenset({"_attrs_cached_hash"})
+
+
+def _struct_form(name: str, fields: dict[str, Any], beside: Mapping[str, Any]) -> list[Any]:
+    # No names given is something else than nothing said of them.
+    held = {kind: items for kind, items in beside.items() if items or kind in ("private", "set")}
+    return typed("struct", name, fields, held) if held else typed("struct", name, fields)
+
+
+def _own_fields(value: Any, own: dict[str, Any], names: Iterable[str]) -> Iterator[tuple[str, Any]]:
+    """Yield the named fields that live in *own*, the instance's dictionary, or slots; others are left out."""
+    cls: Any = type(value)
+    slots = _layout_of(cls).slots
     for name in names:
-        if dict.__contains__(own, name):
-            yield name, dict.__getitem__(own, name)
-            continue
-        slot = _class_attribute(type(value), name)
-        if isinstance(slot, types.MemberDescriptorType):
+        if name in own:
+            yield name, own[name]
+        elif name in slots:
             try:
-                yield name, slot.__get__(value)
+                yield name, slots[name].__get__(value)
             except AttributeError:
                 continue
 
 
 def _own_dict(value: Any) -> dict[str, Any]:
-    holder = _class_attribute(type(value), "__dict__")
-    # A property of this name would be the class's own code.
-    own = holder.__get__(value) if isinstance(holder, types.GetSetDescriptorType) else {}
-    return own if isinstance(own, dict) else {}
+    """Return a copy of the instance's dictionary."""
+    cls: Any = type(value)
+    dictionary = _layout_of(cls).dictionary
+    own = {} if dictionary is None else dictionary.__get__(value)
+    return _snapshot(own) if isinstance(own, dict) else {}
+
+
+def _snapshot(items: dict[Any, Any]) -> dict[Any, Any]:
+    """Return a copy of a map that another thread may be changing: all of a change is in it, or nothing."""
+    # Both are one step for the interpreter.  A subclass may say otherwise what
+    # its keys are, and hashing those of its pairs may run their own code.
+    return items.copy() if type(items) is dict else dict(list(dict.items(items)))
 
 
 _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
@@ -173,7 +263,8 @@ def _tuple_form(value: tuple[Any, ...]) -> list[Any]:
     names = _class_attribute(type(value), "_fields")
     items = tuple.__getitem__(value, slice(None))
     if isinstance(names, tuple) and len(names) == len(items):
-        return typed("struct", type_name(value), dict(zip(names, items, strict=True)))
+        fields = dict(zip(names, items, strict=True))
+        return _struct_form(type_name(value), fields, {"attributes": _own_dict(value)})
     return typed("tuple", *items)
 
 
@@ -181,7 +272,43 @@ _ERROR_ARGS: Any = BaseException.__dict__["args"]
 
 
 def _error_form(value: BaseException) -> list[Any]:
-    return typed("error", *describe_error(value), list(_ERROR_ARGS.__get__(value)))
+    return _failure_form(*describe_error(value), _ERROR_ARGS.__get__(value), dict(_error_attributes(value)))
+
+
+def _failure_form(name: str, message: str, args: tuple[Any, ...], attributes: Mapping[str, Any]) -> list[Any]:
+    return typed("error", name, message, list(args), *([dict(attributes)] if attributes else []))
+
+
+ERROR_ATTRIBUTES: Mapping[type[BaseException], Mapping[str, Any]] = {
+    cls: {name: cls.__dict__[name] for name in names}
+    for cls, names in (
+        (OSError, ("filename", "filename2")),
+        (ImportError, ("name", "path")),
+        (AttributeError, ("name", "obj")),
+        (NameError, ("name",)),
+    )
+}
+"""What built-in exceptions hold beside their arguments, with what reads and sets it in any subclass."""
+
+_MOST_KEPT = 64 * 1024
+"""An exception may hold a whole document as the object that had no such attribute."""
+
+
+def _error_attributes(value: BaseException) -> Iterator[tuple[str, Any]]:
+    """Yield what an exception holds beside its arguments, where that is plain: foreign objects are left out."""
+    for cls, members in ERROR_ATTRIBUTES.items():
+        if issubclass(type(value), cls):
+            held = {name: member.__get__(value) for name, member in members.items()}
+            yield from ((name, item) for name, item in held.items() if item is not None and _is_plain(item))
+    notes = _own_dict(value).get("__notes__")
+    if type(notes) is list and notes:
+        yield "notes", [note for note in notes.copy() if type(note) is str]
+
+
+def _is_plain(item: Any) -> bool:
+    if type(item) in (str, bytes):
+        return len(item) <= _MOST_KEPT
+    return type(item) in _SCALARS or issubclass(type(item), pathlib.PurePath)
 
 
 def _numpy_form(value: Any) -> Any:
@@ -243,7 +370,7 @@ def exact_text(value: str) -> Any:
 def _structured_form(value: Structured) -> list[Any]:
     if value.is_enum:
         return typed("enum", value.type_name, *value.fields.values())
-    return typed("struct", value.type_name, dict(value.fields))
+    return _struct_form(value.type_name, dict(value.fields), value.beside_fields)
 
 
 def _opaque_form(value: Opaque) -> list[Any]:
@@ -281,7 +408,7 @@ _FREEZERS: dict[type, Callable[[Any], Any]] = {
     memoryview: bytes,
     Structured: _structured_form,
     Opaque: _opaque_form,
-    Failure: lambda value: typed("error", value.type, value.message, list(value.args)),
+    Failure: lambda value: _failure_form(value.type, value.message, value.args, value.attributes),
     # What a memory gives back is most of what is recorded of it.
     **{cls: _freezer_of(cls) for cls in (Answer, Erasure, Frame, Hit, SearchResult)},
 }
@@ -293,8 +420,8 @@ _SUBCLASS_FREEZERS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (str, lambda value: exact_text(str.__str__(value))),
     (bool, bool),
     (tuple, _tuple_form),
-    (list, lambda value: list(list.__iter__(value))),
-    (dict, lambda value: dict(dict.items(value))),
+    (list, list.copy),
+    (dict, _snapshot),
     (bytes, lambda value: bytes.__getitem__(value, slice(None))),
     (bytearray, lambda value: bytes(bytearray.__getitem__(value, slice(None)))),
     (set, lambda value: _set_form("set", list(set.__iter__(value)))),

@@ -12,7 +12,7 @@ import cbor2
 from replaykit.errors import DamagedError
 from replaykit.format.values import pack, plain_of
 
-__all__ = ["match_key", "stored_form", "without"]
+__all__ = ["essential", "match_key", "stored_form", "without"]
 
 _LONG_BYTES = 48
 # What no packed value begins with.
@@ -33,7 +33,8 @@ def match_key(kind: str, name: str, arguments: Any) -> bytes:
     """
     Return a few bytes that agree for two calls just if kind, name and stored arguments do.
 
-    The order of a map's keys does not count; 1, 1.0 and True differ.
+    The order of a map's keys does not count; 1, 1.0 and True differ.  What
+    objects hold beside their fields does not count (see `essential`).
 
     Raises:
         DamagedError: The arguments are nothing that is ever stored.
@@ -41,6 +42,8 @@ def match_key(kind: str, name: str, arguments: Any) -> bytes:
     pack_sorted = _packer or _load_packer()
     try:
         packed = pack_sorted([kind, name, arguments])
+        if _STRUCT in packed or _ERROR in packed:
+            packed = pack_sorted([kind, name, essential(arguments)])
     except (TypeError, ValueError) as error:
         raise DamagedError("", 0, f"the arguments of an action are not as the format says: {error}") from error
     return packed if len(packed) <= _LONG_BYTES else _DIGEST + hashlib.blake2b(packed, digest_size=16).digest()
@@ -56,6 +59,30 @@ def _load_packer() -> Callable[[Any], bytes]:
     packb, option = ormsgpack.packb, ormsgpack.OPT_SORT_KEYS
     _packer = lambda value: packb(value, None, option)  # noqa: E731 - one call less for each action
     return _packer
+
+
+_STRUCT, _ERROR = b"\xa2~t\xa6struct", b"\xa2~t\xa5error"
+"""How the marks of an object with fields and of an exception are packed."""
+
+_COUNTING = {"struct": 2, "error": 3}
+"""How much of the content of a typed value tells it from others, where that is not all."""
+
+
+def essential(value: Any) -> Any:
+    """
+    Return a stored value without what objects hold beside their fields, and exceptions beside their arguments.
+
+    That are caches and the like, which equal objects need not share, and
+    which older recordings do not have.
+    """
+    if isinstance(value, list):
+        return [essential(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    name, content = value.get("~t"), value.get("~v")
+    if isinstance(name, str) and name in _COUNTING and isinstance(content, list):
+        return {**value, "~v": [essential(item) for item in content[: _COUNTING[name]]]}
+    return {key: essential(item) for key, item in value.items()}
 
 
 def without(arguments: Any, names: Set[str]) -> Any:

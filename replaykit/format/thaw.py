@@ -94,11 +94,20 @@ def _struct(content: list[Any]) -> Any:
     if not isinstance(fields, Mapping):
         raise TypeError("fields are a map")
     cls = _OUR_CLASSES.get(content[0])
-    return cls(**fields) if cls is not None else Structured(content[0], fields)
+    if cls is not None:
+        return cls(**fields)
+    return Structured(content[0], fields, beside_fields=_map_at(content, 2))
+
+
+def _map_at(content: list[Any], index: int) -> Mapping[str, Any]:
+    """Return a map that older recordings do not have, and others may have something else for."""
+    found = thaw(content[index]) if len(content) > index else {}
+    return found if isinstance(found, Mapping) else {}
 
 
 def _error(content: list[Any]) -> Failure:
-    return Failure(type=content[0], message=thaw(content[1]), args=tuple(_items(content[2])))
+    args = tuple(_items(content[2]))
+    return Failure(type=content[0], message=thaw(content[1]), args=args, attributes=_map_at(content, 3))
 
 
 def _scalar(content: list[Any]) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import importlib
 import inspect
 import types
 from typing import Any
@@ -28,10 +29,14 @@ class RecordedMethod(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]  # g
     """A recorded method of one instance (or class); pickles and copies as Python's own bound methods do."""
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        owner = getattr(self.__wrapped__, "__self__", None)
-        if owner is None:
-            return str(self.__wrapped__.__qualname__)
-        return (getattr, (owner, self.__wrapped__.__name__))
+        method = self.__wrapped__
+        owner = getattr(method, "__self__", None)
+        if owner is not None:
+            return (getattr, (owner, method.__name__))
+        place = (method.__module__, method.__qualname__)
+        # A class gives another wrapper each time: pickle, which looks for this
+        # one under its name, is told how to get one.
+        return (_found_at, place) if _is_at(method, place) else str(method.__qualname__)
 
     def __copy__(self) -> RecordedMethod:
         return self
@@ -39,6 +44,18 @@ class RecordedMethod(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]  # g
     def __deepcopy__(self, memo: Any) -> Any:
         owner = getattr(self.__wrapped__, "__self__", None)
         return self if owner is None else getattr(copy.deepcopy(owner, memo), self.__wrapped__.__name__)
+
+
+def _found_at(module: str, qualified: str) -> Any:
+    """Return what a module has under a qualified name."""
+    return functools.reduce(getattr, qualified.split("."), importlib.import_module(module))
+
+
+def _is_at(function: Any, place: tuple[str, str]) -> bool:
+    try:
+        return getattr(_found_at(*place), "__wrapped__", None) is function
+    except (ImportError, AttributeError):
+        return False
 
 
 class RecordedFunction(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # generic for checkers only

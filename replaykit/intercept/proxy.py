@@ -389,8 +389,19 @@ def _is_protocol(target_type: type, name: str) -> bool:
     """Whether Python looks for the method *name* on the type, which has it, and wrapt's proxy hides it."""
     if not (name.startswith("__") and name.endswith("__")) or name in _NEVER_PASSED:
         return False
-    if hasattr(RecordedObject, name) and name not in _RETURNING_ITSELF and name != "__call__":
+    is_needed = name in _RETURNING_ITSELF or name == "__call__" or (name == "__getitem__" and _is_old(target_type))
+    if hasattr(RecordedObject, name) and not is_needed:
         return False
     # Not by getattr: every class is callable, and a None switches a method off.
     found = next((vars(cls)[name] for cls in target_type.__mro__ if name in vars(cls)), None)
     return _is_method(found)
+
+
+def _is_old(target_type: type) -> bool:
+    """
+    Return whether a class has no ``__iter__``: it may be iterated by its items all the same.
+
+    Python does so where the class itself has ``__getitem__``; wrapt's is none
+    that it would take.
+    """
+    return not any("__iter__" in vars(cls) for cls in target_type.__mro__)

@@ -135,12 +135,15 @@ class Failure:
     A recorded exception.
 
     *type* is the qualified class name, *message* its text and *args* those
-    of its arguments that could be kept.
+    of its arguments that could be kept.  *attributes* are what it held beside
+    them and count in no comparison: its ``notes``, and of built-in classes the
+    ``filename`` and ``filename2``, ``name``, ``path`` and ``obj``.
     """
 
     type: str
     message: str = ""
     args: tuple[Any, ...] = ()
+    attributes: Mapping[str, Any] = attrs.field(factory=dict, eq=False)
 
 
 @attrs.frozen(kw_only=True, repr=False)

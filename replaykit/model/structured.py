@@ -15,16 +15,20 @@ class Structured:
     """
     A recorded dataclass, attrs or pydantic object, named tuple or enum member.
 
-    Its fields are attributes too: ``hit.frame_id``.
+    Its fields are attributes too: ``hit.frame_id``.  ``beside_fields`` is what
+    else it held, and counts in no comparison: ``attributes`` of its own,
+    ``private`` ones of a pydantic model, ``extra`` where one is named like a
+    field, and ``set``, the names that the model was given if those are not all.
     """
 
     type_name: str
     fields: Mapping[str, Any]
     is_enum: bool = False
+    beside_fields: Mapping[str, Any] = attrs.field(factory=dict, eq=False, kw_only=True)
 
     def __getattr__(self, name: str) -> Any:
         # ``fields`` itself is missing while copy and pickle build the object.
-        if name.startswith("__") or name in ("fields", "type_name", "is_enum"):
+        if name.startswith("__") or name in ("fields", "type_name", "is_enum", "beside_fields"):
             raise AttributeError(name)
         try:
             return self.fields[name]

@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import cbor2
 
+from replaykit.format.matching import essential
 from replaykit.format.thaw import thaw
 from replaykit.format.values import pack, plain, unpack
 from replaykit.model import Answer, Failure, FrameId, ReplayAction
@@ -83,8 +84,10 @@ def fingerprint(value: Any) -> bytes:
     """
     Return 32 bytes that agree for two values just if a recording could not tell them apart.
 
-    The order of a map's keys does not count; 1, 1.0 and True differ.
+    The order of a map's keys does not count; 1, 1.0 and True differ.  What
+    objects hold beside their fields does not count.
     """
     from blake3 import blake3
 
-    return blake3(cbor2.dumps(plain(unpack(pack(value)), notes=set()), canonical=True)).digest()
+    stored = essential(plain(unpack(pack(value)), notes=set()))
+    return blake3(cbor2.dumps(stored, canonical=True)).digest()

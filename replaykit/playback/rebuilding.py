@@ -8,22 +8,20 @@ the recording: a hostile file cannot choose what is constructed.
 from __future__ import annotations
 
 import builtins
-import enum
 import inspect
-import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-import attrs
-
 from replaykit import errors
+from replaykit.format.forms import ERROR_ATTRIBUTES
 from replaykit.format.thaw import thaw
-from replaykit.model import Failure, Structured
+from replaykit.model import Failure
 from replaykit.operations import exception_classes
+from replaykit.playback.annotations import as_annotated, has_stand_ins
 
-__all__ = ["constructed", "declared_errors", "error_of", "played_back", "rebuilt", "rebuilt_items"]
+__all__ = ["declared_errors", "error_of", "played_back", "rebuilt", "rebuilt_items"]
 
 _TYPED = b"\xa2~t"
 """How the mark of a typed value is packed."""
@@ -54,8 +52,8 @@ def error_of(failure: Failure, declared: Mapping[str, type[BaseException]] = Map
     try:
         if issubclass(cls, BaseExceptionGroup):
             args = _with_members(args, declared)
-        error = _constructed_error(cls, args, failure.message)
-        return error if error is not None else _bare_error(cls, args)
+        error = _constructed_error(cls, args, failure)
+        return error if error is not None else _holding(_bare_error(cls, args), failure.attributes)
     except Exception:
         # A group without members, arguments that no built-in exception takes:
         # no recorder has written this.
@@ -84,7 +82,20 @@ def _with_members(args: tuple[Any, ...], declared: Mapping[str, type[BaseExcepti
     return (message, members)
 
 
-def _constructed_error(cls: type[BaseException], args: tuple[Any, ...], message: str) -> BaseException | None:
+def _holding(error: BaseException, attributes: Mapping[str, Any]) -> BaseException:
+    """Return *error* with what the recorded one held beside its arguments."""
+    for cls, members in ERROR_ATTRIBUTES.items():
+        if isinstance(error, cls):
+            for name, member in members.items():
+                if name in attributes:
+                    member.__set__(error, attributes[name])
+    notes = attributes.get("notes")
+    if isinstance(notes, list):
+        vars(error)["__notes__"] = [note for note in notes if isinstance(note, str)]
+    return error
+
+
+def _constructed_error(cls: type[BaseException], args: tuple[Any, ...], failure: Failure) -> BaseException | None:
     """
     Return what the class makes of the recorded arguments, None if that is not what was recorded.
 
@@ -100,9 +111,9 @@ def _constructed_error(cls: type[BaseException], args: tuple[Any, ...], message:
         # Built-in classes have no signature.
         pass
     try:
-        error = cls(*args)
+        error = _holding(cls(*args), failure.attributes)
         is_same = type(error) is cls and (issubclass(cls, BaseExceptionGroup) or error.args == args)
-        return error if is_same and (cls.__module__ == "builtins" or str(error) == message) else None
+        return error if is_same and (cls.__module__ == "builtins" or str(error) == failure.message) else None
     except Exception:
         return None
 
@@ -112,7 +123,9 @@ def _bare_error(cls: type[BaseException], args: tuple[Any, ...]) -> BaseExceptio
     made_by: Any = next(base for base in cls.__mro__ if base.__module__ == "builtins")
     try:
         error: BaseException = made_by.__new__(cls, *args)
-    except TypeError:
+        # Where a subclass has a constructor, some set only here what their text is made of.
+        made_by.__init__(error, *args)
+    except Exception:
         error = made_by.__new__(cls)
     error.args = args
     return error
@@ -155,78 +168,11 @@ def rebuilt(value: Any, returns: Any) -> Any:
     *returns* is ``(function, annotation)`` as interception has it.  What the
     annotation does not name, or cannot take, stays as it is.
     """
-    if returns is None or returns[1] is None or not _needs_work(value):
+    if returns is None or returns[1] is None or not has_stand_ins(value):
         return value
     try:
         annotation = typing.get_type_hints(returns[0]).get("return", returns[1])
     except Exception:
         # Annotations may name what only a type checker sees.
         return value
-    return _as(annotation, value)
-
-
-def _needs_work(value: Any) -> bool:
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return any(_needs_work(item) for item in value)
-    if isinstance(value, dict):
-        return any(_needs_work(item) for item in value.values())
-    return isinstance(value, Structured)
-
-
-def _as(annotation: Any, value: Any) -> Any:
-    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in (typing.Union, types.UnionType):
-        return _as_one_of(inner, value)
-    if origin is typing.Annotated:
-        return _as(inner[0], value)
-    if isinstance(value, (list, set, frozenset)) and inner:
-        return type(value)(_as(inner[0], item) for item in value)
-    if isinstance(value, tuple) and inner:
-        item_types = inner if len(inner) == len(value) and inner[-1] is not Ellipsis else (inner[0],) * len(value)
-        return tuple(_as(item_type, item) for item_type, item in zip(item_types, value, strict=True))
-    if isinstance(value, dict) and len(inner) == 2:
-        return {key: _as(inner[1], item) for key, item in value.items()}
-    cls = origin or annotation
-    if isinstance(value, Structured) and isinstance(cls, type):
-        return constructed(cls, value)
-    return value
-
-
-def _as_one_of(choices: tuple[Any, ...], value: Any) -> Any:
-    for choice in choices:
-        made = _as(choice, value)
-        if made is not value:
-            return made
-    return value
-
-
-def constructed(cls: type, value: Structured) -> Any:
-    """Return an object of *cls* with the fields of *value*; *value* itself where it is of another class or age."""
-    if value.type_name.rpartition(".")[2] != cls.__name__:
-        return value
-    try:
-        if issubclass(cls, enum.Enum):
-            name = value.fields["name"]
-            # A combination of flags has no name that could be looked up.
-            return cls[name] if name in cls.__members__ else cls(value.fields["value"])
-        hints = typing.get_type_hints(cls)
-        fields = {name: _as(hints.get(name, Any), item) for name, item in value.fields.items()}
-        return _with_fields(cls, fields)
-    except Exception:
-        # The class has changed since: the stand-in has the recorded fields.
-        return value
-
-
-def _with_fields(cls: type, fields: Mapping[str, Any]) -> Any:
-    if hasattr(cls, "model_construct"):
-        return cls.model_construct(**fields)
-    if issubclass(cls, tuple):
-        return cls(**fields)
-    made = cls.__new__(cls)
-    # Past __init__ and __post_init__: those have side effects, and the
-    # recorded fields are what they led to.
-    names = [field.name for field in attrs.fields(cls)] if attrs.has(cls) else list(fields)
-    for name in names:
-        if name in fields:
-            object.__setattr__(made, name, fields[name])
-    return made
+    return as_annotated(annotation, value)

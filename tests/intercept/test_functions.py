@@ -879,6 +879,12 @@ class Agent:
     @replaykit.records("find")
     def static(query):
         return query
+    @replaykit.records("find")
+    @staticmethod
+    def outside(query):
+        return query
+
+Agent.borrowed = search
 """
 
 
@@ -901,6 +907,29 @@ def test_a_pickle_names_the_function(module: Any) -> None:
     assert pickle.loads(pickle.dumps(module.Agent.found))("x") == "x"
     assert pickle.loads(pickle.dumps(module.Agent.static)) is module.Agent.static
     assert copy.deepcopy(module.Agent().search)("x") == ["agent", "x"]
+
+
+def test_a_pickle_names_a_method_that_is_taken_from_its_class(module: Any) -> None:
+    """A class gives another wrapper each time, which is no other method."""
+    taken = pickle.loads(pickle.dumps(module.Agent.search))
+    assert taken(module.Agent(), "x") == ["agent", "x"]
+    assert taken.__wrapped__ is module.Agent.search.__wrapped__
+    assert pickle.loads(pickle.dumps(module.Agent.outside))("x") == "x"
+    assert pickle.loads(pickle.dumps(module.Agent.borrowed)).__wrapped__ is module.search.__wrapped__
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.map(module.Agent.outside, ["a"]) == ["a"]
+
+
+def test_a_method_that_has_no_name_to_be_found_under_does_not_pickle() -> None:
+    """As with plain methods of a class inside a function."""
+
+    class Local:
+        @replaykit.records("find")
+        def search(self, query: str) -> list[str]:
+            return [query]
+
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        pickle.dumps(Local.search)
 
 
 def test_a_pickled_partial_stays_recorded() -> None:

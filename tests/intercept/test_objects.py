@@ -291,6 +291,39 @@ def test_special_methods_work() -> None:
     assert list(reversed(proxy)) == [3, 9]  # type: ignore[call-overload]
 
 
+class Rows:
+    """Is iterated by its items: it has no ``__iter__``."""
+
+    def __init__(self, *rows: str) -> None:
+        self.rows = rows
+
+    def find(self, query: str) -> str:
+        return query
+
+    def __getitem__(self, index: int) -> str:
+        return self.rows[index]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class NotIterable(Rows):
+    __iter__ = None
+
+
+def test_an_object_without_iter_is_iterated_by_its_items() -> None:
+    """As the target is, and it is no `Iterable` either; a class may have switched that off."""
+    target = Rows("a", "b")
+    proxy = replaykit.wrap(target, store="runs.rpk")
+
+    assert list(target) == list(proxy) == [*proxy] == ["a", "b"]  # type: ignore[call-overload]
+    first, second = proxy
+    assert (first, second, proxy[1], "a" in proxy, list(reversed(proxy))) == ("a", "b", "b", True, ["b", "a"])  # type: ignore[call-overload]
+    assert isinstance(target, collections.abc.Iterable) == isinstance(proxy, collections.abc.Iterable)
+    with pytest.raises(TypeError):
+        iter(replaykit.wrap(NotIterable(), store="other.rpk"))
+
+
 def test_a_special_method_can_be_recorded() -> None:
     proxy = replaykit.wrap(Everything(), store="runs.rpk", operations={"__call__": "tool", "find": "find"})
 
