@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
@@ -201,8 +201,29 @@ _OF_THIS_PROCESS = frozenset({"_attrs_cached_hash"})
 
 def _struct_form(name: str, fields: dict[str, Any], beside: Mapping[str, Any]) -> list[Any]:
     # No names given is something else than nothing said of them.
-    held = {kind: items for kind, items in beside.items() if items or kind in ("private", "set")}
+    held = {kind: items for kind, items in _storable(beside).items() if items or kind in ("private", "set")}
     return typed("struct", name, fields, held) if held else typed("struct", name, fields)
+
+
+def _storable(beside: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return what is held beside fields without locks, clients and the like.
+
+    It counts in no comparison, so that an action must not become incomparable by it.
+    """
+    return {
+        kind: {name: item for name, item in items.items() if _has_form(cast(Any, type(item)))} if kind in _OWN_STATE else items
+        for kind, items in beside.items()
+    }
+
+
+_OWN_STATE = frozenset({"attributes", "private"})
+
+
+@lru_cache(maxsize=1024)
+def _has_form(cls: type) -> bool:
+    is_known = cls in _SCALARS or cls is list or cls is dict or cls in _FREEZERS
+    return is_known or cls.__module__ == "numpy" or _field_names(cls) is not None or issubclass(cls, _FORMED)
 
 
 def _own_fields(value: Any, own: dict[str, Any], names: Iterable[str]) -> Iterator[tuple[str, Any]]:
@@ -430,3 +451,5 @@ _SUBCLASS_FREEZERS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (int, _number_form),
     (float, _number_form),
 )
+
+_FORMED = tuple(base for base, _ in _SUBCLASS_FREEZERS)

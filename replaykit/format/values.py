@@ -23,9 +23,10 @@ date, time, datetime         the same        ISO 8601 text; datetime: [text, zon
 timedelta                    timedelta       [days, seconds, microseconds]
 Enum member                  enum            [class, name, value]
 Path                         path            [class, text]
-dataclass, attrs, pydantic,  struct          [class, {field: value}]
-named tuple
-exception                    error           [class, message, arguments]
+dataclass, attrs, pydantic,  struct          [class, {field: value}], and what
+named tuple                                  is beside the fields
+exception                    error           [class, message, arguments], and
+                                             what is beside them
 numpy scalar                 scalar          [dtype, bytes]
 numpy array                  array           [dtype, shape, bytes]
 text with lone surrogates    text            UTF-8 bytes, surrogates passed through
