@@ -199,6 +199,7 @@ def _facts(diagnosis: Diagnosis, summaries: Sequence[SessionSummary], uncovered:
         "actions": sum(item.action_count for item in summaries),
         "checkpoints": sum(item.checkpoint_count for item in summaries),
         "lost": sum(item.lost for item in summaries),
+        "gaps": sum(item.gaps for item in summaries),
         "not_recorded": dict(uncovered),
         "largest": _largest(diagnosis, summaries),
         "durability": _DURABILITY,

@@ -14,11 +14,12 @@ from rich.text import Text
 
 from replaykit.cli.as_json import dump
 from replaykit.model import MEMVID, Ask, Checkpointed, Find, ReplayAction, ReplaySession, SessionSummary
-from replaykit.plain_text import one_line, printable
+from replaykit.plain_text import counted, one_line, printable
 
 __all__ = [
     "action_line",
     "console",
+    "gaps_text",
     "show_action",
     "show_info",
     "show_list",
@@ -65,6 +66,8 @@ def show_list(out: Console, summaries: Sequence[SessionSummary], location: str) 
         state = Text(item.state, style=_STATE_STYLES.get(item.state, ""))
         if item.lost:
             state.append(f", {item.lost} lost", style="bold red")
+        if item.gaps:
+            state.append(f", {gaps_text(item.gaps)}", style="bold red")
         table.add_row(
             str(item.session_id)[:8], Text(one_line(item.name or "", 40)), _time(item.created_secs),
             f"{item.action_count:,}", str(item.checkpoint_count), str(item.duration_secs), state,
@@ -83,6 +86,8 @@ def show_session(out: Console, session: ReplaySession, limit: int) -> None:
     out.print(state)
     if session.lost or session.late:
         out.print(Text(f"{session.lost} lost, {session.late} late", style="bold red"))
+    if session.gaps:
+        out.print(Text(f"{gaps_text(session.gaps)}: records of its log were damaged", style="bold red"))
     if session.uncovered:
         out.print(Text(f"called and not recorded: {_uncovered(session.uncovered)}", style="yellow"))
     if session.capture == MEMVID:
@@ -95,11 +100,24 @@ def show_session(out: Console, session: ReplaySession, limit: int) -> None:
     table.add_column("query or title", ratio=1, overflow="ellipsis", no_wrap=True)
     table.add_column("hits", justify="right", min_width=4, no_wrap=True)
     table.add_column("ms", justify="right", min_width=8, no_wrap=True)
+    expected = 0
     for action in session.actions[:limit]:
+        if session.gaps and action.sequence > expected:
+            table.add_row("", "", Text(_missing(expected, action.sequence - 1), style="bold red"), "", "")
         table.add_row(*_row(action))
+        expected = action.sequence + 1
     out.print(table)
     if len(session.actions) > limit:
         out.print(f"... {len(session.actions) - limit:,} more: --limit {len(session.actions)} shows all")
+
+
+def gaps_text(gaps: int) -> str:
+    """Return at how many places of its log a session lacks something; empty where there is none."""
+    return counted(gaps, "gap") if gaps else ""
+
+
+def _missing(first: int, last: int) -> str:
+    return f"{first} is missing" if first == last else f"{first} to {last} are missing"
 
 
 def _uncovered(counts: Mapping[str, int]) -> str:
