@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -101,6 +101,9 @@ class RecordingEngine:
         self._started: ActiveSession | None = None
         self._hasher: Callable[[bytes], bytes] | None = None
         self._held = Held(self)
+        self._using = threading.RLock()
+        self._users = 0
+        self.on_opening: Callable[[], None] | None = None
         scope.on_fork(self._forked)
 
     # -- the store --------------------------------------------------------------
@@ -123,7 +126,47 @@ class RecordingEngine:
                     if not self.is_read_only:
                         background_of(store).recover_soon()
                     self._store = store
+                    if self.on_opening is not None:
+                        self.on_opening()
         return self._store
+
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """Keep the store open, or closed, as it is found: it is not given back meanwhile."""
+        with self._using:
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._using:
+                self._users -= 1
+
+    def rest(self, *, waits: bool = False) -> bool:
+        """
+        Let go of the store, which the next session opens again; False where it is in use, or only there while open.
+
+        A store is in use that has an open session, or one that is not
+        published yet, which is done now if the caller *waits*.
+        """
+        store = self._store
+        if self.location == MEMORY or self._open:
+            return False
+        if waits and store is not None:
+            background_of(store).drain()
+        with self._using:
+            if self._users or self._open:
+                return False
+            store = self._store
+            if store is not None and not background_of(store).release():
+                return False
+            self._store = None
+        self._held.close()
+        return True
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no session any more."""
+        return self._is_closed
 
     @property
     def background(self) -> Background:
@@ -205,6 +248,25 @@ class RecordingEngine:
             UsageError: A setting is wrong.
             StorageError: The store cannot be written.
         """
+        with self._in_use():
+            return self._open_now(
+                name, config, auto_checkpoint, metadata, adopts=adopts, is_ambient=is_ambient, may_skip=may_skip,
+                while_playing=while_playing, parent_session=parent_session,
+            )  # fmt: skip
+
+    def _open_now(
+        self,
+        name: str | None,
+        config: ReplayConfig | None,
+        auto_checkpoint: Any,
+        metadata: Mapping[str, Any] | None,
+        *,
+        adopts: bool,
+        is_ambient: bool,
+        may_skip: bool,
+        while_playing: bool,
+        parent_session: UUID | None,
+    ) -> ActiveSession | Unrecorded:
         if self._is_closed:
             raise ClosedError("This recorder is closed. Make a new one.")
         session_id = uuid.uuid4()
@@ -369,6 +431,10 @@ class RecordingEngine:
             UsageError: It was ended properly, another process writes it, or memvid recorded it.
             StorageError: What is in its live log is not published yet.
         """
+        with self._in_use():
+            return self._resumed(which)
+
+    def _resumed(self, which: Which) -> ActiveSession:
         if self._enclosing() is not None or (self._started is not None and self._started.is_open):
             raise SessionActiveError
         stored = self.catalogue.get_session(which)
@@ -454,11 +520,12 @@ class RecordingEngine:
 
         An interrupt in the middle lets the end come about and goes on its way.
         """
-        try:
-            self._end(session, by)
-        except BaseException:
-            self._end(session, by)
-            raise
+        with self._in_use():
+            try:
+                self._end(session, by)
+            except BaseException:
+                self._end(session, by)
+                raise
 
     def _end(self, session: ActiveSession, by: str) -> None:
         scope.closed(session)
@@ -488,7 +555,8 @@ class RecordingEngine:
             time.sleep(_NAP_SECONDS)
         if self._is_closed and self.location != MEMORY:
             return self._read_again(session.session_id)
-        return self.catalogue.get_session(session.session_id)
+        with self._in_use():
+            return self.catalogue.get_session(session.session_id)
 
     def _read_again(self, session_id: UUID) -> ReplaySession:
         """Read a session from the file of a recorder that is closed."""
@@ -503,13 +571,16 @@ class RecordingEngine:
 
     def amend(self, session: ActiveSession) -> None:
         """A call came after the end of *session*."""
-        if self._store is not None:
-            background_of(self._store).amend(session)
+        store = self._store
+        if store is not None:
+            background_of(store).amend(session)
 
     def _forked(self) -> None:
         self._open = {}
         self._started = None
         self._opening = threading.RLock()
+        self._using = threading.RLock()
+        self._users = 0
         if self._store is not None:
             background_of(self._store).forked()
             if not self.location.endswith(("/", os.sep)) and not os.path.isdir(self.location):
