@@ -48,6 +48,7 @@ from replaykit.storage.database import MEMORY
 from replaykit.storage.log_files import MemoryLog
 from replaykit.storage.opening import open_store
 from replaykit.storage.options import StoreOptions
+from replaykit.storage.recovery import recover_session
 from replaykit.storage.secret_key import keyed_hasher
 
 __all__ = ["RecordingEngine"]
@@ -429,7 +430,7 @@ class RecordingEngine:
             SessionNotFoundError: There is none.
             SessionActiveError: A session of this recorder is open.
             UsageError: It was ended properly, another process writes it, or memvid recorded it.
-            StorageError: What is in its live log is not published yet.
+            StorageError: What is in its live log is being published by another process.
         """
         with self._in_use():
             return self._resumed(which)
@@ -444,9 +445,8 @@ class RecordingEngine:
             raise UsageError(f"session {stored.session_id} is being recorded by another process")
         if stored.capture == MEMVID:
             raise UsageError(f"session {stored.session_id} was recorded by memvid; it cannot go on here")
-        for log in self.store.logs():
-            if log.session_id == stored.session_id:
-                raise StorageError(f"{log.path} is not recovered yet: try again once it is gone", path=log.path)
+        if not recover_session(self.store, stored.session_id):
+            raise UsageError(f"session {stored.session_id} is being recorded by another process")
         card = self.store.read(stored.session_id).card
         opening = Opening(
             session_id=stored.session_id,

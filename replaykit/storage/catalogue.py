@@ -35,7 +35,7 @@ from replaykit.model import (
 from replaykit.protocols import ForeignSession, Log, Store, StoredSession
 from replaykit.storage.gathering import collect, unfinished_entries
 from replaykit.storage.live_log import LogReader
-from replaykit.storage.recovery import is_published
+from replaykit.storage.recovery import is_published, recover_session
 
 __all__ = ["Catalogue", "Which"]
 
@@ -188,12 +188,12 @@ class Catalogue:
             SessionNotFoundError: It is not there, or still open.
             AmbiguousSessionError: Several sessions have this name.
             LockedError: *erase*, and another process writes to a file that holds some of it.
+            StorageError: Its process is gone, and what that left is being published by another.
         """
         session_id = self.resolve(which, unique=True)
         self._settle()
-        for log in self._logs():
-            if log.session_id == session_id:
-                raise SessionNotFoundError(session_id, "It is still open: end it first")
+        if not recover_session(self._store, session_id):
+            raise SessionNotFoundError(session_id, "It is still open: end it first")
         if erase:
             self._store.erase(session_id)
         else:
