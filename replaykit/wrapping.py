@@ -63,10 +63,13 @@ class Recorder(RewindingSurface):
         """
         Open the store now rather than with the first session, so that a service which cannot record does not start.
 
+        A log is made there and removed; one that is full, or recording that
+        is switched off, is no reason not to start.
+
         Raises:
             StorageError: It cannot be written.
         """
-        self._engine.store  # noqa: B018 - opening it is what is wanted
+        self._engine.demand_writable()
 
     @overload
     def wrap(self, target: None, operations: Operations | None = None, *, like: type[T]) -> T: ...

@@ -104,6 +104,7 @@ class RecordingEngine:
         self._held = Held(self)
         self._using = threading.RLock()
         self._users = 0
+        self._has_worked = False
         self.on_opening: Callable[[], None] | None = None
         scope.on_fork(self._forked)
 
@@ -168,6 +169,20 @@ class RecordingEngine:
     def is_closed(self) -> bool:
         """Whether it takes no session any more."""
         return self._is_closed
+
+    def demand_writable(self) -> None:
+        """
+        Return if a session could be recorded now, or recording is switched off, or the store is full.
+
+        Raises:
+            StorageError: The store cannot be opened or written.
+        """
+        if is_disabled():
+            return
+        with self._in_use(), contextlib.suppress(StoreFullError):
+            # To open a directory that is there takes no more than reading it.
+            self.new_log(uuid.uuid4()).remove()
+        self._has_worked = True
 
     @property
     def background(self) -> Background:
@@ -289,9 +304,10 @@ class RecordingEngine:
         surrounding = outer or (None if is_ambient else scope.ambient_session())
         parent = parent_session if surrounding is None else surrounding.session_id
         opening = self._opening_of(session_id, clean_name(name, redactor), known, parent)
-        worked_before = self._store is not None
+        # Not that it is open: whoever lists a directory opens it, and that it can be written nobody knows by then.
+        worked_before = self._has_worked
         try:
-            return self._opened(
+            session = self._opened(
                 opening, config, auto_checkpoint,
                 holds=self.settings.keep == "on_failure" and not is_sampled,
                 is_silent=is_off or (scope.is_playing() and not while_playing),
@@ -302,6 +318,8 @@ class RecordingEngine:
                 raise
             self.troubles.report_skipped(error)
             return Unrecorded(self.identity)
+        self._has_worked = True
+        return session
 
     def _may_go_on_after(self, error: StorageError, *, worked_before: bool) -> bool:
         """Return whether a block runs unrecorded whose session could not be opened."""
@@ -586,6 +604,7 @@ class RecordingEngine:
             if not self.location.endswith(("/", os.sep)) and not os.path.isdir(self.location):
                 # A file store is the parent's: its lock must be asked for anew.
                 self._store = None
+                self._has_worked = False
 
     # -- the end --------------------------------------------------------------------
 
