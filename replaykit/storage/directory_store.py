@@ -153,11 +153,13 @@ class DirectoryStore:
             owner = None if part.opening.resumed else self._own.owner_of(session_id)
             if owner is None:
                 owner = self._file_for(session_id)
+                self._own.note_owner(session_id, owner)
             owner.publish(part)
-            if part.sealing is not None:
+            is_over = part.sealing is not None
+            if is_over:
                 self._own.forget_owner(session_id)
-                if not self._own.is_present(owner):
-                    self._close_past()
+            if self._own.are_many or (is_over and not self._own.is_present(owner)):
+                self._close_past()
 
     def delete(self, session_id: UUID) -> None:
         """

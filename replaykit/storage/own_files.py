@@ -19,6 +19,12 @@ __all__ = ["SUFFIX", "OwnFiles"]
 SUFFIX = ".rpk"
 """How the names of a directory's store files end."""
 
+_MOST_PAST = 8
+"""So many past files stay open for the sessions that go on in them; the others are opened again for what is published.
+
+Each takes two descriptors, and where files are begun often each long session has one of its own.
+"""
+
 
 class OwnFiles:
     """
@@ -45,6 +51,11 @@ class OwnFiles:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    @property
+    def are_many(self) -> bool:
+        """Whether more are open than `close_past` leaves."""
+        return len(self._open) > _MOST_PAST + 1
 
     # -- the present file ---------------------------------------------------------
 
@@ -148,14 +159,20 @@ class OwnFiles:
             file.idle()
 
     def close_past(self, live: Container[UUID]) -> None:
-        """Close all but the present file and the owners of *live* sessions: each takes memory for all that it holds."""
+        """
+        Close all but the present file and a few owners of *live* sessions, those that were opened last.
+
+        Each takes memory for all that it holds, and descriptors.
+        """
         # Sessions begin meanwhile, without the guard: all are named before one is looked at.
-        for session_id in list(self._owners):
-            if session_id not in live:
+        for session_id, owner in list(self._owners.items()):
+            if session_id not in live or owner.is_closed:
                 self.forget_owner(session_id)
-        kept = {id(self._present), *map(id, list(self._owners.values()))}
+        owners = {*map(id, list(self._owners.values()))} - {id(self._present)}
+        past = [path for path, file in self._open.items() if id(file) in owners]
+        kept = past[-_MOST_PAST:]
         for path, file in list(self._open.items()):
-            if id(file) not in kept:
+            if path not in kept and file is not self._present:
                 del self._open[path]
                 # That its end could not be marked is no reason to refuse what comes now.
                 with suppress(StorageError):
