@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Container, Iterable
 from contextlib import suppress
 from uuid import UUID, uuid4
@@ -32,16 +33,26 @@ class OwnFiles:
 
     *directory* ends in a slash.  New sessions belong into the present file,
     which `ready` and `begin` return; one that began in an earlier file, its
-    owner, goes on there.  Whoever calls holds the guard of the store, but for
-    `ready` and `note_owner`.
+    owner, goes on there.  How old a file is *age_clock* says, which nobody
+    sets.  Whoever calls holds the guard of the store, but for `ready` and
+    `note_owner`.
     """
 
-    def __init__(self, directory: str, *, options: StoreOptions, files: FileLayer, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        directory: str,
+        *,
+        options: StoreOptions,
+        files: FileLayer,
+        clock: Callable[[], int],
+        age_clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self._directory = directory
         # The bound is on the whole directory, not on each file.
         self._options = attrs.evolve(options, max_bytes=None)
         self._files = files
         self._clock = clock
+        self._age_clock = age_clock
         self._present: FileStore | None = None
         self._begun_ns = 0
         self._open: dict[str, FileStore] = {}
@@ -69,7 +80,7 @@ class OwnFiles:
         if present is None:
             return None
         seconds = self._options.rotate_seconds
-        is_old = seconds is not None and self._clock() - self._begun_ns >= seconds * 1e9
+        is_old = seconds is not None and self._age_clock() - self._begun_ns >= seconds * 1e9
         is_due = is_old or present.is_poisoned or present.size() > self._options.rotate_bytes
         return None if is_due else present
 
@@ -86,7 +97,7 @@ class OwnFiles:
         """
         path = f"{self._directory}{uuid4().hex}{SUFFIX}"
         self._present = self._open[path] = self._opened(path)
-        self._begun_ns = self._clock()
+        self._begun_ns = self._age_clock()
         return self._present
 
     # -- owners -------------------------------------------------------------------
