@@ -70,7 +70,8 @@ def list_command(store: str | None, name: str | None, state: str | None, as_json
 
         click.echo(dump(summaries))
         return
-    from replaykit.cli.render import console, show_list
+    from replaykit.cli.listing import show_list
+    from replaykit.cli.render import console
 
     show_list(console(), summaries, location)
 
