@@ -707,3 +707,17 @@ def test_a_loss_that_is_told_never_replaces_the_agents_exception(tmp_path: Path)
             files.refused.clear()
     assert recorder.stats()["lost"] == 2
     recorder.close()
+
+
+def test_a_result_is_there_while_another_thread_closes_the_recorder(tmp_path: Path) -> None:
+    """The store is closed by then, and the recorder not yet: the file has it as it does after the close."""
+    recorder = replaykit.Recorder(tmp_path / "runs.rpk")
+    with recorder.session("mine") as session:
+        look("x")
+    recorder.flush()
+    recorder._engine.store.close()
+
+    assert session.result is not None
+    assert len(session.result.actions) == 1
+    recorder.close()
+    assert session.result is not None

@@ -571,10 +571,14 @@ class RecordingEngine:
         deadline = time.monotonic() + _HANDING_OVER_SECONDS
         while not session.is_handed_over and time.monotonic() < deadline:
             time.sleep(_NAP_SECONDS)
-        if self._is_closed and self.location != MEMORY:
+        try:
+            with self._in_use():
+                return self.catalogue.get_session(session.session_id)
+        except ClosedError:
+            # Also where another thread is closing the recorder just now.
+            if self.location == MEMORY:
+                raise
             return self._read_again(session.session_id)
-        with self._in_use():
-            return self.catalogue.get_session(session.session_id)
 
     def _read_again(self, session_id: UUID) -> ReplaySession:
         """Read a session from the file of a recorder that is closed."""
