@@ -14,6 +14,7 @@ from replaykit.model import Depth, Diagnosis, Verification
 from replaykit.protocols import Advance, Store
 from replaykit.reading import SessionReader
 from replaykit.storage.catalogue import Catalogue
+from replaykit.storage.checking import read_logs
 from replaykit.storage.compaction import silent
 from replaykit.storage.diagnosis import diagnose
 from replaykit.storage.file_store import FileStore
@@ -30,6 +31,7 @@ class Recording(SessionReader):
     def __init__(self, location: str, store: Store, *, has_logs: bool = True) -> None:
         self._location = location
         self._store = store
+        self._has_logs = has_logs
         self._reading = Catalogue(store, has_logs=has_logs)
 
     @property
@@ -52,6 +54,9 @@ class Recording(SessionReader):
         """
         Read every byte and check it; the result is true only if all of it is accounted for.
 
+        Live logs that nobody writes are read as well; ``live_logs`` says how
+        many others there are.
+
         With *depth* ``"bytes"``, ten times faster, what actions and values hold
         is not decoded: it finds whatever a disk or a copy does to a recording,
         and not what a faulty writer has put into it.
@@ -61,7 +66,9 @@ class Recording(SessionReader):
         """
         if depth not in get_args(Depth):
             raise UsageError(f"There is no depth {depth!r}: give one of {', '.join(get_args(Depth))}")
-        return self._store.verify(depth=depth, progress=progress)
+        # Logs first: what is published and removed from now on is in the store.
+        logs = read_logs(self._store.logs() if self._has_logs else ())
+        return logs.added_to(self._store.verify(depth=depth, progress=progress))
 
     def close(self) -> None:
         """Let go of the files; closing twice is fine."""

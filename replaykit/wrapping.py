@@ -17,6 +17,7 @@ from replaykit.operations import Adapter, MethodMap, ObjectSettings, Operation, 
 from replaykit.protocols import Restorable, Store
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.handle import SessionHandle
+from replaykit.recording.sharing import SharedRecorders
 from replaykit.rewinding.surface import RewindingSurface
 from replaykit.settings import Settings, absolute_store, default_store
 from replaykit.surface import SessionSurface
@@ -62,10 +63,13 @@ class Recorder(RewindingSurface):
         """
         Open the store now rather than with the first session, so that a service which cannot record does not start.
 
+        A log is made there and removed; one that is full, or recording that
+        is switched off, is no reason not to start.
+
         Raises:
             StorageError: It cannot be written.
         """
-        self._engine.store  # noqa: B018 - opening it is what is wanted
+        self._engine.demand_writable()
 
     @overload
     def wrap(self, target: None, operations: Operations | None = None, *, like: type[T]) -> T: ...
@@ -211,18 +215,15 @@ class _Defaults:
     def __init__(self) -> None:
         self.store: StorePath | None = None
         self.options: dict[str, Any] = {}
-        self.recorders: dict[tuple[Any, ...], Recorder] = {}
+        self.recorders = SharedRecorders(
+            lambda location, options: Recorder(location, **options), engine_of=lambda recorder: recorder._engine
+        )
 
     def recorder(self, store: StorePath | None, options: Mapping[str, Any]) -> Recorder:
         """Return the recorder for this store and these options; the same one for the same request."""
         location = os.fspath(store if store is not None else self.store if self.store is not None else default_store())
         merged = {**self.options, **{name: value for name, value in options.items() if value is not None}}
-        absolute = absolute_store(location)
-        key = (absolute, tuple(sorted((name, repr(value)) for name, value in merged.items())), os.getpid())
-        found = self.recorders.get(key)
-        if found is None or found._engine._is_closed:
-            found = self.recorders[key] = Recorder(absolute, **merged)
-        return found
+        return self.recorders.recorder(absolute_store(location), merged)
 
 
 _defaults = _Defaults()

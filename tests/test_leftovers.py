@@ -279,7 +279,7 @@ def test_a_session_that_another_process_recovers_is_interrupted_and_not_resumed(
         with replaykit.Recorder(store) as recorder, replaykit.load(store) as recording:
             demand_recovered(recorder.get_session("crashed"))
             demand_recovered(recording.get_session("crashed"))
-            with pytest.raises(StorageError, match="not recovered yet"):
+            with pytest.raises(StorageError, match="is publishing it"):
                 recorder.resume_session("crashed")
             log.close()
             assert recover(elsewhere) == 1

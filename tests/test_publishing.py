@@ -688,3 +688,36 @@ def test_a_directory_whose_file_is_taken_away_goes_on_in_a_new_one(tmp_path: Pat
             look("two")
         recorder.flush()
         assert [summary.name for summary in recorder.list_sessions()] == ["after"]
+
+
+def test_a_loss_that_is_told_never_replaces_the_agents_exception(tmp_path: Path) -> None:
+    """Nor does it fail a block that was well, where warnings are errors."""
+    files = TracedFiles()
+    recorder = recorder_on(files, tmp_path / "runs.rpk")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(KeyError, match="own"), recorder.session():
+            files.refused[".live"] = errno.ENOSPC
+            look("x")
+            files.refused.clear()
+            raise KeyError("the agent's own")
+        with recorder.session():
+            files.refused[".live"] = errno.ENOSPC
+            look("x")
+            files.refused.clear()
+    assert recorder.stats()["lost"] == 2
+    recorder.close()
+
+
+def test_a_result_is_there_while_another_thread_closes_the_recorder(tmp_path: Path) -> None:
+    """The store is closed by then, and the recorder not yet: the file has it as it does after the close."""
+    recorder = replaykit.Recorder(tmp_path / "runs.rpk")
+    with recorder.session("mine") as session:
+        look("x")
+    recorder.flush()
+    recorder._engine.store.close()
+
+    assert session.result is not None
+    assert len(session.result.actions) == 1
+    recorder.close()
+    assert session.result is not None

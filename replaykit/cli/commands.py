@@ -70,7 +70,8 @@ def list_command(store: str | None, name: str | None, state: str | None, as_json
 
         click.echo(dump(summaries))
         return
-    from replaykit.cli.render import console, show_list
+    from replaykit.cli.listing import show_list
+    from replaykit.cli.render import console
 
     show_list(console(), summaries, location)
 
@@ -199,6 +200,7 @@ def _facts(diagnosis: Diagnosis, summaries: Sequence[SessionSummary], uncovered:
         "actions": sum(item.action_count for item in summaries),
         "checkpoints": sum(item.checkpoint_count for item in summaries),
         "lost": sum(item.lost for item in summaries),
+        "gaps": sum(item.gaps for item in summaries),
         "not_recorded": dict(uncovered),
         "largest": _largest(diagnosis, summaries),
         "durability": _DURABILITY,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -13,21 +13,23 @@ from rich.table import Table
 from rich.text import Text
 
 from replaykit.cli.as_json import dump
-from replaykit.model import MEMVID, Ask, Checkpointed, Find, ReplayAction, ReplaySession, SessionSummary
-from replaykit.plain_text import one_line, printable
+from replaykit.model import MEMVID, Ask, Checkpointed, Find, ReplayAction, ReplaySession
+from replaykit.plain_text import counted, one_line, printable
 
 __all__ = [
+    "STATE_STYLES",
     "action_line",
     "console",
+    "gaps_text",
     "show_action",
     "show_info",
-    "show_list",
     "show_session",
     "state_text",
+    "time_text",
     "_uncovered",
 ]
 
-_STATE_STYLES = {"sealed": "green", "open": "yellow", "interrupted": "red"}
+STATE_STYLES = {"sealed": "green", "open": "yellow", "interrupted": "red"}
 _KIND_STYLES = {
     "PUT": "blue",
     "PUT_MANY": "blue",
@@ -43,7 +45,8 @@ def console(*, err: bool = False) -> Console:
     return Console(markup=False, highlight=False, emoji=False, stderr=err, soft_wrap=False)
 
 
-def _time(seconds: int | None) -> str:
+def time_text(seconds: int | None) -> str:
+    """Return a moment in local time, empty for none."""
     if seconds is None:
         return ""
     try:
@@ -52,37 +55,19 @@ def _time(seconds: int | None) -> str:
         return str(seconds)
 
 
-def show_list(out: Console, summaries: Sequence[SessionSummary], location: str) -> None:
-    """Print one line per session."""
-    if not summaries:
-        out.print(f"No sessions in {printable(location)}. Record one: with recorder.session('name'): ...")
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading, justify in (("session", "left"), ("name", "left"), ("created", "left"), ("actions", "right"),
-                             ("marks", "right"), ("secs", "right"), ("state", "left")):  # fmt: skip
-        table.add_column(heading, justify=justify, no_wrap=heading != "name")  # type: ignore[arg-type]  # a literal
-    for item in summaries:
-        state = Text(item.state, style=_STATE_STYLES.get(item.state, ""))
-        if item.lost:
-            state.append(f", {item.lost} lost", style="bold red")
-        table.add_row(
-            str(item.session_id)[:8], Text(one_line(item.name or "", 40)), _time(item.created_secs),
-            f"{item.action_count:,}", str(item.checkpoint_count), str(item.duration_secs), state,
-        )  # fmt: skip
-    out.print(table)
-
-
 def show_session(out: Console, session: ReplaySession, limit: int) -> None:
     """Print a session's head and its actions as a table; at most *limit* of them."""
     state = Text.assemble(
         (f"{one_line(session.name or '(unnamed)', 60)}  ", "bold"),
         f"{session.session_id}  ",
-        (session.state, _STATE_STYLES.get(session.state, "")),
+        (session.state, STATE_STYLES.get(session.state, "")),
         f"  {len(session.actions):,} actions, {len(session.checkpoints)} checkpoints",
     )
     out.print(state)
     if session.lost or session.late:
         out.print(Text(f"{session.lost} lost, {session.late} late", style="bold red"))
+    if session.gaps:
+        out.print(Text(f"{gaps_text(session.gaps)}: records of its log were damaged", style="bold red"))
     if session.uncovered:
         out.print(Text(f"called and not recorded: {_uncovered(session.uncovered)}", style="yellow"))
     if session.capture == MEMVID:
@@ -95,11 +80,24 @@ def show_session(out: Console, session: ReplaySession, limit: int) -> None:
     table.add_column("query or title", ratio=1, overflow="ellipsis", no_wrap=True)
     table.add_column("hits", justify="right", min_width=4, no_wrap=True)
     table.add_column("ms", justify="right", min_width=8, no_wrap=True)
+    expected = 0
     for action in session.actions[:limit]:
+        if session.gaps and action.sequence > expected:
+            table.add_row("", "", Text(_missing(expected, action.sequence - 1), style="bold red"), "", "")
         table.add_row(*_row(action))
+        expected = action.sequence + 1
     out.print(table)
     if len(session.actions) > limit:
         out.print(f"... {len(session.actions) - limit:,} more: --limit {len(session.actions)} shows all")
+
+
+def gaps_text(gaps: int) -> str:
+    """Return at how many places of its log a session lacks something; empty where there is none."""
+    return counted(gaps, "gap") if gaps else ""
+
+
+def _missing(first: int, last: int) -> str:
+    return f"{first} is missing" if first == last else f"{first} to {last} are missing"
 
 
 def _uncovered(counts: Mapping[str, int]) -> str:
@@ -156,7 +154,7 @@ def show_action(out: Console, action: ReplayAction) -> None:
     out.print(Text(f"action {action.sequence}: {action.action_type.name} {action.name}", style="bold"))
     rows: list[tuple[str, Any]] = [
         ("source", action.source),
-        ("time", _time(action.timestamp_secs)),
+        ("time", time_text(action.timestamp_secs)),
         ("duration", f"{action.duration_ns / 1e6:.3f} ms"),
         ("parent", action.parent),
         ("generation", action.generation),
@@ -219,6 +217,6 @@ def state_text(session_id: UUID, name: str | None, state: str, count: int) -> Te
     return Text.assemble(
         (f"{one_line(name or '(unnamed)', 60)}  ", "bold"),
         f"{session_id}  ",
-        (state, _STATE_STYLES.get(state, "")),
+        (state, STATE_STYLES.get(state, "")),
         f"  {count:,} actions",
     )

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from replaykit.cli.render import gaps_text
 from replaykit.model import Compaction, Diagnosis, Finding, Recovery, SessionSummary, Verification
 from replaykit.plain_text import counted, one_line, printable
 
@@ -36,12 +37,20 @@ def show_verification(out: Console, verification: Verification) -> None:
     read = f"{size_text(verification.bytes_read)}, {held}"
     if verification:
         shallow = "; what actions hold was not decoded" if verification.depth == "bytes" else ""
-        _line(out, Text.assemble(("ok  ", "green"), f"{where}: {read}, every byte accounted for{shallow}"))
+        said = f"{where}: {read}, every byte accounted for{shallow}{_beside(verification)}"
+        _line(out, Text.assemble(("ok  ", "green"), said))
         return
     for problem in verification.problems:
         _line(out, Text.assemble(("problem  ", "bold red"), printable(problem, keep_lines=False)))
     count = counted(len(verification.problems), "problem")
-    _line(out, Text(f"{where}: {count} in {read}. Next: replaykit doctor {where}", style="bold"))
+    said = f"{where}: {count} in {read}{_beside(verification)}. Next: replaykit doctor {where}"
+    _line(out, Text(said, style="bold"))
+
+
+def _beside(verification: Verification) -> str:
+    """Return what no byte of the store shows: what its sessions had lost before, and what was not looked at."""
+    gaps = f"; {counted(verification.gaps, 'gap')} where live logs were damaged" if verification.gaps else ""
+    return gaps + (f"; {counted(verification.live_logs, 'live log')} not looked at" if verification.live_logs else "")
 
 
 def show_diagnosis(out: Console, diagnosis: Diagnosis) -> None:
@@ -88,7 +97,8 @@ def _recovered(recovery: Recovery, item: SessionSummary) -> Text:
     missing = recovery.lacking.get(item.session_id)
     if missing is None:
         return Text("whole", style="green")
-    return Text(f"lacks {counted(missing, 'action')}" if missing else "something is missing", style="bold red")
+    what = f"lacks {counted(missing, 'action')}" if missing else "" if item.gaps else "something is missing"
+    return Text(", ".join(filter(None, (what, gaps_text(item.gaps)))), style="bold red")
 
 
 def show_compaction(out: Console, compaction: Compaction, published: int) -> None:

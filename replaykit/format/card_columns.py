@@ -34,6 +34,7 @@ _SHOWN = {
     "dur": "duration_ns",
     "lost": "lost",
     "late": "late",
+    "gaps": "gaps",
 }
 """The keys that a listing shows, and where a `Card` has their values."""
 NO_CARD = ""

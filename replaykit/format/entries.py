@@ -16,10 +16,13 @@ import attrs
 
 from replaykit.format.bulk import make_many
 
-__all__ = ["Card", "DetailsReader", "Entry", "Gap", "Opening", "Part", "Sealing"]
+__all__ = ["Card", "DetailsReader", "Entry", "Gap", "Opening", "Part", "Sealing", "TORN_END"]
 
 Entry = Mapping[str, Any]
 """An action or checkpoint as it is stored: plain CBOR values under short text keys."""
+
+TORN_END = "torn end"
+"""The reason of a gap that ends a log in the middle of a record: nobody was told that it was kept."""
 
 
 @attrs.frozen(kw_only=True)
@@ -59,6 +62,11 @@ class Gap:
     reason: str
     data: bytes
 
+    @property
+    def is_loss(self) -> bool:
+        """Whether more than the end of a write that never returned may be missing for it."""
+        return self.reason != TORN_END
+
 
 @attrs.frozen(kw_only=True)
 class Part:
@@ -93,7 +101,8 @@ class Card:
     A session in a listing.
 
     ``state`` is ``sealed``, ``interrupted`` or ``open`` (parts are published,
-    the sealing is not).  ``parts`` is how many parts there are.
+    the sealing is not).  ``parts`` is how many parts there are, ``gaps`` at
+    how many places of the live log records were damaged.
 
     Raises:
         DamagedError: Where a card was read from a store: when a field that
@@ -111,6 +120,7 @@ class Card:
     ended_by: str = ""
     lost: int = 0
     late: int = 0
+    gaps: int = 0
     metadata: Mapping[str, Any] = attrs.field(factory=dict)
     parent_session: UUID | None = None
     parts: int = 1
@@ -137,6 +147,7 @@ class Card:
         duration_ns: int,
         lost: int,
         late: int,
+        gaps: int,
     ) -> Card:
         """Return a card with what a listing shows; *reader* gives the other fields of *body* when one is looked at."""
         # A store has thousands of cards and of most of them nothing else is
@@ -152,6 +163,7 @@ class Card:
         _set(card, "duration_ns", duration_ns)
         _set(card, "lost", lost)
         _set(card, "late", late)
+        _set(card, "gaps", gaps)
         _set(card, "_body", body)
         _set(card, "_reader", reader)
         return card

@@ -42,6 +42,7 @@ CARD_FIELDS: dict[str, tuple[type, ...]] = {
     "dur": (int,),
     "lost": (int,),
     "late": (int,),
+    "gaps": (int,),
     "par": (bytes, _NONE),
     "parts": (int,),
     "log": (int,),
@@ -211,6 +212,7 @@ def map_of_card(card: Card) -> dict[str, Any]:
             "by": card.ended_by,
             "lost": card.lost,
             "late": card.late,
+            "gaps": card.gaps,
             "meta": dict(card.metadata),
             "par": _bytes_of(card.parent_session),
             "parts": card.parts,
@@ -252,8 +254,9 @@ class CardReader:
         # looked up at once.
         if tuple(map(type, values)) not in _CARD_SHAPES:
             raise self._malformed()
-        session_id, _, created_ns, ended_ns, state, actions, checkpoints, duration_ns, lost, late = shown = values[:10]
-        parent, parts, log_through, generation = values[10:14]
+        shown = values[:11]
+        session_id, _, created_ns, ended_ns, state, actions, checkpoints, duration_ns, lost, late, gaps = shown
+        parent, parts, log_through, generation = values[11:15]
         least = min(
             created_ns,
             ended_ns or 0,
@@ -262,6 +265,7 @@ class CardReader:
             duration_ns,
             lost,
             late,
+            gaps,
             parts,
             log_through,
             generation or 0,

@@ -41,6 +41,7 @@ __all__ = [
     "action_body",
     "action_fields",
     "checksum",
+    "is_cut_short",
     "map_body",
     "read_records",
     "sealed",
@@ -220,6 +221,14 @@ def read_records(
         at = record.end
     if damaged_from is not None:
         yield Damage(damaged_from, end, read(damaged_from, end - damaged_from))
+
+
+def is_cut_short(data: bytes) -> bool:
+    """Return whether *data*, which a log ends with, begins a record that would be longer than what is there."""
+    if len(data) < _PREFIX_BYTES:
+        return MAGIC.startswith(data[: len(MAGIC)])
+    magic, length, _ = _unpack_prefix(data, 0)
+    return bool(magic == MAGIC and len(data) - _PREFIX_BYTES < length <= MAX_RECORD_BYTES)
 
 
 class _Budget:

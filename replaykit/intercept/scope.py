@@ -70,7 +70,7 @@ class _Process:
         self.ambient: tuple[Any, ...] = ()
         self.adopter: Any = None
         self.players: tuple[Any, ...] = ()
-        self.forked: list[weakref.WeakMethod[Callable[[], None]]] = []
+        self.forked: dict[int, weakref.WeakMethod[Callable[[], None]]] = {}
 
 
 PROCESS = _Process()
@@ -232,7 +232,9 @@ def _player_here() -> Any:
 
 def on_fork(method: Callable[[], None]) -> None:
     """Have the bound *method* called in each forked child, as long as its object lives."""
-    PROCESS.forked.append(weakref.WeakMethod(method))
+    forget = PROCESS.forked.pop
+    reference = weakref.WeakMethod(method, lambda dead: forget(id(dead), None))
+    PROCESS.forked[id(reference)] = reference
 
 
 def _after_fork_in_child() -> None:
@@ -243,7 +245,7 @@ def _after_fork_in_child() -> None:
     PROCESS.open = PROCESS.ambient = ()
     # The adopter stays until the child opens a session: it counts the calls
     # that it would have taken.
-    for reference in PROCESS.forked:
+    for reference in list(PROCESS.forked.values()):
         method = reference()
         if method is not None:
             method()

@@ -29,6 +29,10 @@ class Verification:
 
     Attributes:
         depth: How much was looked at.
+        gaps: At how many places records of live logs were damaged before they
+            were published: what is missing there no byte of the store shows.
+        live_logs: Of how many logs no byte was looked at, since sessions that
+            are being recorded write them.
     """
 
     path: str
@@ -37,6 +41,8 @@ class Verification:
     bytes_read: int = 0
     problems: Sequence[str] = ()
     depth: Depth = "full"
+    gaps: int = 0
+    live_logs: int = 0
 
     def __bool__(self) -> bool:
         return not self.problems
@@ -128,7 +134,8 @@ class Recovery:
         sessions: How many sessions are in the new one; ``whole_sessions`` of them lack nothing.
         lost_actions: How many actions are known to be missing.
         damage: Where bytes are damaged, and why, as text.
-        lacking: The sessions that are not whole, and how many actions each is known to miss.
+        lacking: The sessions that are not whole, and how many actions each is known to miss; of one whose live log
+            was damaged that is not known.
     """
 
     path: str

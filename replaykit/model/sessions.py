@@ -145,7 +145,7 @@ class Playable:
 
 @attrs.frozen(kw_only=True)
 class SessionSummary:
-    """One line of a listing; made without reading an action."""
+    """One line of a listing; made without reading an action.  ``lost`` and ``gaps`` are those of `ReplaySession`."""
 
     session_id: UUID
     name: str | None
@@ -156,6 +156,7 @@ class SessionSummary:
     duration_secs: int
     state: SessionState
     lost: int = 0
+    gaps: int = 0
 
 
 def _timestamp(seconds: int) -> str:
@@ -172,7 +173,8 @@ class ReplaySession:
 
     ``actions`` is a lazy sequence: an action is read from the store when it
     is looked at.  ``lost`` counts calls that could not be kept, ``late``
-    calls that began after the end.  ``memory_id`` says on which memory of
+    calls that began after the end, ``gaps`` the places of its live log where
+    records were damaged, which may be actions.  ``memory_id`` says on which memory of
     ours it was recorded (``mv.lineage.memory_id``); None where on none, or
     by a release that did not say.
     """
@@ -189,6 +191,7 @@ class ReplaySession:
     ended_by: str = ""
     lost: int = 0
     late: int = 0
+    gaps: int = 0
     parent_session: UUID | None = None
     start_generation: int | None = None
     memory_id: UUID | None = None

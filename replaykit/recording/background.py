@@ -255,6 +255,27 @@ class Background:
             self._failed.clear()
             self.drain()
 
+    def release(self) -> bool:
+        """Let go of one holder's store, unless it is the last and something is still to be done; return whether."""
+        # Whoever publishes right now is not waited for.
+        if not self._publishing.acquire(blocking=False):
+            return False
+        try:
+            is_shared = getattr(self._store, "holders", 1) > 1
+            if not is_shared and self._is_busy():
+                return False
+            with suppress(ReplaykitError, OSError):
+                self._store.close()
+            if not is_shared:
+                self.give_up()
+            return True
+        finally:
+            self._publishing.release()
+
+    def _is_busy(self) -> bool:
+        waiting = (self._open, self._ended, self._failed, self._told, self._left, self._left_behind)
+        return self._is_draining or any(waiting)
+
     def give_up(self) -> None:
         """Where the store is closed, end, and leave what could not be published to whoever opens it next."""
         try:

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -48,6 +48,7 @@ from replaykit.storage.database import MEMORY
 from replaykit.storage.log_files import MemoryLog
 from replaykit.storage.opening import open_store
 from replaykit.storage.options import StoreOptions
+from replaykit.storage.recovery import recover_session
 from replaykit.storage.secret_key import keyed_hasher
 
 __all__ = ["RecordingEngine"]
@@ -101,6 +102,10 @@ class RecordingEngine:
         self._started: ActiveSession | None = None
         self._hasher: Callable[[bytes], bytes] | None = None
         self._held = Held(self)
+        self._using = threading.RLock()
+        self._users = 0
+        self._has_worked = False
+        self.on_opening: Callable[[], None] | None = None
         scope.on_fork(self._forked)
 
     # -- the store --------------------------------------------------------------
@@ -123,7 +128,61 @@ class RecordingEngine:
                     if not self.is_read_only:
                         background_of(store).recover_soon()
                     self._store = store
+                    if self.on_opening is not None:
+                        self.on_opening()
         return self._store
+
+    @contextlib.contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """Keep the store open, or closed, as it is found: it is not given back meanwhile."""
+        with self._using:
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._using:
+                self._users -= 1
+
+    def rest(self, *, waits: bool = False) -> bool:
+        """
+        Let go of the store, which the next session opens again; False where it is in use, or only there while open.
+
+        A store is in use that has an open session, or one that is not
+        published yet, which is done now if the caller *waits*.
+        """
+        store = self._store
+        if self.location == MEMORY or self._open:
+            return False
+        if waits and store is not None:
+            background_of(store).drain()
+        with self._using:
+            if self._users or self._open:
+                return False
+            store = self._store
+            if store is not None and not background_of(store).release():
+                return False
+            self._store = None
+        self._held.close()
+        return True
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it takes no session any more."""
+        return self._is_closed
+
+    def demand_writable(self) -> None:
+        """
+        Return if a session could be recorded now, or recording is switched off, or the store is full.
+
+        Raises:
+            StorageError: The store cannot be opened or written.
+        """
+        if is_disabled():
+            return
+        with self._in_use(), contextlib.suppress(StoreFullError):
+            # To open a directory that is there takes no more than reading it.
+            self.new_log(uuid.uuid4()).remove()
+        self._has_worked = True
 
     @property
     def background(self) -> Background:
@@ -205,6 +264,25 @@ class RecordingEngine:
             UsageError: A setting is wrong.
             StorageError: The store cannot be written.
         """
+        with self._in_use():
+            return self._open_now(
+                name, config, auto_checkpoint, metadata, adopts=adopts, is_ambient=is_ambient, may_skip=may_skip,
+                while_playing=while_playing, parent_session=parent_session,
+            )  # fmt: skip
+
+    def _open_now(
+        self,
+        name: str | None,
+        config: ReplayConfig | None,
+        auto_checkpoint: Any,
+        metadata: Mapping[str, Any] | None,
+        *,
+        adopts: bool,
+        is_ambient: bool,
+        may_skip: bool,
+        while_playing: bool,
+        parent_session: UUID | None,
+    ) -> ActiveSession | Unrecorded:
         if self._is_closed:
             raise ClosedError("This recorder is closed. Make a new one.")
         session_id = uuid.uuid4()
@@ -226,9 +304,10 @@ class RecordingEngine:
         surrounding = outer or (None if is_ambient else scope.ambient_session())
         parent = parent_session if surrounding is None else surrounding.session_id
         opening = self._opening_of(session_id, clean_name(name, redactor), known, parent)
-        worked_before = self._store is not None
+        # Not that it is open: whoever lists a directory opens it, and that it can be written nobody knows by then.
+        worked_before = self._has_worked
         try:
-            return self._opened(
+            session = self._opened(
                 opening, config, auto_checkpoint,
                 holds=self.settings.keep == "on_failure" and not is_sampled,
                 is_silent=is_off or (scope.is_playing() and not while_playing),
@@ -239,6 +318,8 @@ class RecordingEngine:
                 raise
             self.troubles.report_skipped(error)
             return Unrecorded(self.identity)
+        self._has_worked = True
+        return session
 
     def _may_go_on_after(self, error: StorageError, *, worked_before: bool) -> bool:
         """Return whether a block runs unrecorded whose session could not be opened."""
@@ -367,8 +448,12 @@ class RecordingEngine:
             SessionNotFoundError: There is none.
             SessionActiveError: A session of this recorder is open.
             UsageError: It was ended properly, another process writes it, or memvid recorded it.
-            StorageError: What is in its live log is not published yet.
+            StorageError: What is in its live log is being published by another process.
         """
+        with self._in_use():
+            return self._resumed(which)
+
+    def _resumed(self, which: Which) -> ActiveSession:
         if self._enclosing() is not None or (self._started is not None and self._started.is_open):
             raise SessionActiveError
         stored = self.catalogue.get_session(which)
@@ -378,9 +463,8 @@ class RecordingEngine:
             raise UsageError(f"session {stored.session_id} is being recorded by another process")
         if stored.capture == MEMVID:
             raise UsageError(f"session {stored.session_id} was recorded by memvid; it cannot go on here")
-        for log in self.store.logs():
-            if log.session_id == stored.session_id:
-                raise StorageError(f"{log.path} is not recovered yet: try again once it is gone", path=log.path)
+        if not recover_session(self.store, stored.session_id):
+            raise UsageError(f"session {stored.session_id} is being recorded by another process")
         card = self.store.read(stored.session_id).card
         opening = Opening(
             session_id=stored.session_id,
@@ -454,11 +538,12 @@ class RecordingEngine:
 
         An interrupt in the middle lets the end come about and goes on its way.
         """
-        try:
-            self._end(session, by)
-        except BaseException:
-            self._end(session, by)
-            raise
+        with self._in_use():
+            try:
+                self._end(session, by)
+            except BaseException:
+                self._end(session, by)
+                raise
 
     def _end(self, session: ActiveSession, by: str) -> None:
         scope.closed(session)
@@ -486,9 +571,14 @@ class RecordingEngine:
         deadline = time.monotonic() + _HANDING_OVER_SECONDS
         while not session.is_handed_over and time.monotonic() < deadline:
             time.sleep(_NAP_SECONDS)
-        if self._is_closed and self.location != MEMORY:
+        try:
+            with self._in_use():
+                return self.catalogue.get_session(session.session_id)
+        except ClosedError:
+            # Also where another thread is closing the recorder just now.
+            if self.location == MEMORY:
+                raise
             return self._read_again(session.session_id)
-        return self.catalogue.get_session(session.session_id)
 
     def _read_again(self, session_id: UUID) -> ReplaySession:
         """Read a session from the file of a recorder that is closed."""
@@ -503,18 +593,22 @@ class RecordingEngine:
 
     def amend(self, session: ActiveSession) -> None:
         """A call came after the end of *session*."""
-        if self._store is not None:
-            background_of(self._store).amend(session)
+        store = self._store
+        if store is not None:
+            background_of(store).amend(session)
 
     def _forked(self) -> None:
         self._open = {}
         self._started = None
         self._opening = threading.RLock()
+        self._using = threading.RLock()
+        self._users = 0
         if self._store is not None:
             background_of(self._store).forked()
             if not self.location.endswith(("/", os.sep)) and not os.path.isdir(self.location):
                 # A file store is the parent's: its lock must be asked for anew.
                 self._store = None
+                self._has_worked = False
 
     # -- the end --------------------------------------------------------------------
 

@@ -149,6 +149,14 @@ class ActiveSession(Calls):
         if not self.is_open:
             self.engine.amend(self)
 
+    def note_unreadable(self, count: int) -> None:
+        """Count actions whose records, as their publishing found, make no sense: the session has ended by now."""
+        self.lost += count
+        self.engine.troubles.lost += count
+        error = StorageError(f"{count} record(s) make no sense", path=self.live.path)
+        self.loss_reason = self.loss_reason or str(error)
+        self.engine.troubles.report_loss(self, error)
+
     def _refuse(self) -> None:
         if self.is_forked:
             self.engine.troubles.count_forked()

@@ -52,7 +52,7 @@ class Troubles:
         Say what *session* lost, as ``on_loss`` asks.
 
         Raises:
-            RecordingError: ``on_loss="raise"``, something was lost and *raising*.
+            RecordingError: ``on_loss="raise"``, something was lost and *raising*; a warning never becomes an error.
         """
         if not session.lost or self._on_loss == "ignore":
             return
@@ -60,10 +60,9 @@ class Troubles:
             if raising:
                 raise RecordingError(session.lost, session.loss_reason)
             return
-        warnings.warn(
+        _warn(
             f"{session.lost} action(s) of session {session.session_id} could not be kept: {session.loss_reason}",
-            ReplaykitWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
     def report_loss(self, session: ActiveSession, error: BaseException) -> None:
@@ -118,9 +117,13 @@ class Troubles:
             return
         self._warned.add(topic)
         log.warning(f"calls_{topic}")
-        try:
-            warnings.warn(message, ReplaykitWarning, stacklevel=5)
-        except Warning:
-            # Warnings as errors are for the user's own code, not for a call
-            # that happens to be recorded; the line in the log stands.
-            return
+        _warn(message, stacklevel=6)
+
+
+def _warn(message: str, *, stacklevel: int) -> None:
+    try:
+        warnings.warn(message, ReplaykitWarning, stacklevel=stacklevel)
+    except Warning:
+        # Warnings as errors are for the user's own code, not for a call or a
+        # block that happens to be recorded; the line in the log stands.
+        return

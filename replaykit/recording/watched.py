@@ -55,8 +55,11 @@ class Watched:
         if not self.is_published:
             self.publisher.publish(final=True, fallback=session.sealing)
             self.is_published = True
-        sealing = session.sealing
-        self.counts = (sealing.lost, sealing.late) if sealing is not None else (0, 0)
+            sealing = session.sealing
+            published = (sealing.lost, sealing.late) if sealing is not None else (0, 0)
+            self.counts = (published[0] + self.publisher.unreadable, published[1])
+            if self.publisher.unreadable:
+                session.note_unreadable(self.publisher.unreadable)
         session.live.remove()
         return True
 

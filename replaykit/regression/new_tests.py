@@ -259,6 +259,8 @@ def _notes(
 ) -> Iterable[str]:
     if session.lost:
         yield f"the session lacks {counted(session.lost, 'call')} that could not be kept"
+    if session.gaps:
+        yield f"records of the session's log were damaged at {counted(session.gaps, 'place')}: it may lack calls"
     if not re.fullmatch(r"test_.*\.py|.*_test\.py", os.path.basename(path)):
         yield f"pytest looks for test_*.py and *_test.py: {os.path.basename(path)} needs python_files"
     known = {os.path.abspath(folder or ".") for folder in sys.path if folder}

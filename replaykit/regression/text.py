@@ -80,7 +80,7 @@ def _head_lines(session: ReplaySession) -> Iterator[str]:
     of_test = is_of_test(session)
     yield f"session {'(unnamed)' if session.name is None else quoted(session.name)}"
     facts = {} if of_test else _facts_of_run(session)
-    facts |= {"redaction": session.redaction, "lost": session.lost, "late": session.late}
+    facts |= {"redaction": session.redaction, "lost": session.lost, "gaps": session.gaps, "late": session.late}
     for key, value in facts.items():
         if value:
             yield f"  {key}: {printable(str(value), keep_lines=False)}"

@@ -34,6 +34,7 @@ def card_after(
         state="open",
         action_count=kinds.total(),
         checkpoint_count=checkpoint_count,
+        gaps=(0 if before is None else before.gaps) + sum(gap.is_loss for gap in part.gaps),
         metadata=dict(opening.metadata),
         parent_session=opening.parent_session,
         capture=opening.capture,

@@ -17,7 +17,7 @@ from replaykit.errors import AmbiguousSessionError, SessionNotFoundError, Storag
 from replaykit.format.actions import action_from_entry, checkpoint_from_entry
 from replaykit.format.asked import Asked, asked_by
 from replaykit.format.bulk import make_many
-from replaykit.format.entries import Card, Entry, Opening
+from replaykit.format.entries import Card, Entry, Gap, Opening
 from replaykit.format.index import Sequences
 from replaykit.format.names import safe_name
 from replaykit.format.thaw import thaw
@@ -35,7 +35,7 @@ from replaykit.model import (
 from replaykit.protocols import ForeignSession, Log, Store, StoredSession
 from replaykit.storage.gathering import collect, unfinished_entries
 from replaykit.storage.live_log import LogReader
-from replaykit.storage.recovery import is_published
+from replaykit.storage.recovery import is_published, recover_session
 
 __all__ = ["Catalogue", "Which"]
 
@@ -188,12 +188,12 @@ class Catalogue:
             SessionNotFoundError: It is not there, or still open.
             AmbiguousSessionError: Several sessions have this name.
             LockedError: *erase*, and another process writes to a file that holds some of it.
+            StorageError: Its process is gone, and what that left is being published by another.
         """
         session_id = self.resolve(which, unique=True)
         self._settle()
-        for log in self._logs():
-            if log.session_id == session_id:
-                raise SessionNotFoundError(session_id, "It is still open: end it first")
+        if not recover_session(self._store, session_id):
+            raise SessionNotFoundError(session_id, "It is still open: end it first")
         if erase:
             self._store.erase(session_id)
         else:
@@ -233,6 +233,7 @@ class Catalogue:
             ended_by=card.ended_by,
             lost=card.lost,
             late=card.late,
+            gaps=card.gaps,
             parent_session=card.parent_session,
             start_generation=card.start_generation,
             memory_id=opening.memory_id,
@@ -279,6 +280,8 @@ def _playable(card: Card, capture: str) -> Playable:
     reasons = []
     if card.lost:
         reasons.append(f"{card.lost} action(s) were lost")
+    if card.gaps:
+        reasons.append(f"records of its log are damaged at {card.gaps} place(s)")
     account = card.metadata.get(ACCOUNT)
     for name in ("dropped", "excluded"):
         count = account.get(name) if isinstance(account, Mapping) else None
@@ -304,18 +307,24 @@ def _live(log: Log, stored: StoredSession | None) -> _Live | None:
 def _read_live(log: Log, card: Card | None) -> _Live | None:
     reader = LogReader(log)
     keep_from = card.log_through if card is not None and card.state == "open" else 0
-    entries, checkpoints, _, _ = collect(reader, keep_from=keep_from, limited=False)
+    entries, checkpoints, gaps, _ = collect(reader, keep_from=keep_from, limited=False)
     if reader.opening is None:
         return None
     is_open = reader.sealing is None and log.has_writer()
     if reader.sealing is None and not is_open:
         entries = sorted([*entries, *unfinished_entries(reader)], key=lambda entry: entry["i"])
-    live = _live_card(reader, card, entries, checkpoints, is_open=is_open)
+    live = _live_card(reader, card, entries, checkpoints, gaps, is_open=is_open)
     return _Live(live, reader.opening, tuple(entries), tuple(checkpoints))
 
 
 def _live_card(
-    reader: LogReader, card: Card | None, entries: Sequence[Entry], checkpoints: Sequence[Entry], *, is_open: bool
+    reader: LogReader,
+    card: Card | None,
+    entries: Sequence[Entry],
+    checkpoints: Sequence[Entry],
+    gaps: Sequence[Gap],
+    *,
+    is_open: bool,
 ) -> Card:
     opening, sealing = reader.opening, reader.sealing
     assert opening is not None  # the caller has checked
@@ -334,6 +343,7 @@ def _live_card(
         ended_by=sealing.ended_by if sealing else "" if is_open else "interrupted",
         lost=sealing.lost if sealing else 0,
         late=sealing.late if sealing else 0,
+        gaps=(card.gaps if card else 0) + sum(gap.is_loss for gap in gaps),
         metadata=dict(reader.metadata),
         parent_session=opening.parent_session,
         start_generation=opening.start_generation,
@@ -411,6 +421,7 @@ def summaries_of(cards: Sequence[Card]) -> list[SessionSummary]:
         duration_secs=[card.duration_ns // 1_000_000_000 for card in cards],
         state=[card.state for card in cards],
         lost=[card.lost for card in cards],
+        gaps=[card.gaps for card in cards],
     )
 
 

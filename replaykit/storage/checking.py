@@ -25,11 +25,13 @@ from replaykit.format.segment import ACTS, BLOB, CATALOG, body_of
 from replaykit.format.soundness import demand_sound_action, demand_sound_checkpoint
 from replaykit.format.strict import are_few_enough, decode_body, decode_value
 from replaykit.model import Depth, Verification
-from replaykit.protocols import Advance
+from replaykit.protocols import Advance, Log
+from replaykit.storage.gathering import collect
+from replaykit.storage.live_log import LogReader
 from replaykit.storage.segment_file import SegmentFile, Tear
 from replaykit.storage.stored_session import TOGETHER, BlockSource, Piece, SegmentSession, demand_actions, demand_roots
 
-__all__ = ["SessionsRead", "read_sessions", "segment_problems"]
+__all__ = ["LogsRead", "SessionsRead", "read_logs", "read_sessions", "segment_problems"]
 
 _BODIES = frozenset({ACTS, BLOB})
 
@@ -47,6 +49,7 @@ class SessionsRead:
     depth: Depth = "full"
     sessions: int = 0
     actions: int = 0
+    gaps: int = 0
     problems: list[str] = attrs.field(factory=list)
     _sound: defaultdict[tuple[str, bytes], set[int]] = attrs.field(factory=lambda: defaultdict(set))
 
@@ -73,6 +76,7 @@ class SessionsRead:
             bytes_read=bytes_read,
             problems=(*problems, *self.problems),
             depth=self.depth,
+            gaps=self.gaps,
         )
 
 
@@ -94,6 +98,7 @@ def read_sessions(store: _Readable, *, size: int, progress: Advance, depth: Dept
         found.problems.append(str(error))
         return found
     found.sessions = len(cards)
+    found.gaps = sum(card.gaps for card in cards)
     expected = max(1, sum(card.action_count for card in cards))
     passed = 0
 
@@ -181,6 +186,52 @@ def _demand_values(piece: Piece, block: EntryBlock, digests: set[bytes], found: 
         decode_value(piece.blob(digest, block), path=block.path, offset=block.offset)
         for place in block.blobs[digest]:
             found.note_sound(piece.source, place.offset)
+
+
+# -- live logs ----------------------------------------------------------------------
+
+
+@attrs.define
+class LogsRead:
+    """What reading the live logs beside a store has shown."""
+
+    bytes_read: int = 0
+    unread: int = 0
+    problems: list[str] = attrs.field(factory=list)
+
+    def read(self, log: Log) -> None:
+        """Read *log* if nobody writes it."""
+        if log.has_writer():
+            self.unread += 1
+            return
+        reader, is_all = LogReader(log), False
+        while not is_all:
+            _, _, gaps, is_all = collect(reader, is_complete=True)
+            self.problems += [f"{log.path}, byte {gap.offset}: {gap.reason}" for gap in gaps if gap.is_loss]
+        self.bytes_read += reader.offset
+
+    def added_to(self, verification: Verification) -> Verification:
+        """Return the verdict on a store together with that on its logs."""
+        return attrs.evolve(
+            verification,
+            bytes_read=verification.bytes_read + self.bytes_read,
+            problems=(*verification.problems, *self.problems),
+            live_logs=self.unread,
+        )
+
+
+def read_logs(logs: Sequence[Log]) -> LogsRead:
+    """Read those of *logs* that nobody writes; what is damaged is listed, never raised, and a torn end is no damage."""
+    found = LogsRead()
+    for log in logs:
+        try:
+            found.read(log)
+        except FileNotFoundError:
+            # It was published and removed while we looked.
+            continue
+        except StorageError as error:
+            found.problems.append(f"{log.path} cannot be read: {error}")
+    return found
 
 
 # -- bytes --------------------------------------------------------------------------

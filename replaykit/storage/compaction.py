@@ -25,7 +25,7 @@ from replaykit.format.strict import decode_body
 from replaykit.model import Compaction
 from replaykit.protocols import Advance, FileLayer
 from replaykit.storage.beginning import begin_file
-from replaykit.storage.copying import parts_of
+from replaykit.storage.copying import parts_of, whole_gaps
 from replaykit.storage.evidence import evidence_beside
 from replaykit.storage.segment_file import SegmentFile, Tear
 from replaykit.storage.stored_session import SegmentSession, demand_roots
@@ -118,7 +118,8 @@ def demand_same(old: SegmentSession, new: SegmentSession) -> None:
     """
     old_root, new_root = demand_roots(old.pieces), demand_roots(new.pieces)
     same_entries = old_root == new_root if old_root is not None else _same_entries(old, new)
-    if not same_entries or _timeless(old.card) != _timeless(new.card):
+    same_gaps = whole_gaps(old.gaps) == whole_gaps(new.gaps)
+    if not (same_entries and same_gaps) or _timeless(old.card) != _timeless(new.card):
         raise DamagedError(old.pieces[0].source.path, 0, f"session {old.card.session_id} is not the same in its copy")
 
 
@@ -128,8 +129,9 @@ def _same_entries(old: SegmentSession, new: SegmentSession) -> bool:
 
 
 def _timeless(card: Card) -> Card:
-    # Into how many parts a session is cut is what compaction changes.
-    return attrs.evolve(card, parts=0)
+    # Into how many parts a session is cut is what compaction changes; an
+    # earlier release did not count gaps, and one may have been cut in two.
+    return attrs.evolve(card, parts=0, gaps=0)
 
 
 def _copy_records(

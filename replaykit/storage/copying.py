@@ -15,7 +15,7 @@ from replaykit.format.strict import decode_body
 from replaykit.storage.gathering import MAX_PART_ACTIONS, MAX_PART_BYTES
 from replaykit.storage.stored_session import Piece, SegmentSession
 
-__all__ = ["parts_of", "ending_of"]
+__all__ = ["ending_of", "parts_of", "whole_gaps"]
 
 
 def parts_of(session: SegmentSession) -> Iterator[Part]:
@@ -38,7 +38,7 @@ def parts_of(session: SegmentSession) -> Iterator[Part]:
         part,
         actions=batch,
         checkpoints=list(_checkpoints(session)),
-        gaps=_whole_gaps(session.gaps),
+        gaps=whole_gaps(session.gaps),
         sealing=ending_of(card),
     )
 
@@ -97,7 +97,7 @@ def _checkpoints(session: SegmentSession) -> Iterator[EncodedEntry]:
                 yield EncodedEntry({"c": entry.get("c")}, raw, {})
 
 
-def _whole_gaps(gaps: Sequence[Gap]) -> list[Gap]:
+def whole_gaps(gaps: Sequence[Gap]) -> list[Gap]:
     """Return *gaps* with pieces of one gap joined, as they were before they were cut for their blocks."""
     joined: list[Gap] = []
     for gap in gaps:

@@ -17,6 +17,7 @@ from uuid import UUID
 from replaykit.errors import NotAStoreError, StorageError, StoreNotFoundError, UnsupportedVersionError
 from replaykit.format.entries import Card
 from replaykit.model import Diagnosis, Finding, Severity, Usage
+from replaykit.plain_text import counted
 from replaykit.protocols import Advance, FileLayer, Store
 from replaykit.storage.compaction import silent, store_of_leftover
 from replaykit.storage.evidence import store_of_evidence
@@ -208,7 +209,7 @@ class _Doctor:
         for log in self._logs:
             yield log_finding(log, store, self._path)
         for card in cards or ():
-            yield from _of_card(card)
+            yield from _of_card(card, self._path)
         if cards is not None:
             yield from self._of_dead_bytes({card.session_id for card in cards})
         if store is not None:
@@ -292,7 +293,14 @@ def _of_history(path: str, found: Inspection, *, writable: bool) -> Iterator[Fin
         yield Finding(severity="note", where=path, what=what, next_step="upgrade replaykit-memory")
 
 
-def _of_card(card: Card) -> Iterator[Finding]:
+def _of_card(card: Card, location: str) -> Iterator[Finding]:
+    if card.gaps:
+        yield Finding(
+            severity="warning",
+            where=_named(card),
+            what=f"{counted(card.gaps, 'gap')}: records of its live log were damaged before they were published",
+            next_step=f"replaykit show {quote(location)} {card.session_id} says which actions are missing",
+        )
     if card.lost:
         what = f"{card.lost} action(s) could not be kept when they were recorded"
         yield Finding(severity="note", where=_named(card), what=what, next_step="the log of that program says why")

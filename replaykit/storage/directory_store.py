@@ -52,7 +52,8 @@ class DirectoryStore:
 
     *gitignore* puts a ``.gitignore`` into a new directory that keeps
     recordings out of a repository.  A new file is begun when the present one
-    is larger or older than the *options* say, or takes no more writes.
+    is larger or older than the *options* say, or takes no more writes; its age
+    is told by *age_clock*, in nanoseconds, which is never set.
 
     Raises:
         NotAStoreError: There is something that is no directory.
@@ -68,6 +69,7 @@ class DirectoryStore:
         options: StoreOptions | None = None,
         files: FileLayer | None = None,
         clock: Callable[[], int] = time.time_ns,
+        age_clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._location = os.fspath(path)
         self._directory = os.path.join(self._location, "")
@@ -76,7 +78,9 @@ class DirectoryStore:
         self._files = files or SystemFiles()
         self._guard = Guard()
         self._closed = False
-        self._own = OwnFiles(self._directory, options=self._options, files=self._files, clock=clock)
+        self._own = OwnFiles(
+            self._directory, options=self._options, files=self._files, clock=clock, age_clock=age_clock
+        )
         self._all = DirectoryFiles(self._directory, own=self._own, files=self._files)
         self._prepare(gitignore)
 
@@ -153,11 +157,13 @@ class DirectoryStore:
             owner = None if part.opening.resumed else self._own.owner_of(session_id)
             if owner is None:
                 owner = self._file_for(session_id)
+                self._own.note_owner(session_id, owner)
             owner.publish(part)
-            if part.sealing is not None:
+            is_over = part.sealing is not None
+            if is_over:
                 self._own.forget_owner(session_id)
-                if not self._own.is_present(owner):
-                    self._close_past()
+            if self._own.are_many or (is_over and not self._own.is_present(owner)):
+                self._close_past()
 
     def delete(self, session_id: UUID) -> None:
         """

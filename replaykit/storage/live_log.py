@@ -18,7 +18,7 @@ import attrs
 
 from replaykit.errors import DamagedError, StorageError
 from replaykit.format import records
-from replaykit.format.entries import Gap, Opening, Sealing
+from replaykit.format.entries import TORN_END, Gap, Opening, Sealing
 from replaykit.format.fields import Fields
 from replaykit.format.records import ActionFields, ActionRecord, Damage, Record, action_fields
 from replaykit.format.soundness import demand_sound_action, demand_sound_checkpoint
@@ -26,10 +26,20 @@ from replaykit.pipeline import RawCall
 from replaykit.protocols import Log
 from replaykit.storage.pausing import Pause, no_pause
 
-__all__ = ["Item", "LogReader", "encode_opening", "encode_sealing", "read_opening", "sequences_in", "unreadable"]
+__all__ = [
+    "Item",
+    "LogReader",
+    "encode_opening",
+    "encode_sealing",
+    "is_unreadable",
+    "read_opening",
+    "sequences_in",
+    "unreadable",
+]
 
 
 _LONGEST_REASON = 500
+_UNREADABLE = "unreadable record"
 _ROW_TEXTS = ("kind", "name", "source")
 _LACKING = frozenset({"damaged", "unreplayable"})
 
@@ -150,7 +160,9 @@ class LogReader:
                     # It may begin in what is published.
                     published = max(keep_from - found.offset, 0)
                     data = found.data[published:]
-                    yield Item.GAP, Gap(offset=found.offset + published, reason="torn record", data=data)
+                    is_end = found.end == end and self.sealing is None and records.is_cut_short(data)
+                    reason = TORN_END if is_end else "torn record"
+                    yield Item.GAP, Gap(offset=found.offset + published, reason=reason, data=data)
                 continue
             self.offset = found.end
             self.newest = found
@@ -255,7 +267,12 @@ def _named(flags: int) -> frozenset[str]:
 
 def unreadable(record: Record, error: Exception) -> Gap:
     """Return the gap that keeps a record whose content makes no sense."""
-    return Gap(offset=record.offset, reason=f"unreadable record: {error}"[:_LONGEST_REASON], data=record.body)
+    return Gap(offset=record.offset, reason=f"{_UNREADABLE}: {error}"[:_LONGEST_REASON], data=record.body)
+
+
+def is_unreadable(gap: Gap) -> bool:
+    """Return whether *gap* keeps a record that was whole, so that whoever wrote it lost it."""
+    return gap.reason.startswith(_UNREADABLE)
 
 
 def read_opening(log: Log) -> Opening | None:

@@ -64,6 +64,7 @@ def card_of_pieces(found: Sequence[Found], pieces: Sequence[Piece]) -> Card:
         newest,
         action_count=len(whole.sequences),
         checkpoint_count=len(whole.checkpoints),
+        gaps=sum(card.gaps for card in cards),
         parts=sum(card.parts for card in cards),
         by_kind={kind: count for kind, count in sorted(kinds.items()) if count > 0},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Container, Iterable
 from contextlib import suppress
 from uuid import UUID, uuid4
@@ -19,6 +20,12 @@ __all__ = ["SUFFIX", "OwnFiles"]
 SUFFIX = ".rpk"
 """How the names of a directory's store files end."""
 
+_MOST_PAST = 8
+"""So many past files stay open for the sessions that go on in them; the others are opened again for what is published.
+
+Each takes two descriptors, and where files are begun often each long session has one of its own.
+"""
+
 
 class OwnFiles:
     """
@@ -26,16 +33,26 @@ class OwnFiles:
 
     *directory* ends in a slash.  New sessions belong into the present file,
     which `ready` and `begin` return; one that began in an earlier file, its
-    owner, goes on there.  Whoever calls holds the guard of the store, but for
-    `ready` and `note_owner`.
+    owner, goes on there.  How old a file is *age_clock* says, which nobody
+    sets.  Whoever calls holds the guard of the store, but for `ready` and
+    `note_owner`.
     """
 
-    def __init__(self, directory: str, *, options: StoreOptions, files: FileLayer, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        directory: str,
+        *,
+        options: StoreOptions,
+        files: FileLayer,
+        clock: Callable[[], int],
+        age_clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
         self._directory = directory
         # The bound is on the whole directory, not on each file.
         self._options = attrs.evolve(options, max_bytes=None)
         self._files = files
         self._clock = clock
+        self._age_clock = age_clock
         self._present: FileStore | None = None
         self._begun_ns = 0
         self._open: dict[str, FileStore] = {}
@@ -45,6 +62,11 @@ class OwnFiles:
 
     def __len__(self) -> int:
         return len(self._open)
+
+    @property
+    def are_many(self) -> bool:
+        """Whether more are open than `close_past` leaves."""
+        return len(self._open) > _MOST_PAST + 1
 
     # -- the present file ---------------------------------------------------------
 
@@ -58,7 +80,7 @@ class OwnFiles:
         if present is None:
             return None
         seconds = self._options.rotate_seconds
-        is_old = seconds is not None and self._clock() - self._begun_ns >= seconds * 1e9
+        is_old = seconds is not None and self._age_clock() - self._begun_ns >= seconds * 1e9
         is_due = is_old or present.is_poisoned or present.size() > self._options.rotate_bytes
         return None if is_due else present
 
@@ -75,7 +97,7 @@ class OwnFiles:
         """
         path = f"{self._directory}{uuid4().hex}{SUFFIX}"
         self._present = self._open[path] = self._opened(path)
-        self._begun_ns = self._clock()
+        self._begun_ns = self._age_clock()
         return self._present
 
     # -- owners -------------------------------------------------------------------
@@ -148,14 +170,20 @@ class OwnFiles:
             file.idle()
 
     def close_past(self, live: Container[UUID]) -> None:
-        """Close all but the present file and the owners of *live* sessions: each takes memory for all that it holds."""
+        """
+        Close all but the present file and a few owners of *live* sessions, those that were opened last.
+
+        Each takes memory for all that it holds, and descriptors.
+        """
         # Sessions begin meanwhile, without the guard: all are named before one is looked at.
-        for session_id in list(self._owners):
-            if session_id not in live:
+        for session_id, owner in list(self._owners.items()):
+            if session_id not in live or owner.is_closed:
                 self.forget_owner(session_id)
-        kept = {id(self._present), *map(id, list(self._owners.values()))}
+        owners = {*map(id, list(self._owners.values()))} - {id(self._present)}
+        past = [path for path, file in self._open.items() if id(file) in owners]
+        kept = past[-_MOST_PAST:]
         for path, file in list(self._open.items()):
-            if id(file) not in kept:
+            if path not in kept and file is not self._present:
                 del self._open[path]
                 # That its end could not be marked is no reason to refuse what comes now.
                 with suppress(StorageError):

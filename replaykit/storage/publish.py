@@ -12,7 +12,7 @@ import attrs
 from replaykit.format.entries import Card, Opening, Part, Sealing
 from replaykit.protocols import Log, Store
 from replaykit.storage.gathering import ENCODED, collect, unfinished_entries
-from replaykit.storage.live_log import LogReader
+from replaykit.storage.live_log import LogReader, is_unreadable
 from replaykit.storage.pausing import Pause, no_pause
 
 __all__ = ["Publisher"]
@@ -35,6 +35,8 @@ class Publisher:
         self._number = 0 if card is None else card.parts
         self.action_count = 0
         """How many actions this object has published."""
+        self.unreadable = 0
+        """How many records, whole ones, it has published as gaps since they make no sense."""
         # A resumed session has a log of its own: nothing of it is published.
         self._published = card.log_through if card is not None and card.state == "open" else 0
 
@@ -68,7 +70,7 @@ class Publisher:
             if part is None:
                 return False
             if final and is_last:
-                part = _sealed(part, self._reader, fallback)
+                part = _sealed(part, self._reader, fallback, lost=self.unreadable + _unreadable_in(part))
             if not final and not (part.actions or part.checkpoints or part.gaps):
                 return False
             self._pause()
@@ -81,6 +83,7 @@ class Publisher:
         self._number += 1
         self._published = part.log_through
         self.action_count += len(part.actions)
+        self.unreadable += _unreadable_in(part)
 
     def publish_sealing(self, opening: Opening, sealing: Sealing) -> None:
         """Publish a new sealing of a session that is published: its counts have changed."""
@@ -108,7 +111,12 @@ def _next_part(
     return part, is_last
 
 
-def _sealed(part: Part, reader: LogReader, fallback: Sealing | None) -> Part:
+def _unreadable_in(part: Part) -> int:
+    return sum(map(is_unreadable, part.gaps))
+
+
+def _sealed(part: Part, reader: LogReader, fallback: Sealing | None, *, lost: int) -> Part:
+    """Return *part* with the end of its session, which has *lost* so many actions besides those that it knows of."""
     sealing = reader.sealing or fallback
     unfinished = unfinished_entries(reader, form=ENCODED)
     if unfinished:
@@ -122,4 +130,5 @@ def _sealed(part: Part, reader: LogReader, fallback: Sealing | None) -> Part:
             ended_by="interrupted",
             duration_ns=max(0, reader.last_ns - part.opening.created_ns),
         )
-    return attrs.evolve(part, sealing=attrs.evolve(sealing, metadata={**reader.metadata, **sealing.metadata}))
+    metadata = {**reader.metadata, **sealing.metadata}
+    return attrs.evolve(part, sealing=attrs.evolve(sealing, lost=sealing.lost + lost, metadata=metadata))

@@ -18,7 +18,7 @@ from replaykit.format.strict import encode_body
 from replaykit.model import Recovery, Verification
 from replaykit.protocols import Advance, Log, Store
 from replaykit.storage.compaction import silent
-from replaykit.storage.copying import ending_of, parts_of
+from replaykit.storage.copying import ending_of, parts_of, whole_gaps
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.gathering import MAX_PART_ACTIONS
 from replaykit.storage.opening import kind_of, open_store
@@ -54,12 +54,13 @@ def recover_into(
         with closing(open_store(path)) as store:
             _copy_sessions(source, store, progress)
             _copy_logs(source, store)
+            with_gaps = {card.session_id: 0 for card in store.cards() if card.gaps}
         _keep_evidence(source, path)
         verification = _verified(path)
     except BaseException:
         _remove(path)
         raise
-    lacking = {each.card.session_id: each.missing for each in source.sessions() if not each.is_whole}
+    lacking = with_gaps | {each.card.session_id: each.missing for each in source.sessions() if not each.is_whole}
     return Recovery(
         path=source.location,
         target=path,
@@ -98,7 +99,13 @@ def _parts_around(session: SalvagedSession) -> Iterator[Part]:
             yield attrs.evolve(part, actions=batch)
             batch = []
         batch.append(action)
-    yield attrs.evolve(part, actions=batch, checkpoints=session.checkpoints, sealing=ending_of(session.card))
+    yield attrs.evolve(
+        part,
+        actions=batch,
+        checkpoints=session.checkpoints,
+        gaps=whole_gaps(session.gaps),
+        sealing=ending_of(session.card),
+    )
 
 
 def _copy_logs(source: SalvagedStore, store: Store) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import attrs
 
-from replaykit.errors import SessionNotFoundError, UsageError
+from replaykit.errors import SessionNotFoundError, StorageError, UsageError
 from replaykit.format.entries import Sealing
 from replaykit.logs import get_logger
 from replaykit.protocols import Log, Store, StoredSession
@@ -17,7 +17,7 @@ from replaykit.storage.live_log import LogReader, read_opening, sequences_in
 from replaykit.storage.pausing import Pause, no_pause
 from replaykit.storage.publish import Publisher
 
-__all__ = ["is_published", "recover"]
+__all__ = ["is_published", "recover", "recover_session"]
 
 log = get_logger("storage")
 
@@ -38,6 +38,32 @@ def recover(store: Store, logs: Sequence[Log] | None = None, *, pause: Pause = n
     for session_id in _open_sessions(store) - {live.session_id for live in store.logs()}:
         _interrupt(store, session_id)
     return recovered
+
+
+def recover_session(store: Store, session_id: UUID) -> bool:
+    """
+    Publish what a process that is gone has left of one session; False while a living one records it.
+
+    Raises:
+        StorageError: It is not published when this returns.
+    """
+    for live in _logs_of(store, session_id):
+        if live.has_writer():
+            return False
+        recover(store, [live])
+    for live in _logs_of(store, session_id):
+        if live.has_writer():
+            return False
+        raise StorageError(
+            f"{live.path} is all there is of a session whose process is gone, and another process is publishing it, "
+            "or the store refuses it (replaykit doctor says why): try again once it is gone",
+            path=live.path,
+        )
+    return True
+
+
+def _logs_of(store: Store, session_id: UUID) -> list[Log]:
+    return [live for live in store.logs() if live.session_id == session_id]
 
 
 def _last_written(live: Log) -> tuple[int, int]:

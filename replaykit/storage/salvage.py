@@ -246,6 +246,7 @@ def _card(newest: Found, opening: Opening) -> Card:
         ended_by=sealing.ended_by,
         lost=sealing.lost,
         late=sealing.late,
+        gaps=len(newest.piece.index.gaps),
         metadata=sealing.metadata or opening.metadata,
         parent_session=opening.parent_session,
         capture=opening.capture,

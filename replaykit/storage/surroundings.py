@@ -121,15 +121,17 @@ def log_finding(log: Log, store: Store | None, location: str) -> Finding:
 
 def _held_by(log: Log) -> str:
     reader = LogReader(log)
-    ended, torn = set(), 0
+    ended, torn, damaged = set(), 0, 0
     for what, item in reader.items(is_complete=not log.has_writer()):
         if what is Item.GAP:
-            torn += 1
+            torn += not item.is_loss
+            damaged += item.is_loss
         elif what is not Item.CHECKPOINT:
             ended.add(item.sequence if what is Item.CALL else item["i"])
     running = len(set(reader.announced) - ended)
     held = f"{len(ended)} action(s)"
     held += f", {running} call(s) without an end" if running else ""
+    held += f", {damaged} damaged record(s)" if damaged else ""
     return held + (f", {torn} torn record(s)" if torn else "")
 
 

@@ -104,7 +104,7 @@ def test_a_directory_begins_a_new_file_when_its_own_is_old(tmp_path: Path) -> No
     """New sessions go there; one that began before goes on where it is."""
     clock = Clock()
     options = StoreOptions(rotate_seconds=60)
-    store = DirectoryStore(tmp_path / "runs", options=options, clock=clock)
+    store = DirectoryStore(tmp_path / "runs", options=options, age_clock=clock)
     first, second, third = (uuid4() for _ in range(3))
     early = store.create_log(first)
     clock.now_ns += MINUTE_NS - 1
@@ -122,6 +122,21 @@ def test_a_directory_begins_a_new_file_when_its_own_is_old(tmp_path: Path) -> No
     published = FileStore(early.store_path, read_only=True).cards()
     assert [card.session_id for card in published] == [first, second]
     assert [card.session_id for card in store.cards()] == [first, second, third]
+    store.close()
+
+
+def test_a_clock_that_is_set_back_keeps_no_file_young(tmp_path: Path) -> None:
+    """Its age is told by a clock that nobody sets."""
+    wall, age = Clock(), Clock()
+    store = DirectoryStore(tmp_path / "runs", options=StoreOptions(rotate_seconds=60), clock=wall, age_clock=age)
+    early = store.create_log(uuid4())
+    wall.now_ns -= 60 * MINUTE_NS
+    age.now_ns += MINUTE_NS
+    late = store.create_log(uuid4())
+
+    assert late.store_path != early.store_path
+    for log in (early, late):
+        log.remove()
     store.close()
 
 

@@ -65,7 +65,7 @@ def every_block() -> dict[int, list[Block]]:
     encode_part(writer, Part(number=2, opening=opening, sealing=sealing), before=index, earlier=place, trees=trees)
     card = Card(
         session_id=session_id, name="n", created_ns=1, ended_ns=2, state="sealed", action_count=1, checkpoint_count=1,
-        duration_ns=1, ended_by="exit", lost=1, late=1, metadata={"m": 1}, parent_session=session_id, parts=2,
+        duration_ns=1, ended_by="exit", lost=1, late=1, gaps=1, metadata={"m": 1}, parent_session=session_id, parts=2,
         log_through=3, by_kind={"find": 1}, redaction="r", start_generation=1,
     )  # fmt: skip
     record = Record(number=1, session_id=session_id.bytes, published_ns=1, card=card, at=place)

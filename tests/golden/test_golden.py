@@ -48,6 +48,8 @@ def assert_reads_as_ever(path: Path, expected: list[dict[str, Any]]) -> None:
         verdict = recording.verify()
     assert [each["session_id"] for each in expected] == listed
     for before, now in zip(expected, sessions, strict=True):
+        # An earlier release did not count gaps: they are counted once it is written anew.
+        now["playable"]["reasons"] = [said for said in now["playable"]["reasons"] if "log are damaged" not in said]
         assert holds(before, now)
     assert verdict, verdict.problems
 

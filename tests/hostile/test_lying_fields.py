@@ -47,7 +47,24 @@ WRONG: dict[str, Any] = {
     "16 bytes": bytes(16),
 }
 ACTION_FIELDS = ("i", "t", "k", "nm", "src", "ih", "oh", "ip", "op", "f", "d", "in", "out", "err", "p", "g", "fl", "x")
-CARD_FIELDS = ("s", "name", "t0", "t1", "st", "n", "c", "dur", "by", "lost", "late", "meta", "par", "parts", "log")
+CARD_FIELDS = (
+    "s",
+    "name",
+    "t0",
+    "t1",
+    "st",
+    "n",
+    "c",
+    "dur",
+    "by",
+    "lost",
+    "late",
+    "gaps",
+    "meta",
+    "par",
+    "parts",
+    "log",
+)
 CKPT_FIELDS = ("c", "i", "t", "sh", "n", "w", "g", "lex", "vec", "ids")
 
 

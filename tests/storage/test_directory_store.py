@@ -206,6 +206,27 @@ def test_files_that_no_session_goes_on_in_are_closed(tmp_path: Path) -> None:
     store.close()
 
 
+def test_long_sessions_in_many_files_hold_few_of_them_open(tmp_path: Path) -> None:
+    """Each would take two descriptors: a file that is closed is opened again for what its session publishes."""
+    store = DirectoryStore(tmp_path, options=StoreOptions(rotate_bytes=1))
+    ids = [uuid4() for _ in range(40)]
+    logs = []
+    for session_id in ids:
+        logs.append(store.create_log(session_id))
+        store.publish(make_part(session_id, [0], state=None))
+        assert len(store._own) <= 10
+
+    for session_id, log in zip(ids, logs, strict=True):
+        store.publish(make_part(session_id, [1], number=1))
+        log.remove()
+        assert len(store._own) <= 10
+    assert len(rpk_files(tmp_path)) == 40
+    assert set(listed(store)) == set(ids)
+    assert all(list(store.read(session_id).sequences) == [0, 1] for session_id in ids)
+    assert store.verify()
+    store.close()
+
+
 def test_threads_that_begin_sessions_while_files_are_closed_lose_none(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path, options=StoreOptions(rotate_bytes=2000))
 
