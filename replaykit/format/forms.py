@@ -211,10 +211,11 @@ def _storable(beside: Mapping[str, Any]) -> dict[str, Any]:
 
     It counts in no comparison, so that an action must not become incomparable by it.
     """
-    return {
-        kind: {name: item for name, item in items.items() if _has_form(cast(Any, type(item)))} if kind in _OWN_STATE else items
-        for kind, items in beside.items()
-    }
+    return {kind: _with_form(items) if kind in _OWN_STATE else items for kind, items in beside.items()}
+
+
+def _with_form(items: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: item for name, item in items.items() if _has_form(cast(Any, type(item)))}
 
 
 _OWN_STATE = frozenset({"attributes", "private"})

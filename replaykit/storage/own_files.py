@@ -176,8 +176,8 @@ class OwnFiles:
         Each takes memory for all that it holds, and descriptors.
         """
         # Sessions begin meanwhile, without the guard: all are named before one is looked at.
-        for session_id, owner in list(self._owners.items()):
-            if session_id not in live or owner.is_closed:
+        for session_id in list(self._owners):
+            if session_id not in live or self.owner_of(session_id) is None:
                 self.forget_owner(session_id)
         owners = {*map(id, list(self._owners.values()))} - {id(self._present)}
         past = [path for path, file in self._open.items() if id(file) in owners]
