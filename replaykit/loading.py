@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 from uuid import UUID
 
+import attrs
+
 from replaykit.errors import DamagedError, NotAStoreError, SessionNotFoundError, UsageError
 from replaykit.format.entries import Gap
 from replaykit.importers.memvid.store import MemvidStore, is_memvid
 from replaykit.model import Depth, Diagnosis, Verification
 from replaykit.protocols import Advance, Store
 from replaykit.reading import SessionReader
+from replaykit.settings import absolute_store
 from replaykit.storage.catalogue import Catalogue
 from replaykit.storage.compaction import silent
 from replaykit.storage.diagnosis import diagnose
@@ -61,7 +64,7 @@ class Recording(SessionReader):
         """
         if depth not in get_args(Depth):
             raise UsageError(f"There is no depth {depth!r}: give one of {', '.join(get_args(Depth))}")
-        return self._store.verify(depth=depth, progress=progress)
+        return attrs.evolve(self._store.verify(depth=depth, progress=progress), path=self._location)
 
     def close(self) -> None:
         """Let go of the files; closing twice is fine."""
@@ -101,7 +104,8 @@ def load(location: str | os.PathLike[str], *, recovery: RecoveryMode = "prefix")
     path = os.fspath(location)
     if recovery not in get_args(RecoveryMode):
         raise UsageError(f"recovery={recovery!r}: give one of {', '.join(get_args(RecoveryMode))}")
-    recording = Recording(path, _store_at(path, is_salvaged=recovery == "salvage"))
+    # Files are opened as they are read, when the program may be in another folder.
+    recording = Recording(path, _store_at(absolute_store(path), is_salvaged=recovery == "salvage"))
     if recovery == "strict":
         _demand_whole(recording)
     return recording
