@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Literal, get_args
+from shlex import quote
+from typing import TYPE_CHECKING, Literal, get_args
 from uuid import UUID
 
 import attrs
@@ -12,17 +13,21 @@ import attrs
 from replaykit.errors import DamagedError, NotAStoreError, SessionNotFoundError, UsageError
 from replaykit.format.entries import Gap
 from replaykit.importers.memvid.store import MemvidStore, is_memvid
-from replaykit.model import Depth, Diagnosis, Verification
+from replaykit.model import Depth, Diagnosis, Finding, Verification
 from replaykit.protocols import Advance, Store
 from replaykit.reading import SessionReader
 from replaykit.settings import absolute_store
 from replaykit.storage.catalogue import Catalogue
 from replaykit.storage.compaction import silent
+from replaykit.storage.database import MEMORY
 from replaykit.storage.diagnosis import diagnose
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.held_files import HeldFiles
-from replaykit.storage.opening import open_store
+from replaykit.storage.opening import kind_of, open_store
 from replaykit.storage.salvage import SalvagedStore
+
+if TYPE_CHECKING:
+    from replaykit.memory.checking import FrameCheck
 
 __all__ = ["Recording", "RecoveryMode", "diagnosed", "load", "load_finished"]
 
@@ -55,6 +60,9 @@ class Recording(SessionReader):
         """
         Read every byte and check it; the result is true only if all of it is accounted for.
 
+        Of a memory's file every byte of the sessions, and each frame by its
+        hash; ``unchecked`` of the result says what has none.
+
         With *depth* ``"bytes"``, ten times faster, what actions and values hold
         is not decoded: it finds whatever a disk or a copy does to a recording,
         and not what a faulty writer has put into it.
@@ -64,7 +72,19 @@ class Recording(SessionReader):
         """
         if depth not in get_args(Depth):
             raise UsageError(f"There is no depth {depth!r}: give one of {', '.join(get_args(Depth))}")
-        return attrs.evolve(self._store.verify(depth=depth, progress=progress), path=self._location)
+        location = self._store.location
+        sessions, rest = _halves(location, progress)
+        found = attrs.evolve(self._store.verify(depth=depth, progress=sessions), path=self._location)
+        frames = _frames_of(location, depth=depth, progress=rest)
+        if frames is None:
+            return found
+        return attrs.evolve(
+            found,
+            problems=(*found.problems, *frames.problems),
+            frames=frames.frames,
+            versions=frames.versions,
+            unchecked=frames.unchecked,
+        )
 
     def close(self) -> None:
         """Let go of the files; closing twice is fine."""
@@ -144,11 +164,45 @@ def diagnosed(location: str, *, progress: Advance = silent) -> Diagnosis:
         NotAStoreError: There is nothing of a recording in it.
         StorageError: The system refuses, or it does not say where its sessions are.
     """
+    if is_memvid(location):
+        return MemvidStore(location, salvage=True).diagnosis()
+    sessions, rest = _halves(location, progress)
+    diagnosis = diagnose(location, progress=sessions)
+    frames = _frames_of(location, progress=rest)
+    if frames is None or not frames.problems:
+        return diagnosis
+    step = f"replaykit recover {quote(location)} -o NEW.mv"
+    damage = [
+        Finding(severity="damage", where=location, what=problem.removeprefix(f"{location}: "), next_step=step)
+        for problem in frames.problems
+    ]
+    graver = [finding for finding in diagnosis.findings if finding.severity in ("unreadable", "damage")]
+    others = [finding for finding in diagnosis.findings if finding not in graver]
+    return attrs.evolve(diagnosis, findings=[*graver, *damage, *others])
+
+
+def _has_frames(location: str) -> bool:
+    return location != MEMORY and kind_of(location) == "database"
+
+
+def _halves(location: str, progress: Advance) -> tuple[Advance, Advance]:
+    """Return what is told of the look at the sessions, and of that at the frames where there may be some."""
+    if not _has_frames(location):
+        return progress, silent
     return (
-        MemvidStore(location, salvage=True).diagnosis()
-        if is_memvid(location)
-        else diagnose(location, progress=progress)
+        lambda done, total: progress(done, 2 * total),
+        lambda done, total: progress(total + done, 2 * total),
     )
+
+
+def _frames_of(location: str, *, depth: Depth = "full", progress: Advance) -> FrameCheck | None:
+    """Check the memory in the file at *location*; None where there is none."""
+    if not _has_frames(location):
+        return None
+    # Most recordings are in no memory's file, and to load one costs more than to read them.
+    from replaykit.memory.checking import check_frames
+
+    return check_frames(location, depth=depth, progress=progress)
 
 
 def _demand_whole(recording: Recording) -> None:

@@ -152,7 +152,10 @@ def info(store: str | None, as_json: bool) -> None:
     with progress_bar("reading") as progress:
         diagnosis = diagnosed(location, progress=progress)
     is_ours = not is_memvid(location)
-    facts, memory = _facts(diagnosis, summaries, uncovered), memory_in(location) if is_ours else None
+    memory = memory_in(location) if is_ours else None
+    facts = _facts(diagnosis, summaries, uncovered)
+    if memory is not None and facts["health"] == "ok":
+        facts["because"] = _CHECKED_OF_MEMORY
     if not is_ours:
         facts |= _facts_of_memvid(diagnosis)
     if as_json:
@@ -212,6 +215,9 @@ _DURABILITY = (
     "sessions that are published are on the device; a live log survives kill -9, and a power cut as far as "
     "the durability= of its recorder says"
 )
+
+
+_CHECKED_OF_MEMORY = "every byte of the sessions is accounted for, and each frame is as its hash says"
 
 
 def _facts_of_memvid(diagnosis: Diagnosis) -> dict[str, Any]:

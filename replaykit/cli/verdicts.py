@@ -35,13 +35,26 @@ def show_verification(out: Console, verification: Verification) -> None:
     held = f"{counted(verification.sessions, 'session')}, {counted(verification.actions, 'action')}"
     read = f"{size_text(verification.bytes_read)}, {held}"
     if verification:
-        shallow = "; what actions hold was not decoded" if verification.depth == "bytes" else ""
-        _line(out, Text.assemble(("ok  ", "green"), f"{where}: {read}, every byte accounted for{shallow}"))
+        _line(out, Text.assemble(("ok  ", "green"), f"{where}: {read}, {_accounted(verification)}"))
         return
     for problem in verification.problems:
         _line(out, Text.assemble(("problem  ", "bold red"), printable(problem, keep_lines=False)))
     count = counted(len(verification.problems), "problem")
     _line(out, Text(f"{where}: {count} in {read}. Next: replaykit doctor {where}", style="bold"))
+
+
+def _accounted(verification: Verification) -> str:
+    """Return what was found to be well, and what was not looked at."""
+    of_what = " of the sessions" if verification.unchecked else ""
+    said = [f"every byte{of_what} accounted for"]
+    if verification.depth == "bytes":
+        said.append("what actions hold was not decoded")
+    if verification.frames is not None:
+        older = f" and {counted(verification.versions, 'older version')}" if verification.versions else ""
+        said.append(f"{counted(verification.frames, 'frame')}{older} as their hashes say, the database whole")
+    if verification.unchecked:
+        said.append(f"not checked: {printable(', '.join(verification.unchecked), keep_lines=False)}")
+    return "; ".join(said)
 
 
 def show_diagnosis(out: Console, diagnosis: Diagnosis) -> None:

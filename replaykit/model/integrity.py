@@ -25,10 +25,14 @@ _SEVERITIES: tuple[Severity, ...] = ("note", "warning", "damage", "unreadable")
 @attrs.frozen(kw_only=True, repr=False)
 class Verification:
     """
-    The integrity of a recording; true only when every byte was accounted for.
+    The integrity of a recording; true only when all that was looked at is accounted for.
 
     Attributes:
         depth: How much was looked at.
+        frames: Of a memory's file, how many frames agree with their hashes, or do not, as *problems* say; None where
+            there is no memory, or its frames were left out.
+        versions: How many older versions of frames were checked likewise.
+        unchecked: Of a memory's file, what was not looked at; empty means every byte was.
     """
 
     path: str
@@ -37,6 +41,9 @@ class Verification:
     bytes_read: int = 0
     problems: Sequence[str] = ()
     depth: Depth = "full"
+    frames: int | None = None
+    versions: int = 0
+    unchecked: Sequence[str] = ()
 
     def __bool__(self) -> bool:
         return not self.problems
