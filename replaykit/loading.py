@@ -10,10 +10,11 @@ from uuid import UUID
 
 import attrs
 
-from replaykit.errors import DamagedError, NotAStoreError, SessionNotFoundError, UsageError
+from replaykit.errors import DamagedError, NotAStoreError, SessionNotFoundError, StorageError, UsageError
 from replaykit.format.entries import Gap
 from replaykit.importers.memvid.store import MemvidStore, is_memvid
-from replaykit.model import Depth, Diagnosis, Finding, Verification
+from replaykit.model import Depth, Diagnosis, Finding, Recovery, RescuedMemory, Verification
+from replaykit.plain_text import counted
 from replaykit.protocols import Advance, Store
 from replaykit.reading import SessionReader
 from replaykit.settings import absolute_store
@@ -29,7 +30,7 @@ from replaykit.storage.salvage import SalvagedStore
 if TYPE_CHECKING:
     from replaykit.memory.checking import FrameCheck
 
-__all__ = ["Recording", "RecoveryMode", "diagnosed", "load", "load_finished"]
+__all__ = ["Recording", "RecoveryMode", "diagnosed", "load", "load_finished", "recovered"]
 
 
 class Recording(SessionReader):
@@ -179,6 +180,49 @@ def diagnosed(location: str, *, progress: Advance = silent) -> Diagnosis:
     graver = [finding for finding in diagnosis.findings if finding.severity in ("unreadable", "damage")]
     others = [finding for finding in diagnosis.findings if finding not in graver]
     return attrs.evolve(diagnosis, findings=[*graver, *damage, *others])
+
+
+def recovered(
+    damaged: str | os.PathLike[str], target: str | os.PathLike[str], *, progress: Advance = silent
+) -> Recovery:
+    """
+    Copy what is whole of the store *damaged* into a new one at *target*: its sessions, and of a memory its frames.
+
+    Frames go into a memory's file only: another *target* gets the sessions,
+    and the result says how many frames were not copied.
+
+    Raises:
+        UsageError: There is something at *target*.
+        NotAStoreError: There is nothing of a recording or a memory in *damaged*.
+        StorageError: The new store cannot be written; it is removed again.
+    """
+    # Whoever lists or plays loads nothing that writes.
+    from replaykit.storage.recovering import recover_into, remove_begun
+
+    source, new = os.fspath(damaged), os.fspath(target)
+    recovery = recover_into(source, new, progress=progress)
+    if not _has_frames(source):
+        return recovery
+    try:
+        return attrs.evolve(recovery, memory=_rescued(source, new, progress))
+    except BaseException:
+        remove_begun(new)
+        raise
+
+
+def _rescued(source: str, target: str, progress: Advance) -> RescuedMemory | None:
+    from replaykit.memory.rescuing import count_frames, rescue
+
+    if _has_frames(target):
+        return rescue(source, target, progress=progress)
+    try:
+        frames = count_frames(source)
+    except StorageError as error:
+        return RescuedMemory(whole=False, damage=(f"{error}: no frame was copied",))
+    if not frames:
+        return None
+    reason = f"sessions only: {counted(frames, 'frame')} not copied, which a NEW that ends in .mv would hold"
+    return RescuedMemory(lost_frames=frames, whole=False, damage=(f"{source}: {reason}",))
 
 
 def _has_frames(location: str) -> bool:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from replaykit.model import Compaction, Diagnosis, Finding, Recovery, SessionSummary, Verification
+from replaykit.model import Compaction, Diagnosis, Finding, Recovery, RescuedMemory, SessionSummary, Verification
 from replaykit.plain_text import counted, one_line, printable
 
 __all__ = ["show_compaction", "show_diagnosis", "show_recovery", "show_verification", "size_text"]
@@ -89,12 +89,24 @@ def show_recovery(out: Console, recovery: Recovery, sessions: Sequence[SessionSu
         table.add_row(str(item.session_id)[:8], name, f"{item.action_count:,}", _recovered(recovery, item))
     if sessions:
         out.print(table)
-    for damage in recovery.damage:
+    memory = recovery.memory
+    for damage in (*recovery.damage, *(memory.damage if memory is not None else ())):
         _line(out, Text.assemble(("damage  ", "bold red"), printable(damage, keep_lines=False)))
     target = printable(recovery.target, keep_lines=False)
     whole = f"{recovery.whole_sessions:,} of {counted(recovery.sessions, 'session')} whole"
     lost = f", {counted(recovery.lost_actions, 'action')} known to be missing" if recovery.lost_actions else ""
-    _line(out, Text(f"{target}: {whole}{lost}. {printable(recovery.path, keep_lines=False)} was left as it is."))
+    frames = "" if memory is None else f", {_rescued(memory)}"
+    _line(
+        out, Text(f"{target}: {whole}{lost}{frames}. {printable(recovery.path, keep_lines=False)} was left as it is.")
+    )
+
+
+def _rescued(memory: RescuedMemory) -> str:
+    older = f", {counted(memory.lost_versions, 'older version')} lost" if memory.lost_versions else ""
+    if not memory.lost_frames:
+        return f"{counted(memory.frames, 'frame')}{'' if memory else ', not all of the memory'}{older}"
+    total = memory.frames + memory.lost_frames
+    return f"{memory.frames:,} of {counted(total, 'frame')}{older}"
 
 
 def _recovered(recovery: Recovery, item: SessionSummary) -> Text:
