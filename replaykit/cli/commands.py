@@ -21,7 +21,7 @@ from replaykit.cli.review import review
 from replaykit.cli.run import run
 from replaykit.cli.scan import scan
 from replaykit.cli.tail import tail
-from replaykit.cli.words import Target, action_of, as_json_option, ends, target_of, words_argument
+from replaykit.cli.words import Target, action_of, as_json_option, ends, of_store, target_of, words_argument
 from replaykit.model import Diagnosis, SessionSummary, uncovered_in
 from replaykit.settings import default_store
 
@@ -94,6 +94,7 @@ def show(words: tuple[str, ...], limit: int, as_text: bool, as_json: bool) -> No
         raise click.UsageError("--text and --json are two forms: give one of them")
     target = target_of(words)
     with load(target.store) as recording:
+        target = of_store(target, recording)
         if as_text:
             _show_text(recording, target)
             return

@@ -516,7 +516,7 @@ class Memory(SessionSurface):
         """
         arguments = find_arguments(find, k=k, mode=mode)
         is_known_then = good is None and isinstance(find, ReplayAction) and find.generation is not None
-        known = find if is_known_then else good
+        known: Any = find if is_known_then else good
         begin = 0 if known is None else self._frames.generation_of(self._own(known))
         end = self.generation if bad is None else self._frames.generation_of(self._own(bad))
         found = bisect(self._frames, lambda engine: engine.find(**arguments), good=begin, bad=end, progress=progress)
