@@ -43,7 +43,8 @@ def program() -> None:
     beginning of one, a name, or "last".
 
     Exit codes: 0 ok; 1 a check failed, or there is something to do; 2 wrong
-    usage; 3 a store cannot be read or written, or was recovered with loss.
+    usage; 3 a store cannot be read or written, or was recovered with loss;
+    130 Ctrl-C ended it.
     """
 
 

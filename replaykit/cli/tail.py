@@ -11,7 +11,7 @@ from uuid import UUID
 
 import click
 
-from replaykit.cli.words import Target, as_json_option, ends, of_store, target_of, words_argument
+from replaykit.cli.words import EXIT_INTERRUPTED, Target, as_json_option, ends, of_store, target_of, words_argument
 from replaykit.errors import StoreNotFoundError
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["tail"]
 
 _NOT_ONE_ACTION = "tail shows a session, not one action: give -n for a number of actions"
-_INTERRUPTED = 130
-"""What a shell says of a program that Ctrl-C ended."""
 
 
 @click.command()
@@ -48,7 +46,8 @@ def tail(words: tuple[str, ...], last: int, wait: bool, go_on: bool, interval: f
     try:
         _tail(target, last, wait=wait or go_on, go_on=go_on, as_json=as_json, pause=lambda: time.sleep(interval))
     except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+        # It is how one leaves it: nothing has to be said.
+        sys.exit(EXIT_INTERRUPTED)
 
 
 def _tail(target: Target, last: int, *, wait: bool, go_on: bool, as_json: bool, pause: Callable[[], None]) -> None:

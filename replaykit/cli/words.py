@@ -7,7 +7,8 @@ import itertools
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Any, NoReturn, Protocol
 
 import attrs
 import click
@@ -18,6 +19,7 @@ from replaykit.settings import default_store
 
 __all__ = [
     "EXIT_FAILED",
+    "EXIT_INTERRUPTED",
     "EXIT_UNREADABLE",
     "EXIT_USAGE",
     "Target",
@@ -32,7 +34,7 @@ __all__ = [
     "words_argument",
 ]
 
-EXIT_FAILED, EXIT_USAGE, EXIT_UNREADABLE = 1, 2, 3
+EXIT_FAILED, EXIT_USAGE, EXIT_UNREADABLE, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 _SUFFIXES = (".rpk", ".mv", ".mv2")
 _SHORT_NUMBER = 3
@@ -132,12 +134,24 @@ def is_store(word: str) -> bool:
 
 
 def ends(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn our errors into a line on standard error and an exit code."""
+    """Turn our errors, and Ctrl-C, into a line on standard error and an exit code."""
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
+        except KeyboardInterrupt:
+            _interrupt()
+        except click.Abort as error:
+            # Asked something, and Ctrl-C was the answer.
+            if isinstance(error.__context__, KeyboardInterrupt):
+                _interrupt()
+            raise
+        except SystemExit as error:
+            # Rich ends a program whose output nobody reads any more, with 1.
+            if isinstance(error.__context__, BrokenPipeError):
+                _leave_unread()
+            raise
         except StorageError as error:
             _fail(error, EXIT_UNREADABLE)
         except PlaybackError as error:
@@ -145,13 +159,26 @@ def ends(command: Callable[..., Any]) -> Callable[..., Any]:
         except ReplaykitError as error:
             _fail(error, EXIT_USAGE)
         except BrokenPipeError:
-            # The reader of our output has gone (`| head`): not an error.
-            sys.stderr.close()
-            sys.exit(0)
+            _leave_unread()
         except OSError as error:
             _fail(error, EXIT_UNREADABLE)
 
     return wrapped
+
+
+def _interrupt() -> NoReturn:
+    click.echo("replaykit: interrupted", err=True)
+    sys.exit(EXIT_INTERRUPTED)
+
+
+def _leave_unread() -> NoReturn:
+    """End: the reader of our output has gone (`| head`), which is no error."""
+    with suppress(OSError, ValueError):
+        # What is still buffered is written at the end, and would fail once more.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    sys.exit(0)
 
 
 def _fail(error: BaseException, code: int) -> None:
