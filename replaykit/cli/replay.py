@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from replaykit.cli.words import EXIT_FAILED, Target, as_json_option, ends, of_store, target_of
+from replaykit.cli.words import EXIT_FAILED, Target, as_json_option, ends, existing, of_store, target_of
 from replaykit.errors import UsageError
 from replaykit.model import ReplayOptions, ReplayResult
 
@@ -81,6 +81,7 @@ def replay(
     wanted = target_of(words)
     if junit is not None and Path(junit).exists():
         raise UsageError(f"{junit} exists: nothing is overwritten")
+    existing(wanted.store)
     memory = target or wanted.store
     if not memory.endswith(".mv"):
         raise UsageError(f"{memory} is no memory: say with --on MEMORY what the calls are to run on")
