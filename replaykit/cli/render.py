@@ -57,19 +57,43 @@ def show_list(out: Console, summaries: Sequence[SessionSummary], location: str) 
     if not summaries:
         out.print(f"No sessions in {printable(location)}. Record one: with recorder.session('name'): ...")
         return
+    rows = [_row_of_session(item) for item in summaries]
+    shown = _fitting(rows, out.width)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading, justify in (("session", "left"), ("name", "left"), ("created", "left"), ("actions", "right"),
-                             ("marks", "right"), ("secs", "right"), ("state", "left")):  # fmt: skip
-        table.add_column(heading, justify=justify, no_wrap=heading != "name")  # type: ignore[arg-type]  # a literal
-    for item in summaries:
-        state = Text(item.state, style=_STATE_STYLES.get(item.state, ""))
-        if item.lost:
-            state.append(f", {item.lost} lost", style="bold red")
-        table.add_row(
-            str(item.session_id)[:8], Text(one_line(item.name or "", 40)), _time(item.created_secs),
-            f"{item.action_count:,}", str(item.checkpoint_count), str(item.duration_secs), state,
-        )  # fmt: skip
+    for heading in shown:
+        justify: Any = "right" if heading in ("actions", "marks", "secs") else "left"
+        table.add_column(heading, justify=justify, no_wrap=heading != "name")
+    for row in rows:
+        table.add_row(*(row[heading] for heading in shown))
     out.print(table)
+
+
+_LIST_HEADINGS = ("session", "name", "created", "actions", "marks", "secs", "state")
+_LEFT_OUT_FIRST = ("secs", "marks", "created", "actions", "state")
+_BETWEEN = 2
+_LEAST_NAME = 16
+"""How many columns a name gets at least: what else there is goes first."""
+
+
+def _row_of_session(item: SessionSummary) -> dict[str, Text]:
+    state = Text(item.state, style=_STATE_STYLES.get(item.state, ""))
+    if item.lost:
+        state.append(f", {item.lost} lost", style="bold red")
+    numbers = (f"{item.action_count:,}", str(item.checkpoint_count), str(item.duration_secs))
+    texts = (str(item.session_id)[:8], one_line(item.name or "", 40), _time(item.created_secs), *numbers)
+    return dict(zip(_LIST_HEADINGS, (*map(Text, texts), state), strict=True))
+
+
+def _fitting(rows: Sequence[dict[str, Text]], width: int) -> list[str]:
+    """Return the headings whose columns fit beside a name that can be read."""
+    needed = {each: max(len(each), *(row[each].cell_len for row in rows)) for each in _LIST_HEADINGS}
+    needed["name"] = min(needed["name"], _LEAST_NAME)
+    shown = list(_LIST_HEADINGS)
+    for heading in _LEFT_OUT_FIRST:
+        if sum(needed[each] + _BETWEEN for each in shown) - _BETWEEN <= width:
+            break
+        shown.remove(heading)
+    return shown
 
 
 def show_session(out: Console, session: ReplaySession, limit: int) -> None:
