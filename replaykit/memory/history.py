@@ -63,7 +63,7 @@ def generation_of(connection: apsw.Connection, moment: Moment) -> int:
         return _of_time(connection, moment)
     if isinstance(moment, int) and not isinstance(moment, bool):
         return demand_kept(connection, moment)
-    raise UsageError(f"give a checkpoint, an action, a datetime or a generation, not {type(moment).__name__}")
+    raise UsageError(f"give a checkpoint, an action or a datetime, or generation=, not {type(moment).__name__}")
 
 
 def limit_of(connection: apsw.Connection, moment: Moment) -> int:

@@ -218,8 +218,8 @@ class Memory(SessionSurface):
         Raises:
             UsageError: An item cannot be stored; then none is.
         """
-        # A generator would be used up by the recording, or by the call.
-        listed = items if isinstance(items, (list, tuple)) else list(items)
+        # A generator would be used up by the recording, or by the call; what is one item is for the call to refuse.
+        listed = items if isinstance(items, (list, tuple, str, bytes, Mapping)) else list(items)
         frame_ids: list[int] = self._call("put_many", listed, progress=progress, dedupe=dedupe)
         return frame_ids
 
@@ -519,6 +519,10 @@ class Memory(SessionSurface):
         known: Any = find if is_known_then else good
         begin = 0 if known is None else self._frames.generation_of(self._own(known))
         end = self.generation if bad is None else self._frames.generation_of(self._own(bad))
+        if begin >= end and (good is None or bad is None):
+            start = f"good={begin}" if good is not None else f"generation {begin}"
+            stop = f"bad={end}" if bad is not None else f"generation {end}, the present one"
+            raise UsageError(f"no write came after {start} and up to {stop}: there is nothing to look for")
         found = bisect(self._frames, lambda engine: engine.find(**arguments), good=begin, bad=end, progress=progress)
         return with_writer(found, self._engine.catalogue)
 

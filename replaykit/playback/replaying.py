@@ -230,9 +230,10 @@ class _Run:
         if wanted is None:
             return None
         if wanted not in self._checkpoints:
-            known = ", ".join(map(str, sorted(self._checkpoints))) or "none"
+            numbers = ", ".join(map(str, sorted(self._checkpoints)))
+            known = f"it has {'those' if ',' in numbers else 'that'} numbered {numbers}" if numbers else "it has none"
             raise CheckpointNotFoundError(
-                wanted, f"session {self._session.session_id} has no checkpoint {wanted}; it has {known}"
+                wanted, f"session {self._session.session_id} has no checkpoint {wanted}; {known}"
             )
         return self._checkpoints[wanted]
 
