@@ -19,6 +19,7 @@ def main() -> None:
         program()
     except KeyboardInterrupt:
         # Before a verb began, which says so itself.
+        print("replaykit: interrupted", file=sys.stderr)
         sys.exit(_INTERRUPTED)
 
 

@@ -51,7 +51,7 @@ def _accounted(verification: Verification) -> str:
         said.append("what actions hold was not decoded")
     if verification.frames is not None:
         older = f" and {counted(verification.versions, 'older version')}" if verification.versions else ""
-        said.append(f"{counted(verification.frames, 'frame')}{older} as their hashes say, the database whole")
+        said.append(f"{counted(verification.frames, 'frame')}{older} checked by hash, the database whole")
     if verification.unchecked:
         said.append(f"not checked: {printable(', '.join(verification.unchecked), keep_lines=False)}")
     return "; ".join(said)

@@ -155,7 +155,7 @@ class _Rescue:
         return RescuedMemory(
             frames=settled.frame_count,
             lost_frames=lost_frames,
-            lost_versions=self._lost - self._lost_live,
+            lost_versions=max(0, self._lost - lost_frames),
             whole=not (lost_frames or self._lost or self._damage),
             damage=tuple(self._damage),
         )

@@ -52,7 +52,7 @@ def test_a_whole_memory_says_what_was_checked_and_what_not(memory: Path) -> None
     assert verification.unchecked == NOT_CHECKED
 
     said = CliRunner().invoke(program, ["verify", str(memory)]).output
-    assert "every byte of the sessions accounted for; 3 frames and 1 older version as their hashes say" in said
+    assert "every byte of the sessions accounted for; 3 frames and 1 older version checked by hash" in said
     assert "not checked: when frames were written" in said
     assert "every byte is accounted for" not in CliRunner().invoke(program, ["info", str(memory)]).output
 
