@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Literal, get_args
+from shlex import quote
+from typing import TYPE_CHECKING, Literal, get_args
 from uuid import UUID
 
-from replaykit.errors import DamagedError, NotAStoreError, SessionNotFoundError, UsageError
+import attrs
+
+from replaykit.errors import DamagedError, NotAStoreError, SessionNotFoundError, StorageError, UsageError
 from replaykit.format.entries import Gap
 from replaykit.importers.memvid.store import MemvidStore, is_memvid
-from replaykit.model import Depth, Diagnosis, Verification
+from replaykit.model import Depth, Diagnosis, Finding, Recovery, RescuedMemory, Verification
+from replaykit.plain_text import counted
 from replaykit.protocols import Advance, Store
 from replaykit.reading import SessionReader
+from replaykit.settings import absolute_store
 from replaykit.storage.catalogue import Catalogue
 from replaykit.storage.checking import read_logs
 from replaykit.storage.compaction import silent
+from replaykit.storage.database import MEMORY
 from replaykit.storage.diagnosis import diagnose
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.held_files import HeldFiles
-from replaykit.storage.opening import open_store
+from replaykit.storage.opening import kind_of, open_store
 from replaykit.storage.salvage import SalvagedStore
 
-__all__ = ["Recording", "RecoveryMode", "diagnosed", "load", "load_finished"]
+if TYPE_CHECKING:
+    from replaykit.memory.checking import FrameCheck
+
+__all__ = ["Recording", "RecoveryMode", "diagnosed", "load", "load_finished", "recovered"]
 
 
 class Recording(SessionReader):
@@ -55,7 +64,9 @@ class Recording(SessionReader):
         Read every byte and check it; the result is true only if all of it is accounted for.
 
         Live logs that nobody writes are read as well; ``live_logs`` says how
-        many others there are.
+        many others there are.  Of a memory's file every byte of the sessions
+        is read, and each frame is checked by its hash; ``unchecked`` of the
+        result says what has none.
 
         With *depth* ``"bytes"``, ten times faster, what actions and values hold
         is not decoded: it finds whatever a disk or a copy does to a recording,
@@ -66,9 +77,22 @@ class Recording(SessionReader):
         """
         if depth not in get_args(Depth):
             raise UsageError(f"There is no depth {depth!r}: give one of {', '.join(get_args(Depth))}")
+        location = self._store.location
+        sessions, rest = _halves(location, progress)
         # Logs first: what is published and removed from now on is in the store.
         logs = read_logs(self._store.logs() if self._has_logs else ())
-        return logs.added_to(self._store.verify(depth=depth, progress=progress))
+        read = logs.added_to(self._store.verify(depth=depth, progress=sessions))
+        found = attrs.evolve(read, path=self._location)
+        frames = _frames_of(location, depth=depth, progress=rest)
+        if frames is None:
+            return found
+        return attrs.evolve(
+            found,
+            problems=(*found.problems, *frames.problems),
+            frames=frames.frames,
+            versions=frames.versions,
+            unchecked=frames.unchecked,
+        )
 
     def close(self) -> None:
         """Let go of the files; closing twice is fine."""
@@ -108,7 +132,8 @@ def load(location: str | os.PathLike[str], *, recovery: RecoveryMode = "prefix")
     path = os.fspath(location)
     if recovery not in get_args(RecoveryMode):
         raise UsageError(f"recovery={recovery!r}: give one of {', '.join(get_args(RecoveryMode))}")
-    recording = Recording(path, _store_at(path, is_salvaged=recovery == "salvage"))
+    # Files are opened as they are read, when the program may be in another folder.
+    recording = Recording(path, _store_at(absolute_store(path), is_salvaged=recovery == "salvage"))
     if recovery == "strict":
         _demand_whole(recording)
     return recording
@@ -147,11 +172,88 @@ def diagnosed(location: str, *, progress: Advance = silent) -> Diagnosis:
         NotAStoreError: There is nothing of a recording in it.
         StorageError: The system refuses, or it does not say where its sessions are.
     """
+    if is_memvid(location):
+        return MemvidStore(location, salvage=True).diagnosis()
+    sessions, rest = _halves(location, progress)
+    diagnosis = diagnose(location, progress=sessions)
+    frames = _frames_of(location, progress=rest)
+    if frames is None or not frames.problems:
+        return diagnosis
+    step = f"replaykit recover {quote(location)} -o NEW.mv"
+    damage = [
+        Finding(severity="damage", where=location, what=problem.removeprefix(f"{location}: "), next_step=step)
+        for problem in frames.problems
+    ]
+    graver = [finding for finding in diagnosis.findings if finding.severity in ("unreadable", "damage")]
+    others = [finding for finding in diagnosis.findings if finding not in graver]
+    return attrs.evolve(diagnosis, findings=[*graver, *damage, *others])
+
+
+def recovered(
+    damaged: str | os.PathLike[str], target: str | os.PathLike[str], *, progress: Advance = silent
+) -> Recovery:
+    """
+    Copy what is whole of the store *damaged* into a new one at *target*: its sessions, and of a memory its frames.
+
+    Frames go into a memory's file only: another *target* gets the sessions,
+    and the result says how many frames were not copied.
+
+    Raises:
+        UsageError: There is something at *target*.
+        NotAStoreError: There is nothing of a recording or a memory in *damaged*.
+        StorageError: The new store cannot be written; it is removed again.
+    """
+    # Whoever lists or plays loads nothing that writes.
+    from replaykit.storage.recovering import recover_into, remove_begun
+
+    source, new = os.fspath(damaged), os.fspath(target)
+    recovery = recover_into(source, new, progress=progress)
+    if not _has_frames(source):
+        return recovery
+    try:
+        return attrs.evolve(recovery, memory=_rescued(source, new, progress))
+    except BaseException:
+        remove_begun(new)
+        raise
+
+
+def _rescued(source: str, target: str, progress: Advance) -> RescuedMemory | None:
+    from replaykit.memory.rescuing import count_frames, rescue
+
+    if _has_frames(target):
+        return rescue(source, target, progress=progress)
+    try:
+        frames = count_frames(source)
+    except StorageError as error:
+        return RescuedMemory(whole=False, damage=(f"{error}: no frame was copied",))
+    if not frames:
+        return None
+    reason = f"sessions only: {counted(frames, 'frame')} not copied, which a NEW that ends in .mv would hold"
+    return RescuedMemory(lost_frames=frames, whole=False, damage=(f"{source}: {reason}",))
+
+
+def _has_frames(location: str) -> bool:
+    return location != MEMORY and kind_of(location) == "database"
+
+
+def _halves(location: str, progress: Advance) -> tuple[Advance, Advance]:
+    """Return what is told of the look at the sessions, and of that at the frames where there may be some."""
+    if not _has_frames(location):
+        return progress, silent
     return (
-        MemvidStore(location, salvage=True).diagnosis()
-        if is_memvid(location)
-        else diagnose(location, progress=progress)
+        lambda done, total: progress(done, 2 * total),
+        lambda done, total: progress(total + done, 2 * total),
     )
+
+
+def _frames_of(location: str, *, depth: Depth = "full", progress: Advance) -> FrameCheck | None:
+    """Check the memory in the file at *location*; None where there is none."""
+    if not _has_frames(location):
+        return None
+    # Most recordings are in no memory's file, and to load one costs more than to read them.
+    from replaykit.memory.checking import check_frames
+
+    return check_frames(location, depth=depth, progress=progress)
 
 
 def _demand_whole(recording: Recording) -> None:

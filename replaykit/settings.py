@@ -242,8 +242,18 @@ def default_store() -> str:
 
 
 def absolute_store(store: str | os.PathLike[str]) -> str:
-    """Return the store's path as it is in any folder; a trailing slash, which asks for a directory, stays."""
+    """
+    Return the store's path as it is in any folder; a trailing slash, which asks for a directory, stays.
+
+    Where the present folder is gone the path comes back as it is: opening it says what is wrong.
+    """
     location = os.fspath(store)
-    if location == ":memory:":
+    if location == ":memory:" or os.path.isabs(location):
         return location
-    return os.path.abspath(location) + ("/" if location.endswith("/") else "")
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:
+        return location
+    # What `..` leads to through a link only the system knows.
+    tidy = location if os.pardir in location.split(os.sep) else os.path.normpath(location)
+    return os.path.join(here, tidy) + ("/" if location.endswith("/") and not tidy.endswith("/") else "")

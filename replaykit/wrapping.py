@@ -126,7 +126,7 @@ class Recorder(RewindingSurface):
         else:
             methods = map_for(inner, operations)
         if _holds(frames):
-            self._hold(inner, frames, absolute_store(self._location))
+            self._hold(inner, frames, self._engine.place)
         return recorded_object(inner, self, methods, self._rebuilding(operations, frames), operations)
 
     def instrument(self, target: T, operations: Operations | None = None) -> T:
@@ -150,7 +150,7 @@ class Recorder(RewindingSurface):
 
     def _rebuilding(self, operations: Operations | None, frames: Frames) -> tuple[Any, tuple[Any, ...]]:
         """Return how a pickled proxy is made again: a function and its arguments behind the target."""
-        return _rewrapped, (operations, absolute_store(self._location), self._options, frames)
+        return _rewrapped, (operations, self._engine.place, self._options, frames)
 
     @overload
     def records(self, kind: F, /) -> F: ...
@@ -237,7 +237,7 @@ def configure(*, store: StorePath | None = None, **options: Any) -> None:
         UsageError: An option is unknown or wrong.
     """
     Settings.of(options)
-    _defaults.store = store
+    _defaults.store = None if store is None else absolute_store(store)
     _defaults.options = options
 
 

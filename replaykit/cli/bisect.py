@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from replaykit.cli.words import action_of, as_json_option, ends, existing, target_of, words_argument
+from replaykit.cli.words import action_of, as_json_option, ends, existing, of_store, target_of, words_argument
 from replaykit.errors import UsageError
 from replaykit.model import Bisection, SearchResult
 
@@ -40,6 +40,7 @@ def bisect(
 
     wanted = target_of(words)
     with open_memory(existing(wanted.store), create=False, read_only=True) as mv:
+        wanted = of_store(wanted, mv)
         if query is None and wanted.number is None:
             raise UsageError("say what to look for: --find QUERY, or SESSION and N of a recorded find")
         find: Any = query if query is not None else action_of(mv.get_session(wanted.session), wanted.number or 0)

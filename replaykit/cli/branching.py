@@ -36,8 +36,7 @@ def fork(memory: str, new: str, moment: str | None, which: str | None, as_json: 
     """
     from replaykit.memory.memory import open_memory
 
-    if not os.path.lexists(memory):
-        raise StoreNotFoundError(memory)
+    _demand_memory(memory)
     # What cannot be written cannot note its fork, but it can be forked.
     with open_memory(memory, create=False, read_only=not os.access(memory, os.W_OK)) as parent:
         then = {} if moment is None and which is None else _meant(parent, moment, which)
@@ -51,6 +50,24 @@ def fork(memory: str, new: str, moment: str | None, which: str | None, as_json: 
     from replaykit.cli.render import console
 
     _show_fork(console(), memory, facts)
+
+
+def _demand_memory(path: str) -> None:
+    """
+    Return if there is a memory at *path*: to open an empty file for writing makes one of it.
+
+    Raises:
+        StorageError: There is nothing, or something else.
+    """
+    from replaykit.loading import load
+    from replaykit.memory.checking import check_frames
+    from replaykit.storage.opening import kind_of
+
+    if not os.path.lexists(path):
+        raise StoreNotFoundError(path)
+    load(path).close()
+    if kind_of(path) != "database" or check_frames(path, depth="bytes") is None:
+        raise NotAStoreError(path, "it holds no memory")
 
 
 def _meant(memory: Memory, moment: str | None, which: str | None) -> dict[str, Any]:

@@ -95,25 +95,27 @@ def recover(damaged: str, target: str, as_json: bool) -> None:
     """
     Copy what is whole of a DAMAGED store into a NEW one; the damaged one is left as it is.
 
-    Exit codes: 0 every session is whole, 3 recovered with loss, 1 nothing
+    Of a memory its frames and their history too, where NEW ends in .mv.
+
+    Exit codes: 0 every session and every frame is whole, 3 recovered with loss, 1 nothing
     could be recovered.
     """
     from replaykit.cli.progress import progress_bar
     from replaykit.importers.memvid.store import is_memvid
-    from replaykit.loading import load
-    from replaykit.storage.recovering import recover_into
+    from replaykit.loading import load, recovered
 
     if is_memvid(damaged):
         raise click.UsageError(f"{damaged} is memvid's: replaykit import {damaged} -o {target}")
     try:
         with progress_bar("recovering") as progress:
-            recovery = recover_into(existing(damaged), target, progress=progress)
+            recovery = recovered(existing(damaged), target, progress=progress)
     except NotAStoreError as error:
         raise _NothingRecovered(str(error)) from error
     with load(target) as recording:
         sessions = recording.list_sessions()
     _show_recovery(recovery, sessions, as_json=as_json)
-    if recovery.damage and not recovery.sessions:
+    has_frames = recovery.memory is not None and (recovery.memory.frames or not recovery.memory.damage)
+    if (recovery.damage or not recovery) and not recovery.sessions and not has_frames:
         sys.exit(EXIT_FAILED)
     sys.exit(0 if recovery else EXIT_UNREADABLE)
 

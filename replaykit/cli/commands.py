@@ -21,7 +21,7 @@ from replaykit.cli.review import review
 from replaykit.cli.run import run
 from replaykit.cli.scan import scan
 from replaykit.cli.tail import tail
-from replaykit.cli.words import Target, action_of, as_json_option, ends, target_of, words_argument
+from replaykit.cli.words import Target, action_of, as_json_option, ends, of_store, target_of, words_argument
 from replaykit.model import Diagnosis, SessionSummary, uncovered_in
 from replaykit.settings import default_store
 
@@ -43,7 +43,8 @@ def program() -> None:
     beginning of one, a name, or "last".
 
     Exit codes: 0 ok; 1 a check failed, or there is something to do; 2 wrong
-    usage; 3 a store cannot be read or written, or was recovered with loss.
+    usage; 3 a store cannot be read or written, or was recovered with loss;
+    130 Ctrl-C ended it.
     """
 
 
@@ -95,6 +96,7 @@ def show(words: tuple[str, ...], limit: int, as_text: bool, as_json: bool) -> No
         raise click.UsageError("--text and --json are two forms: give one of them")
     target = target_of(words)
     with load(target.store) as recording:
+        target = of_store(target, recording)
         if as_text:
             _show_text(recording, target)
             return
@@ -153,7 +155,10 @@ def info(store: str | None, as_json: bool) -> None:
     with progress_bar("reading") as progress:
         diagnosis = diagnosed(location, progress=progress)
     is_ours = not is_memvid(location)
-    facts, memory = _facts(diagnosis, summaries, uncovered), memory_in(location) if is_ours else None
+    memory = memory_in(location) if is_ours else None
+    facts = _facts(diagnosis, summaries, uncovered)
+    if memory is not None and facts["health"] == "ok":
+        facts["because"] = _CHECKED_OF_MEMORY
     if not is_ours:
         facts |= _facts_of_memvid(diagnosis)
     if as_json:
@@ -214,6 +219,9 @@ _DURABILITY = (
     "sessions that are published are on the device; a live log survives kill -9, and a power cut as far as "
     "the durability= of its recorder says"
 )
+
+
+_CHECKED_OF_MEMORY = "every byte of the sessions is accounted for, and each frame is as its hash says"
 
 
 def _facts_of_memvid(diagnosis: Diagnosis) -> dict[str, Any]:

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from replaykit.cli.words import as_json_option, ends, is_store
+from replaykit.cli.words import as_json_option, ends, is_short_number, is_store
 from replaykit.settings import default_store
 
 if TYPE_CHECKING:
+    from replaykit.reading import SessionReader
     from replaykit.regression.new_tests import NewTest
 
 __all__ = ["test"]
-
-_SHORT_NUMBER = 3
 
 
 @click.group()
@@ -61,8 +60,9 @@ def new(
     from replaykit.loading import load
     from replaykit.regression.new_tests import new_test
 
-    store, which, numbers = _meant(words)
+    store, rest = _split(words)
     with load(store) as recording:
+        which, numbers = _meant(rest, recording)
         made = new_test(
             recording.get_session(which),
             output,
@@ -88,21 +88,24 @@ def new(
         click.echo(f"written: {made.path} and {_relative(made.place.path)}. Run it: pytest {made.path}")
 
 
-def _meant(words: tuple[str, ...]) -> tuple[str, str, list[int]]:
+def _split(words: tuple[str, ...]) -> tuple[str, list[str]]:
+    rest = list(words)
+    return (rest.pop(0) if rest and is_store(rest[0]) else default_store()), rest
+
+
+def _meant(rest: list[str], sessions: SessionReader) -> tuple[str, list[int]]:
     """
-    Return the store, the session and the numbers of actions.
+    Return the session and the numbers of actions; a number that is a session's name is that session.
 
     Raises:
         click.UsageError: What should be a number is none.
     """
-    rest = list(words)
-    store = rest.pop(0) if rest and is_store(rest[0]) else default_store()
-    is_number = bool(rest) and rest[0].isdigit() and len(rest[0]) <= _SHORT_NUMBER
-    which = "last" if is_number or not rest else rest.pop(0)
-    wrong = next((word for word in rest if not (word.isascii() and word.isdigit())), None)
+    is_number = bool(rest) and is_short_number(rest[0]) and not sessions.list_sessions(name=rest[0])
+    which, numbers = ("last", rest) if is_number or not rest else (rest[0], rest[1:])
+    wrong = next((word for word in numbers if not (word.isascii() and word.isdigit())), None)
     if wrong is not None:
         raise click.UsageError(f"{wrong!r} is not the number of an action")
-    return store, which, list(map(int, rest))
+    return which, list(map(int, numbers))
 
 
 def _rules(text: str) -> tuple[str, ...]:

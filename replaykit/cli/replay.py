@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from replaykit.cli.words import EXIT_FAILED, Target, as_json_option, ends, target_of, words_argument
+from replaykit.cli.words import EXIT_FAILED, Target, as_json_option, ends, existing, of_store, target_of
 from replaykit.errors import UsageError
 from replaykit.model import ReplayOptions, ReplayResult
 
@@ -61,7 +61,7 @@ def _with_options(command: Any) -> Any:
 
 
 @click.command()
-@words_argument
+@click.argument("words", nargs=-1, metavar="[STORE] [SESSION]")
 @click.option("--on", "target", metavar="MEMORY", help="The memory to run on; without it the one that is STORE.")
 @_with_options
 @click.option("--junit", type=click.Path(dir_okay=False), help="Write JUnit XML to this new file.")
@@ -81,6 +81,7 @@ def replay(
     wanted = target_of(words)
     if junit is not None and Path(junit).exists():
         raise UsageError(f"{junit} exists: nothing is overwritten")
+    existing(wanted.store)
     memory = target or wanted.store
     if not memory.endswith(".mv"):
         raise UsageError(f"{memory} is no memory: say with --on MEMORY what the calls are to run on")
@@ -126,6 +127,11 @@ def _run_one(
 
     _demand_none(many)
     with load(wanted.store) as recording, open_memory(memory, create=False, read_only=True) as mv:
+        wanted = of_store(wanted, recording)
+        if wanted.number is not None:
+            raise UsageError(
+                "replay runs a session, not one action: --from-checkpoint and --stop-at say where it begins and ends"
+            )
         session = recording.get_session(wanted.session)
         with progress_bar("replaying") as progress:
             result = run(session, mv, options=options, progress=progress)

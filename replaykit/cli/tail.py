@@ -11,7 +11,7 @@ from uuid import UUID
 
 import click
 
-from replaykit.cli.words import Target, as_json_option, ends, target_of, words_argument
+from replaykit.cli.words import EXIT_INTERRUPTED, Target, as_json_option, ends, of_store, target_of, words_argument
 from replaykit.errors import StoreNotFoundError
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["tail"]
 
-_INTERRUPTED = 130
-"""What a shell says of a program that Ctrl-C ended."""
+_NOT_ONE_ACTION = "tail shows a session, not one action: give -n for a number of actions"
 
 
 @click.command()
@@ -42,12 +41,13 @@ def tail(words: tuple[str, ...], last: int, wait: bool, go_on: bool, interval: f
     that begin and end while --follow shows another one are not shown.
     """
     target = target_of(words)
-    if target.number is not None:
-        raise click.UsageError("tail shows a session, not one action: give -n for a number of actions")
+    if target.number is not None and not target.word:
+        raise click.UsageError(_NOT_ONE_ACTION)
     try:
         _tail(target, last, wait=wait or go_on, go_on=go_on, as_json=as_json, pause=lambda: time.sleep(interval))
     except KeyboardInterrupt:
-        sys.exit(_INTERRUPTED)
+        # It is how one leaves it: nothing has to be said.
+        sys.exit(EXIT_INTERRUPTED)
 
 
 def _tail(target: Target, last: int, *, wait: bool, go_on: bool, as_json: bool, pause: Callable[[], None]) -> None:
@@ -78,6 +78,9 @@ def _found(target: Target, last: int, shown: set[UUID], *, wait: bool) -> Follow
         if wait:
             return None
         raise
+    target = of_store(target, Catalogue(store))
+    if target.number is not None:
+        raise click.UsageError(_NOT_ONE_ACTION)
     if target.named and not shown:
         return Follower(store, Catalogue(store).resolve(target.session), last=last)
     session_id = newest_open(store)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from replaykit.cli.render import gaps_text
-from replaykit.model import Compaction, Diagnosis, Finding, Recovery, SessionSummary, Verification
+from replaykit.model import Compaction, Diagnosis, Finding, Recovery, RescuedMemory, SessionSummary, Verification
 from replaykit.plain_text import counted, one_line, printable
 
 __all__ = ["show_compaction", "show_diagnosis", "show_recovery", "show_verification", "size_text"]
@@ -36,8 +36,7 @@ def show_verification(out: Console, verification: Verification) -> None:
     held = f"{counted(verification.sessions, 'session')}, {counted(verification.actions, 'action')}"
     read = f"{size_text(verification.bytes_read)}, {held}"
     if verification:
-        shallow = "; what actions hold was not decoded" if verification.depth == "bytes" else ""
-        said = f"{where}: {read}, every byte accounted for{shallow}{_beside(verification)}"
+        said = f"{where}: {read}, {_accounted(verification)}{_beside(verification)}"
         _line(out, Text.assemble(("ok  ", "green"), said))
         return
     for problem in verification.problems:
@@ -51,6 +50,20 @@ def _beside(verification: Verification) -> str:
     """Return what no byte of the store shows: what its sessions had lost before, and what was not looked at."""
     gaps = f"; {counted(verification.gaps, 'gap')} where live logs were damaged" if verification.gaps else ""
     return gaps + (f"; {counted(verification.live_logs, 'live log')} not looked at" if verification.live_logs else "")
+
+
+def _accounted(verification: Verification) -> str:
+    """Return what was found to be well, and what was not looked at."""
+    of_what = " of the sessions" if verification.unchecked else ""
+    said = [f"every byte{of_what} accounted for"]
+    if verification.depth == "bytes":
+        said.append("what actions hold was not decoded")
+    if verification.frames is not None:
+        older = f" and {counted(verification.versions, 'older version')}" if verification.versions else ""
+        said.append(f"{counted(verification.frames, 'frame')}{older} checked by hash, the database whole")
+    if verification.unchecked:
+        said.append(f"not checked: {printable(', '.join(verification.unchecked), keep_lines=False)}")
+    return "; ".join(said)
 
 
 def show_diagnosis(out: Console, diagnosis: Diagnosis) -> None:
@@ -85,12 +98,24 @@ def show_recovery(out: Console, recovery: Recovery, sessions: Sequence[SessionSu
         table.add_row(str(item.session_id)[:8], name, f"{item.action_count:,}", _recovered(recovery, item))
     if sessions:
         out.print(table)
-    for damage in recovery.damage:
+    memory = recovery.memory
+    for damage in (*recovery.damage, *(memory.damage if memory is not None else ())):
         _line(out, Text.assemble(("damage  ", "bold red"), printable(damage, keep_lines=False)))
     target = printable(recovery.target, keep_lines=False)
     whole = f"{recovery.whole_sessions:,} of {counted(recovery.sessions, 'session')} whole"
     lost = f", {counted(recovery.lost_actions, 'action')} known to be missing" if recovery.lost_actions else ""
-    _line(out, Text(f"{target}: {whole}{lost}. {printable(recovery.path, keep_lines=False)} was left as it is."))
+    frames = "" if memory is None else f", {_rescued(memory)}"
+    _line(
+        out, Text(f"{target}: {whole}{lost}{frames}. {printable(recovery.path, keep_lines=False)} was left as it is.")
+    )
+
+
+def _rescued(memory: RescuedMemory) -> str:
+    older = f", {counted(memory.lost_versions, 'older version')} lost" if memory.lost_versions else ""
+    if not memory.lost_frames:
+        return f"{counted(memory.frames, 'frame')}{'' if memory else ', not all of the memory'}{older}"
+    total = memory.frames + memory.lost_frames
+    return f"{memory.frames:,} of {counted(total, 'frame')}{older}"
 
 
 def _recovered(recovery: Recovery, item: SessionSummary) -> Text:

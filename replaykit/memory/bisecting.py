@@ -111,10 +111,12 @@ def find_arguments(find: str | ReplayAction, **defaults: Any) -> dict[str, Any]:
     Return the arguments of a find, recorded or given by its query.
 
     Raises:
-        UsageError: A recorded action is no find by words.
+        UsageError: It is neither, or a recorded action is no find by words.
     """
     if isinstance(find, str):
         return {"query": find, **defaults}
+    if not isinstance(find, ReplayAction):
+        raise UsageError(f"bisect() takes a query or a recorded find, not {type(find).__name__}")
     if find.kind != "find" or find.name != "find":
         raise UsageError(f"action {find.sequence} is {find.name}, not a find: only finds can be looked into")
     return dict(find.arguments)

@@ -16,13 +16,13 @@ import attrs
 from replaykit.memory import state_hash
 from replaykit.memory.changes import Version
 from replaykit.memory.history import came_after, demand_kept, ended_after, has_table, live_ids, next_id_at, versions_of
-from replaykit.memory.schema import FOREVER, PRUNED_TABLE, VECTOR_TABLES, create, load_state
+from replaykit.memory.schema import FOREVER, PRUNED_TABLE, VECTOR_TABLES, State, create, load_state
 from replaykit.storage.database import attach_file, open_blank
 
 if TYPE_CHECKING:
     import apsw
 
-__all__ = ["begin_copy", "fill"]
+__all__ = ["begin_copy", "fill", "fill_index"]
 
 _ORIGIN = "origin"
 
@@ -184,6 +184,13 @@ def _make_index(target: apsw.Connection, generation: int) -> _Sums:
     _remove(target, sums, versions_of(target, gone, schema=_ORIGIN))
     _add(target, sums, versions_of(target, back))
     return sums
+
+
+def fill_index(target: apsw.Connection) -> State:
+    """Put every live frame of *target* into its empty index; return the sums of its state."""
+    sums = _Sums()
+    _add(target, sums, versions_of(target, live_ids(target)))
+    return State(frame_count=sums.count, frames_hash=sums.frames, index_hash=sums.index)
 
 
 def _copy_index(target: apsw.Connection) -> None:

@@ -30,8 +30,13 @@ __all__ = [
     "limit_of",
     "live_ids",
     "next_id_at",
+    "of_another_memory",
     "versions_of",
 ]
+
+_WRITES = frozenset({"put", "put_many", "update", "delete"})
+_CLOCK_NS = 1_000
+"""How far two readings of one clock may be out of order: a duration is taken of another one."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -58,7 +63,7 @@ def generation_of(connection: apsw.Connection, moment: Moment) -> int:
         return _of_time(connection, moment)
     if isinstance(moment, int) and not isinstance(moment, bool):
         return demand_kept(connection, moment)
-    raise UsageError(f"give a checkpoint, an action, a datetime or a generation, not {type(moment).__name__}")
+    raise UsageError(f"give a checkpoint, an action or a datetime, or generation=, not {type(moment).__name__}")
 
 
 def limit_of(connection: apsw.Connection, moment: Moment) -> int:
@@ -134,7 +139,49 @@ def _of_action(connection: apsw.Connection, action: ReplayAction) -> int:
             f"Action {action.sequence} ({action.name}) has no generation: it was recorded on something else "
             "than a memory of replaykit's own",
         )
-    return demand_kept(connection, action.generation)
+    generation = demand_kept(connection, action.generation)
+    if not _may_have_made(connection, action, generation):
+        raise of_another_memory(action, generation)
+    return generation
+
+
+def of_another_memory(action: ReplayAction, generation: int) -> CheckpointNotFoundError:
+    """Return the error for an action that has only the number of a generation in common with this memory."""
+    return CheckpointNotFoundError(
+        action,
+        f"Action {action.sequence} ({action.name}) is of another memory: generation {generation} of this one is not "
+        f"what it left or saw; generation={generation} goes there all the same",
+    )
+
+
+def _may_have_made(connection: apsw.Connection, action: ReplayAction, generation: int) -> bool:
+    """
+    Return whether *generation* of this memory may be what the action left, or saw, as far as their times say.
+
+    A write makes its generation while it runs; nothing can be seen before it
+    was made.  A fork has the times of its parent up to then.
+    """
+    made_ns, before_ns = (_made_ns(connection, each) for each in (generation, generation - 1))
+    if not generation or made_ns is None or (before_ns is not None and made_ns <= before_ns):
+        # The clock had gone back, or this is of a release that kept no times: they say nothing.
+        return True
+    if made_ns > action.timestamp_ns + action.duration_ns + _CLOCK_NS:
+        return False
+    if action.error is not None or action.name not in _WRITES:
+        return True
+    # What stores nothing new leaves the generation before it, as may a restore or an erasure.
+    is_new = action.kind not in ("put", "put_many") or _is_since(connection, action.affected_frames, generation)
+    return not is_new or made_ns >= action.timestamp_ns - _CLOCK_NS
+
+
+def _made_ns(connection: apsw.Connection, generation: int) -> int | None:
+    found = connection.execute("SELECT made_ns FROM memory_generations WHERE generation = ?", (generation,)).get
+    return None if found is None else demands.whole(found, "the time of a generation", below=2**63)
+
+
+def _is_since(connection: apsw.Connection, frame_ids: Iterable[object], generation: int) -> bool:
+    sql = "SELECT 1 FROM memory_versions WHERE frame_id = ? AND since = ?"
+    return any(connection.execute(sql, (frame_id, generation)).get for frame_id in frame_ids if type(frame_id) is int)
 
 
 def _of_time(connection: apsw.Connection, moment: datetime) -> int:

@@ -1,4 +1,4 @@
-"""Which sessions a frame was part of."""
+"""Which sessions a frame was part of, and of which memory an action is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from replaykit.errors import SessionNotFoundError, StorageError
 from replaykit.model import Answer, ReplayAction
 from replaykit.storage.catalogue import Catalogue
 
-__all__ = ["sessions_with"]
+__all__ = ["memory_of", "sessions_with"]
 
 
 def sessions_with(catalogue: Catalogue, frame_ids: Iterable[int], *, source: str) -> tuple[UUID, ...]:
@@ -26,6 +26,28 @@ def sessions_with(catalogue: Catalogue, frame_ids: Iterable[int], *, source: str
         for summary in catalogue.list_sessions()
         if _has(catalogue, summary.session_id, wanted, source)
     )
+
+
+def memory_of(catalogue: Catalogue, action: ReplayAction) -> UUID | None:
+    """Return the memory on which *action* was recorded; None where no session here has it, or its session says none."""
+    began = action.timestamp_secs
+    for summary in catalogue.list_sessions():
+        if not summary.created_secs <= began <= (began if summary.ended_secs is None else summary.ended_secs + 1):
+            continue
+        try:
+            session = catalogue.get_session(summary.session_id)
+            # Without lost actions the number is the place.
+            near = session.actions[action.sequence : action.sequence + 1]
+            if any(_is_same(each, action) for each in (*near, *(session.actions if session.lost else ()))):
+                return session.memory_id
+        except (SessionNotFoundError, StorageError):
+            continue
+    return None
+
+
+def _is_same(found: ReplayAction, action: ReplayAction) -> bool:
+    wanted = action.sequence, action.timestamp_ns, action.name, action.input_hash
+    return (found.sequence, found.timestamp_ns, found.name, found.input_hash) == wanted
 
 
 def _has(catalogue: Catalogue, session_id: UUID, wanted: frozenset[int], source: str) -> bool:

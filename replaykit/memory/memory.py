@@ -19,8 +19,8 @@ from replaykit.memory.asking.streams import AnswerStream, AsyncAnswerStream
 from replaykit.memory.bisecting import bisect, find_arguments, with_writer
 from replaykit.memory.engine import UNSET, Engine, Unset
 from replaykit.memory.files import read_file
-from replaykit.memory.history import Moment
-from replaykit.memory.holding import sessions_with
+from replaykit.memory.history import Moment, of_another_memory
+from replaykit.memory.holding import memory_of, sessions_with
 from replaykit.memory.keeping import generations_to_keep
 from replaykit.memory.replaying import SOURCE, Live, replay_target
 from replaykit.memory.vectors import VectorStatus
@@ -218,8 +218,8 @@ class Memory(SessionSurface):
         Raises:
             UsageError: An item cannot be stored; then none is.
         """
-        # A generator would be used up by the recording, or by the call.
-        listed = items if isinstance(items, (list, tuple)) else list(items)
+        # A generator would be used up by the recording, or by the call; what is one item is for the call to refuse.
+        listed = items if isinstance(items, (list, tuple, str, bytes, Mapping)) else list(items)
         frame_ids: list[int] = self._call("put_many", listed, progress=progress, dedupe=dedupe)
         return frame_ids
 
@@ -415,7 +415,21 @@ class Memory(SessionSurface):
             UsageError: *moment* is none of these.
         """
         present = self._present or self
-        return Memory(present._frames.at(_meant(moment, generation)), self._engine, present=present)
+        return Memory(present._frames.at(self._own(_meant(moment, generation))), self._engine, present=present)
+
+    def _own(self, moment: Moment) -> Moment:
+        """
+        Return *moment*, which is not an action that this memory's store has of another memory.
+
+        Raises:
+            CheckpointNotFoundError: It is.
+        """
+        if isinstance(moment, ReplayAction) and moment.generation is not None:
+            memory_id = memory_of(self._engine.catalogue, moment)
+            shared = None if memory_id is None else self._frames.shared_with(memory_id)
+            if memory_id is not None and (shared is None or shared < moment.generation):
+                raise of_another_memory(moment, moment.generation)
+        return moment
 
     def fork(self, path: str | os.PathLike[str], *, at: Moment | None = None, generation: int | None = None) -> Memory:
         """
@@ -432,7 +446,7 @@ class Memory(SessionSurface):
             CheckpointNotFoundError: As for `at`.
             StorageError: The file cannot be made; then there is none.
         """
-        then = None if at is None and generation is None else _meant(at, generation)
+        then = None if at is None and generation is None else self._own(_meant(at, generation))
         present = self._present or self
         if self._present is not None and then is None:
             then = self.generation
@@ -449,7 +463,7 @@ class Memory(SessionSurface):
         Raises:
             CheckpointNotFoundError: As for `at`.
         """
-        made: int = self._call("restore", _meant(moment, generation))
+        made: int = self._call("restore", self._own(_meant(moment, generation)))
         return made
 
     def prune(
@@ -468,7 +482,7 @@ class Memory(SessionSurface):
             UsageError: *keep_checkpoints* is none of these.
         """
         # Asked for first: a checkpoint that is made meanwhile is not older.
-        limit = self.generation if before is None else self._frames.limit_of(before)
+        limit = self.generation if before is None else self._frames.limit_of(self._own(before))
         keep = generations_to_keep(self._engine.catalogue, keep_checkpoints, self._frames.generation_of)
         return self._frames.prune(keep, limit)
 
@@ -501,9 +515,14 @@ class Memory(SessionSurface):
             CheckpointNotFoundError: *good* or *bad* cannot be gone back to.
         """
         arguments = find_arguments(find, k=k, mode=mode)
-        known = find.generation if good is None and isinstance(find, ReplayAction) else good
-        begin = 0 if known is None else self._frames.generation_of(known)
-        end = self.generation if bad is None else self._frames.generation_of(bad)
+        is_known_then = good is None and isinstance(find, ReplayAction) and find.generation is not None
+        known: Any = find if is_known_then else good
+        begin = 0 if known is None else self._frames.generation_of(self._own(known))
+        end = self.generation if bad is None else self._frames.generation_of(self._own(bad))
+        if begin >= end and (good is None or bad is None):
+            start = f"good={begin}" if good is not None else f"generation {begin}"
+            stop = f"bad={end}" if bad is not None else f"generation {end}, the present one"
+            raise UsageError(f"no write came after {start} and up to {stop}: there is nothing to look for")
         found = bisect(self._frames, lambda engine: engine.find(**arguments), good=begin, bad=end, progress=progress)
         return with_writer(found, self._engine.catalogue)
 

@@ -36,6 +36,7 @@ __all__ = ["SOURCE", "replay_target"]
 SOURCE = "replaykit.Memory"
 """What recordings call the memory."""
 
+_WRITES = frozenset({"put", "put_many", "update", "delete"})
 _FIELDS = ("content", "title", "uri", "metadata")
 
 
@@ -70,6 +71,10 @@ class Live:
         if checkpoint is not None:
             self.notes += ("the memory was not restored to the checkpoint",)
         yield
+
+    def in_order(self, actions: Sequence[ReplayAction]) -> Sequence[ReplayAction]:
+        """Each is looked at by itself: the order does not matter."""
+        return actions
 
     def takes(self, action: ReplayAction) -> bool:
         """Whether it was a call of a memory."""
@@ -211,6 +216,22 @@ class Then(Live):
         finally:
             connection.close()
 
+    def in_order(self, actions: Sequence[ReplayAction]) -> Sequence[ReplayAction]:
+        """
+        Return the memory's calls by their generations: what made one before what saw it; all else in its place.
+
+        Calls of several threads are numbered as they begin, and take effect
+        in another order.
+        """
+        places = [at for at, action in enumerate(actions) if action.generation is not None and self._is_own(action)]
+        ordered = list(actions)
+        for at, action in zip(places, sorted((actions[at] for at in places), key=_effect), strict=True):
+            ordered[at] = action
+        return ordered
+
+    def _is_own(self, action: ReplayAction) -> bool:
+        return action.kind == "checkpoint" or action.source == SOURCE
+
     def run(self, action: ReplayAction, arguments: Mapping[str, Any]) -> Ran:
         """Call the method of that name on the branch."""
         if action.kind in ("put", "put_many"):
@@ -237,6 +258,12 @@ def _generations(session: ReplaySession) -> Iterator[int]:
     for action in session.actions:
         if action.generation is not None and (action.source == SOURCE or action.kind == "checkpoint"):
             yield action.generation
+
+
+def _effect(action: ReplayAction) -> tuple[int, bool, int]:
+    """Return where a call took effect among the others of its memory."""
+    makes_one = action.kind in _WRITES and action.error is None
+    return action.generation or 0, not makes_one, action.sequence
 
 
 def _start_of(session: ReplaySession) -> int:

@@ -41,6 +41,7 @@ __all__ = [
     "State",
     "change_next_id",
     "create",
+    "demand_own_tables",
     "demand_readable",
     "has_generation",
     "has_tables",
@@ -223,8 +224,18 @@ def demand_readable(connection: apsw.Connection, path: str) -> int:
         raise DamagedError(path, 0, "the memory's state is missing")
     if found > VERSION:
         raise UnsupportedVersionError(path, found, VERSION)
-    _demand_own(connection, path, "memory%")
+    demand_own_tables(connection, path)
     return found
+
+
+def demand_own_tables(connection: apsw.Connection, path: str) -> None:
+    """
+    Return if all tables are defined as here, whatever is in them.
+
+    Raises:
+        DamagedError: One is not.
+    """
+    _demand_own(connection, path, "memory%")
 
 
 def _demand_own(connection: apsw.Connection, path: str, tables: str) -> None:

@@ -20,7 +20,17 @@ from replaykit.model.actions import (
     Update,
 )
 from replaykit.model.imported import MEMVID, ImportedSession, ImportReport, ImportStatus, playable_import
-from replaykit.model.integrity import Compaction, Depth, Diagnosis, Finding, Recovery, Severity, Usage, Verification
+from replaykit.model.integrity import (
+    Compaction,
+    Depth,
+    Diagnosis,
+    Finding,
+    Recovery,
+    RescuedMemory,
+    Severity,
+    Usage,
+    Verification,
+)
 from replaykit.model.options import ReplayOptions, Tolerances
 from replaykit.model.reports import KnownDivergence, ReplayReport
 from replaykit.model.results import (
@@ -112,6 +122,7 @@ __all__ = [
     "ReplayReport",
     "ReplayResult",
     "ReplaySession",
+    "RescuedMemory",
     "Restoration",
     "SearchResult",
     "SessionComparison",

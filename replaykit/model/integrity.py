@@ -8,7 +8,17 @@ from uuid import UUID
 
 import attrs
 
-__all__ = ["Compaction", "Depth", "Diagnosis", "Finding", "Recovery", "Severity", "Usage", "Verification"]
+__all__ = [
+    "Compaction",
+    "Depth",
+    "Diagnosis",
+    "Finding",
+    "Recovery",
+    "RescuedMemory",
+    "Severity",
+    "Usage",
+    "Verification",
+]
 
 Depth = Literal["full", "bytes"]
 """
@@ -25,7 +35,7 @@ _SEVERITIES: tuple[Severity, ...] = ("note", "warning", "damage", "unreadable")
 @attrs.frozen(kw_only=True, repr=False)
 class Verification:
     """
-    The integrity of a recording; true only when every byte was accounted for.
+    The integrity of a recording; true only when all that was looked at is accounted for.
 
     Attributes:
         depth: How much was looked at.
@@ -33,6 +43,10 @@ class Verification:
             were published: what is missing there no byte of the store shows.
         live_logs: Of how many logs no byte was looked at, since sessions that
             are being recorded write them.
+        frames: Of a memory's file, how many frames agree with their hashes, or do not, as *problems* say; None where
+            there is no memory, or its frames were left out.
+        versions: How many older versions of frames were checked likewise.
+        unchecked: Of a memory's file, what was not looked at; empty means every byte was.
     """
 
     path: str
@@ -43,6 +57,9 @@ class Verification:
     depth: Depth = "full"
     gaps: int = 0
     live_logs: int = 0
+    frames: int | None = None
+    versions: int = 0
+    unchecked: Sequence[str] = ()
 
     def __bool__(self) -> bool:
         return not self.problems
@@ -124,6 +141,29 @@ class Compaction:
 
 
 @attrs.frozen(kw_only=True)
+class RescuedMemory:
+    """
+    What was copied of a memory's frames; true only when nothing of it was lost.
+
+    Attributes:
+        frames: How many frames are in the new memory.
+        lost_frames: How many are known to be missing.
+        lost_versions: How many older versions of frames cannot be read; the states that need them are gone.
+        whole: The frames and all that can be gone back to are there.
+        damage: What could not be copied, and why, as text.
+    """
+
+    frames: int = 0
+    lost_frames: int = 0
+    lost_versions: int = 0
+    whole: bool = True
+    damage: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        return self.whole
+
+
+@attrs.frozen(kw_only=True)
 class Recovery:
     """
     What was recovered of a damaged store; true only when nothing was lost.
@@ -136,6 +176,7 @@ class Recovery:
         damage: Where bytes are damaged, and why, as text.
         lacking: The sessions that are not whole, and how many actions each is known to miss; of one whose live log
             was damaged that is not known.
+        memory: What was copied of the frames; None where the damaged store is no memory's file.
     """
 
     path: str
@@ -146,6 +187,8 @@ class Recovery:
     lost_actions: int = 0
     damage: Sequence[str] = ()
     lacking: Mapping[UUID, int] = attrs.field(factory=dict)
+    memory: RescuedMemory | None = None
 
     def __bool__(self) -> bool:
-        return self.whole_sessions == self.sessions and not self.lost_actions
+        is_memory_whole = self.memory is None or bool(self.memory)
+        return self.whole_sessions == self.sessions and not self.lost_actions and is_memory_whole

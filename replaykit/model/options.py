@@ -141,4 +141,8 @@ def chosen_options(options: ReplayOptions | None, more: Mapping[str, Any]) -> Re
     """
     if options is not None and not isinstance(options, ReplayOptions):
         raise UsageError(f"options= takes ReplayOptions, not {type(options).__name__}")
+    known = [field.name for field in attrs.fields(ReplayOptions)]
+    unknown = next((name for name in more if name not in known), None)
+    if unknown is not None:
+        raise UsageError(f"unknown option {unknown!r}: give some of {', '.join(sorted(known))}")
     return attrs.evolve(ReplayOptions() if options is None else options, **more)

@@ -118,7 +118,10 @@ class Target(Protocol):
         """What a reader of the verdict has to know of this target."""
 
     def opened(self, session: ReplaySession, checkpoint: Checkpoint | None) -> AbstractContextManager[None]:
-        """Return a block in which `run` may be called, by ascending sequence; it cleans up."""
+        """Return a block in which `run` may be called, in the order that `in_order` says; it cleans up."""
+
+    def in_order(self, actions: Sequence[ReplayAction]) -> Sequence[ReplayAction]:
+        """Return *actions*, which come by ascending sequence, in the order in which they took effect."""
 
     def takes(self, action: ReplayAction) -> bool:
         """Return whether this target is what *action* ran on."""
@@ -227,9 +230,10 @@ class _Run:
         if wanted is None:
             return None
         if wanted not in self._checkpoints:
-            known = ", ".join(map(str, sorted(self._checkpoints))) or "none"
+            numbers = ", ".join(map(str, sorted(self._checkpoints)))
+            known = f"it has {'those' if ',' in numbers else 'that'} numbered {numbers}" if numbers else "it has none"
             raise CheckpointNotFoundError(
-                wanted, f"session {self._session.session_id} has no checkpoint {wanted}; it has {known}"
+                wanted, f"session {self._session.session_id} has no checkpoint {wanted}; {known}"
             )
         return self._checkpoints[wanted]
 
@@ -238,12 +242,14 @@ class _Run:
         chosen = self._chosen()
         found: list[ActionResult] = []
         with _unobserved(), self._target.opened(self._session, self._start):
-            for done, action in enumerate(chosen, 1):
+            for done, action in enumerate(self._target.in_order(chosen), 1):
                 found.append(self._look_at(action))
                 self._progress(done, len(chosen))
                 if self._options.stop_on_mismatch and found[-1].status == "mismatched":
                     break
             notes = tuple(self._target.notes)
+        # They are told as they were recorded, whatever the order in which they ran.
+        found.sort(key=lambda item: item.sequence)
         return summed(self._session, self._options, found, len(chosen), notes, time.perf_counter_ns() - began)
 
     def _chosen(self) -> list[ReplayAction]:

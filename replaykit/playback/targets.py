@@ -80,6 +80,10 @@ class Functions:
         self._is_from_checkpoint = checkpoint is not None
         yield
 
+    def in_order(self, actions: Sequence[ReplayAction]) -> Sequence[ReplayAction]:
+        """As they were numbered: nothing says in which order calls of several threads took effect."""
+        return actions
+
     def takes(self, action: ReplayAction) -> bool:
         """Whether there is a function of its name."""
         return action.name in self._functions

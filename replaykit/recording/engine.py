@@ -42,7 +42,7 @@ from replaykit.recording.ring import Ring
 from replaykit.recording.session import ActiveSession, Unrecorded
 from replaykit.recording.troubles import Troubles
 from replaykit.redactors import make_redactor
-from replaykit.settings import Settings, is_disabled, policy_of
+from replaykit.settings import Settings, absolute_store, is_disabled, policy_of
 from replaykit.storage.catalogue import Catalogue, Which
 from replaykit.storage.database import MEMORY
 from replaykit.storage.log_files import MemoryLog
@@ -81,6 +81,8 @@ class RecordingEngine:
         clock: Clock = time,
     ) -> None:
         self.location = os.fspath(location)
+        # Fixed now: the program may go to another folder before the store is opened, and after.
+        self.place = absolute_store(location)
         self.settings = settings
         self.clock = clock
         self.state_source = state_source
@@ -124,7 +126,7 @@ class RecordingEngine:
         if self._store is None:
             with self._opening:
                 if self._store is None:
-                    store = open_store(self.location, read_only=self.is_read_only, options=_options_of(self.settings))
+                    store = open_store(self.place, read_only=self.is_read_only, options=_options_of(self.settings))
                     if not self.is_read_only:
                         background_of(store).recover_soon()
                     self._store = store
@@ -582,7 +584,7 @@ class RecordingEngine:
 
     def _read_again(self, session_id: UUID) -> ReplaySession:
         """Read a session from the file of a recorder that is closed."""
-        store = open_store(self.location, read_only=True)
+        store = open_store(self.place, read_only=True)
         try:
             found = Catalogue(store, frames_at=self._frames_at).get_session(session_id)
             return attrs.evolve(found, actions=tuple(found.actions))
@@ -605,7 +607,7 @@ class RecordingEngine:
         self._users = 0
         if self._store is not None:
             background_of(self._store).forked()
-            if not self.location.endswith(("/", os.sep)) and not os.path.isdir(self.location):
+            if not self.place.endswith(("/", os.sep)) and not os.path.isdir(self.place):
                 # A file store is the parent's: its lock must be asked for anew.
                 self._store = None
                 self._has_worked = False

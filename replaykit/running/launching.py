@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from replaykit.errors import ReplaykitError
+from replaykit.errors import ReplaykitError, UsageError
 from replaykit.intercept.tracebacks import leave_no_frame
 from replaykit.running.ambient import Position
 from replaykit.running.children import Task, Work
@@ -24,7 +24,7 @@ from replaykit.settings import is_disabled
 
 __all__ = ["Program", "launched", "status_of"]
 
-EXIT_UNREADABLE = 3
+EXIT_USAGE, EXIT_UNREADABLE = 2, 3
 
 _MOST_ARGUMENTS = 100
 _LONGEST_ARGUMENT = 500
@@ -69,7 +69,8 @@ def launched(order: Order, arguments: Sequence[str], initial: Mapping[str, Any])
     Return the program in *arguments*, with `sys` and ``__main__`` as the interpreter would have made them.
 
     *initial* are the variables of the present ``__main__``.  Where the store
-    cannot be used the program is not run: a line says so, exit code 3.
+    cannot be used the program is not run: a line says so, exit code 3; 2 for
+    a session that is not there.
     """
     main = ModuleType("__main__")
     main.__dict__.clear()
@@ -107,7 +108,7 @@ def _work(order: Order, target: str, arguments: Sequence[str]) -> Work | None:
         return task.started({"argv": _shown(arguments), "python": platform.python_version()})
     except (ReplaykitError, OSError) as error:
         print(f"replaykit: {error}", file=sys.stderr)
-        sys.exit(EXIT_UNREADABLE)
+        sys.exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_UNREADABLE)
 
 
 def _shown(arguments: Sequence[str]) -> list[str]:

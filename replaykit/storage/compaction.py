@@ -101,6 +101,11 @@ def rewrite(
         with suppress(OSError):
             store.files.remove(temporary)
         raise error if isinstance(error, StorageError) else _translated(path, error) from error
+    except BaseException:
+        # Ctrl-C leaves no copy either; once it has the name of the store it is that.
+        with suppress(OSError):
+            store.files.remove(temporary)
+        raise
     if erase:
         for evidence in evidence_beside(store.files, path):
             store.files.remove(evidence)

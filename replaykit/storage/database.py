@@ -8,6 +8,7 @@ place decides how a file that may be hostile is opened.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import time
@@ -196,6 +197,8 @@ def _prepare(path: str, *, create: bool, read_only: bool) -> bool:
             raise StorageError(f"Cannot create {path}: make its folder first", path=path) from error
         raise StoreNotFoundError(path) from error
     except OSError as error:
+        if error.errno == errno.ELOOP and os.path.islink(path):
+            raise StorageError(f"{path} is a symbolic link: name the file that it leads to", path=path) from error
         raise StorageError(f"Cannot open {path}: {error.strerror}", path=path) from error
     try:
         return _is_empty_or_ours(path, handle, read_only=read_only)

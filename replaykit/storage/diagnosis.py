@@ -43,6 +43,8 @@ __all__ = ["diagnose"]
 _SUFFIX = ".rpk"
 _MOST_LISTED = 20
 _WORTH_COMPACTING = 4096
+_WORTH_REWRITING = 65_536
+"""Of a database: a few free pages come of SQLite's own work, without anything having been deleted."""
 _ORDER: Sequence[Severity] = ("unreadable", "damage", "warning", "note")
 
 
@@ -227,7 +229,7 @@ class _Doctor:
     def _of_dead_bytes(self, alive: set[UUID]) -> Iterator[Finding]:
         for session_id in self._bytes_of.keys() - alive:
             self._free_bytes += self._bytes_of.pop(session_id)
-        if self._free_bytes >= _WORTH_COMPACTING:
+        if self._free_bytes >= (_WORTH_REWRITING if self._kind == "database" else _WORTH_COMPACTING):
             share = 100 * self._free_bytes // max(1, self._total)
             yield Finding(
                 severity="note",

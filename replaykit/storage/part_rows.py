@@ -98,6 +98,9 @@ def rows_of(path: str, problems: list[str]) -> Iterator[RowBytes]:
     seen: set[int] = set()
     try:
         demand_stored_tables(connection, path)
+        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'replaykit_part'").get:
+            # A memory that nobody has recorded.
+            return
         yield from _walk(connection, path, problems, seen, descending=False)
     except apsw.Error as error:
         # Behind a page that is damaged the rows are reached from the other end.

@@ -26,7 +26,7 @@ from replaykit.storage.publish import Publisher
 from replaykit.storage.salvage import SalvagedSession, SalvagedStore
 from replaykit.storage.segment_file import Damage, SegmentFile
 
-__all__ = ["recover_into"]
+__all__ = ["recover_into", "remove_begun"]
 
 _LONGEST_EVIDENCE = 1 << 20
 
@@ -58,7 +58,7 @@ def recover_into(
         _keep_evidence(source, path)
         verification = _verified(path)
     except BaseException:
-        _remove(path)
+        remove_begun(path)
         raise
     lacking = with_gaps | {each.card.session_id: each.missing for each in source.sessions() if not each.is_whole}
     return Recovery(
@@ -143,7 +143,7 @@ def _gap_of(segment: SegmentFile, damage: Damage) -> Gap:
     return Gap(offset=damage.offset, reason=reason, data=segment.read(damage.offset, size))
 
 
-def _remove(path: str) -> None:
+def remove_begun(path: str) -> None:
     """Remove what was begun at *path*, where nothing stood before."""
     if os.path.isdir(path):
         shutil.rmtree(path, ignore_errors=True)

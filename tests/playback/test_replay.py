@@ -231,7 +231,7 @@ def test_a_checkpoint_that_cannot_be_restored_is_said(recorded):
 
     assert result
     assert "not restored" in result.notes[0]
-    with pytest.raises(CheckpointNotFoundError, match=r"^session \S+ has no checkpoint 7; it has 0$"):
+    with pytest.raises(CheckpointNotFoundError, match=r"^session \S+ has no checkpoint 7; it has that numbered 0$"):
         replayed(session.result, search, from_checkpoint=7)
 
 

@@ -1,0 +1,148 @@
+"""How verbs end: Ctrl-C, a reader that has gone, an output that is closed or speaks another encoding."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+import replaykit
+from replaykit.cli import care
+from replaykit.cli.commands import program
+from replaykit.storage.compaction import demand_same
+
+
+def run(*words: str, told: str | None = None) -> Result:
+    return CliRunner().invoke(program, list(words), input=told)
+
+
+def called(*words: str, **variables: str) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
+    return subprocess.Popen(
+        [sys.executable, "-m", "replaykit", *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    path = str(tmp_path / "runs.rpk")
+
+    @replaykit.records("find")
+    def search(query: str) -> list[str]:
+        return [query]
+
+    with replaykit.Recorder(path) as recorder, recorder.session("an elephant \N{ELEPHANT}"):
+        for _ in range(3):
+            search("where is the \N{ELEPHANT}?")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        (["list"], "replaykit.loading.load"),
+        (["show"], "replaykit.loading.load"),
+        (["verify"], "replaykit.loading.load"),
+        (["info"], "replaykit.loading.load"),
+        (["scan"], "replaykit.loading.load"),
+        (["doctor"], "replaykit.loading.diagnosed"),
+        (["compact"], "replaykit.storage.opening.open_store"),
+    ],
+)
+def test_ctrl_c_is_130_and_one_line(words: list[str], where: str, store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In all verbs: 1 is what a check says that failed."""
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(where, interrupt)
+    said = run(*words, store)
+
+    assert said.exit_code == 130
+    assert said.stderr.splitlines() == ["replaykit: interrupted"]
+
+
+def test_ctrl_c_at_a_question_is_130_and_no_is_1(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is deleted either way."""
+    monkeypatch.setattr(care, "_demand_consent", lambda *_, **__: click.confirm("Delete?", abort=True))
+
+    assert run("delete", store, "last", told="n\n").exit_code == 1
+
+    def interrupt(_prompt: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(click.termui, "visible_prompt_func", interrupt)
+    monkeypatch.setattr(
+        care, "_demand_consent", lambda *_, **__: click.confirm("Delete?", abort=True, prompt_suffix="")
+    )
+    with pytest.raises(SystemExit) as ended:
+        program.main(["delete", store, "last"], standalone_mode=False)
+    assert ended.value.code == 130
+    assert len(replaykit.load(store).list_sessions()) == 1
+
+
+def test_an_interrupted_process_ends_with_130() -> None:
+    """Whatever it is doing, and without a traceback."""
+    child = called("tail", "--wait", "nosuch.rpk")
+    time.sleep(1.5)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=20)
+
+    assert child.returncode == 130
+    assert b"Traceback" not in said
+
+
+def test_an_interrupted_compaction_leaves_no_copy(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the store as it was."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = Path(store).read_bytes()
+    monkeypatch.setattr("replaykit.storage.compaction.demand_same", interrupt)
+    assert run("compact", store).exit_code == 130
+
+    assert os.listdir(tmp_path) == ["runs.rpk"]
+    assert Path(store).read_bytes() == before
+    monkeypatch.setattr("replaykit.storage.compaction.demand_same", demand_same)
+    assert run("compact", store).exit_code == 0
+
+
+@pytest.mark.parametrize("words", [["info"], ["list"], ["show"], ["show", "last", "0"], ["verify"], ["list", "--json"]])
+def test_a_reader_that_has_gone_is_no_error(words: list[str], store: str) -> None:
+    """As with `| head`, which has what it wanted."""
+    child = called(words[0], store, *words[1:])
+    assert child.stdout is not None
+    child.stdout.close()
+    child.stdout = None
+    _, said = child.communicate(timeout=20)
+
+    assert (child.returncode, said) == (0, b"")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("words", [["list"], ["show"], ["show", "last", "0"], ["info"], ["show", "--text"]])
+def test_any_encoding_is_printed(words: list[str], encoding: str, store: str) -> None:
+    """What it cannot say is an escape."""
+    child = called(words[0], store, *words[1:], PYTHONIOENCODING=encoding, COLUMNS="120")
+    told, said = child.communicate(timeout=20)
+
+    assert (child.returncode, said) == (0, b"")
+    assert b"\\U0001f418" in told or b"\\ud83d\\udc18" in told or words != ["show"]
+
+
+def test_a_closed_output_is_no_traceback(store: str) -> None:
+    """As the shell closes it: `>&-`."""
+    for words in ("show --text", "list", "verify --json"):
+        command = f'exec "$0" -m replaykit {words} {store} >&-'
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        said = subprocess.run(["sh", "-c", command, sys.executable], env=environment, capture_output=True, timeout=20)
+        assert b"Traceback" not in said.stderr and said.returncode == 0, said.stderr
