@@ -688,3 +688,42 @@ def test_a_directory_whose_file_is_taken_away_goes_on_in_a_new_one(tmp_path: Pat
             look("two")
         recorder.flush()
         assert [summary.name for summary in recorder.list_sessions()] == ["after"]
+
+
+def test_a_store_file_that_is_truncated_costs_no_later_session(tmp_path: Path) -> None:
+    """As logrotate's copytruncate does: what comes after stays in its log, and the next to open the store has it."""
+    path = tmp_path / "runs.rpk"
+    recorder = replaykit.Recorder(path)
+    with recorder.session("before"):
+        look("one")
+    recorder.flush()
+    os.truncate(path, 0)
+    with pytest.warns(ReplaykitWarning, match="somebody else made the file 0 bytes long"):
+        with recorder.session("after"):
+            look("two")
+        recorder.flush()
+    assert recorder.stats()["unpublished"] == 1
+    assert [summary.name for summary in recorder.list_sessions()] == ["after"]
+    recorder.close()
+    assert path.stat().st_size == 0
+
+    with replaykit.Recorder(path) as again:
+        assert [action.arguments for action in again.get_session("after").actions] == [{"query": "two"}]
+    with replaykit.load(path) as loaded:
+        assert loaded.verify()
+
+
+def test_a_directory_whose_file_is_truncated_goes_on_in_a_new_one(tmp_path: Path) -> None:
+    with replaykit.Recorder(f"{tmp_path}/runs/") as recorder:
+        with recorder.session("before"):
+            look("one")
+        recorder.flush()
+        [file] = (tmp_path / "runs").glob("*.rpk")
+        os.truncate(file, 0)
+        for name in ("after", "later"):
+            with recorder.session(name):
+                look("two")
+            recorder.flush()
+        assert {summary.name for summary in recorder.list_sessions()} == {"after", "later"}
+        assert recorder.stats()["unpublished"] == 0
+    assert (file.stat().st_size, len(list((tmp_path / "runs").glob("*.rpk")))) == (0, 2)

@@ -728,3 +728,57 @@ def test_a_session_per_opening_costs_the_same_however_many_there_are(path: Path)
         grown.append(path.stat().st_size - before)
 
     assert max(grown[20:]) <= 2 * max(grown[:20])
+
+
+# -- what others do to an open file ------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 7, -1, 1])
+def test_a_file_that_somebody_cut_or_made_longer_takes_no_more_writes(path: Path, size: int) -> None:
+    """A block says where it stands: behind another end nobody would ever find it."""
+    store = FileStore(path)
+    kept = uuid4()
+    store.publish(make_part(kept, [0]))
+    os.truncate(path, size if size in (0, 7) else store.size() + size)
+    content = path.read_bytes()
+
+    for _ in range(2):
+        with pytest.raises(StorageError, match="somebody else made the file"):
+            store.publish(make_part(uuid4(), [0]))
+    assert store.is_poisoned
+    store.close()
+    assert content == path.read_bytes()
+
+
+def test_a_file_that_was_cut_lists_what_is_there(path: Path) -> None:
+    """For its writer and for a reader that had seen more."""
+    store = FileStore(path)
+    first = uuid4()
+    store.publish(make_part(first, [0]))
+    size = store.size()
+    store.publish(make_part(uuid4(), [0]))
+    reader = FileStore(path, read_only=True)
+    assert len(store.cards()) == len(reader.cards()) == 2
+    os.truncate(path, size)
+
+    assert [card.session_id for card in store.cards()] == [first] == [card.session_id for card in reader.cards()]
+    store.close()
+    reader.close()
+
+
+def test_a_file_that_is_cut_within_a_write_is_not_filled_up_with_zeros(path: Path) -> None:
+    """Rolling back makes a file shorter, never longer."""
+    files = FaultyFiles()
+    store = FileStore(path, files=files)
+    store.publish(make_part(uuid4(), [0]))
+
+    def cut_and_fail() -> None:
+        os.truncate(path, 0)
+        raise OSError(errno.ENOSPC, "full")
+
+    files.before["append"] = cut_and_fail
+    with pytest.raises(StorageError):
+        store.publish(make_part(uuid4(), [0]))
+
+    assert (path.stat().st_size, store.is_poisoned) == (0, True)
+    store.close()
