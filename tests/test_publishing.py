@@ -22,6 +22,7 @@ import pytest
 
 import replaykit
 from replaykit.errors import RecordingError, ReplaykitWarning, StorageError
+from replaykit.recording.background import background_of
 from replaykit.storage.directory_store import DirectoryStore
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.files import SystemFiles
@@ -653,6 +654,60 @@ def test_always_syncs_whatever_is_acknowledged(durability: str, each: int, tmp_p
             before = files.syncs
             acknowledged()
             assert files.syncs - before == each
+    recorder.close()
+
+
+def test_a_store_whose_sync_failed_reaches_no_agent_and_opens_again(tmp_path: Path) -> None:
+    """Flush and close raise nothing, and the same process goes on once the disk is well."""
+    path = tmp_path / "runs.rpk"
+    files = TracedFiles()
+    failing = threading.Event()
+
+    def sync(handle: int) -> None:
+        if failing.is_set() and files._path(handle).endswith(".rpk"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        os.fdatasync(handle)
+
+    files.sync = sync  # type: ignore[method-assign]
+    with recorder_on(files, path) as recorder, pytest.warns(ReplaykitWarning, match="could not be published"):
+        with recorder.session("before"):
+            look("one")
+        recorder.flush()
+        failing.set()
+        for name in ("failed", "later"):
+            with recorder.session(name):
+                look("two")
+            recorder.flush()
+            recorder.flush()
+        assert recorder.stats()["unpublished"] == 2
+    with replaykit.Recorder(path, on_loss="raise") as again:
+        with again.session("after"):
+            look("three")
+        again.flush()
+        assert {summary.name for summary in again.list_sessions()} == {"before", "failed", "later", "after"}
+        assert again.stats()["unpublished"] == 0
+    with replaykit.load(path) as loaded:
+        assert loaded.verify()
+
+
+def test_a_close_that_fails_lets_go_of_the_store_all_the_same(tmp_path: Path) -> None:
+    """What a crash left cannot be listed: that is told, and keeps nobody in this process from the file."""
+
+    class Unlisted(SystemFiles):
+        is_listed = True
+
+        def names(self, directory: str) -> list[str]:
+            if not self.is_listed:
+                raise OSError(errno.EIO, os.strerror(errno.EIO), directory)
+            return super().names(directory)
+
+    files, path = Unlisted(), tmp_path / "runs.rpk"
+    recorder = recorder_on(files, path)
+    background_of(recorder.store).recover_soon()
+    files.is_listed = False
+    with pytest.raises(StorageError, match="Cannot list"):
+        recorder.close()
+    FileStore(path).close()
     recorder.close()
 
 

@@ -543,17 +543,33 @@ class RecordingEngine:
             self.background.flush()
 
     def close(self) -> None:
-        """End open sessions, publish them and let go of the store; closing twice is fine."""
+        """
+        End open sessions, publish them and let go of the store; closing twice is fine.
+
+        Raises:
+            StorageError: What a crash left cannot be recovered now; all is let go of, and stays for the next opening.
+        """
         for session in list(self._open.values()):
             self.end(session, by="close")
-        if self._store is not None and not self._is_closed:
-            background = background_of(self._store)
-            background.publish_all()
-            self._store.close()
+        try:
+            if self._store is not None and not self._is_closed:
+                _publish_and_close(self._store)
+        finally:
+            self._store = None
+            self._is_closed = True
+            self._held.close()
+
+
+def _publish_and_close(store: Store) -> None:
+    background = background_of(store)
+    try:
+        background.publish_all()
+    finally:
+        # Whoever opens it next in this process needs its lock, and those of the logs that stay.
+        try:
+            store.close()
+        finally:
             background.give_up()
-        self._store = None
-        self._is_closed = True
-        self._held.close()
 
 
 def _options_of(settings: Settings) -> StoreOptions:

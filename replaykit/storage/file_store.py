@@ -462,9 +462,11 @@ class FileStore:
             if self._closed:
                 return
             self._closed = True
-            if self._appender is not None and not self._guard.forked:
-                self._appender.mark_synced(self._closing_catalog())
-            self._let_go()
+            try:
+                if self._appender is not None and not self._guard.forked:
+                    self._appender.mark_synced(self._closing_catalog())
+            finally:
+                self._let_go()
 
     def _closing_catalog(self) -> bytes | None:
         listing = self._listing

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -604,6 +605,24 @@ def test_a_failed_sync_is_never_repeated(path: Path) -> None:
     assert syncs == files.syncs
     store.close()
     FileStore(path).close()
+
+
+def test_a_part_whose_sync_failed_is_refused_when_it_comes_again(path: Path) -> None:
+    """By a StorageError: it is not encoded against a commit that may be on no device."""
+    files = FaultyFiles()
+    store = FileStore(path, files=files)
+    part = make_part(uuid4(), range(3))
+    files.before["sync"] = fail(OSError(errno.EIO, "lost"))
+    for _ in range(3):
+        with pytest.raises(StorageError):
+            store.publish(part)
+    files.before.clear()
+    with pytest.raises(StorageError, match="no more writes"):
+        store.delete(part.opening.session_id)
+    store.close()
+    with closing(FileStore(path)) as again:
+        again.publish(make_part(uuid4(), [0]))
+        assert again.verify()
 
 
 def test_a_failed_roll_back_poisons(path: Path) -> None:
