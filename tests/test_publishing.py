@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -782,3 +783,45 @@ def test_a_directory_whose_file_is_truncated_goes_on_in_a_new_one(tmp_path: Path
         assert {summary.name for summary in recorder.list_sessions()} == {"after", "later"}
         assert recorder.stats()["unpublished"] == 0
     assert (file.stat().st_size, len(list((tmp_path / "runs").glob("*.rpk")))) == (0, 2)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_directory_that_is_taken_away_from_a_service_is_made_again(moved: bool, tmp_path: Path) -> None:
+    """No request hears of it, and what comes then is recorded."""
+    path = tmp_path / "runs"
+    with replaykit.Recorder(f"{path}/") as recorder:
+        with recorder.session("before"):
+            look("one")
+        recorder.flush()
+        if moved:
+            path.rename(tmp_path / "old")
+        else:
+            shutil.rmtree(path)
+        for name in ("after", "later"):
+            with recorder.session(name, adopt=False):
+                assert look("two") == ["TWO"]
+        recorder.flush()
+        assert [summary.name for summary in recorder.list_sessions()] == ["after", "later"]
+        assert not any(recorder.stats().values())
+
+
+def test_a_directory_that_cannot_be_made_again_costs_a_service_its_recording_and_never_a_request(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "mounted" / "runs"
+    path.parent.mkdir()
+    with replaykit.Recorder(f"{path}/", max_store_bytes=1 << 30) as recorder:
+        with recorder.session("before"):
+            look("one")
+        recorder.flush()
+        shutil.rmtree(path.parent)
+        with pytest.warns(ReplaykitWarning, match="unrecorded") as warned:
+            for name in ("after", "later"):
+                with recorder.session(name):
+                    assert look("two") == ["TWO"]
+        assert (len(warned), recorder.stats()["skipped"]) == (1, 2)
+        path.parent.mkdir()
+        with recorder.session("back"):
+            look("three")
+        recorder.flush()
+        assert [summary.name for summary in recorder.list_sessions()] == ["back"]

@@ -215,6 +215,8 @@ class FileLog:
             if self.has_writer():
                 raise LockedError(self.path) from error
             raise StorageError(f"{self.path} exists: recover it first", path=self.path) from error
+        except FileNotFoundError as error:
+            raise StorageError(f"Cannot create {self.path}: its folder is gone", path=self.path) from error
 
     def _demand_handles(self) -> None:
         # Where the platform has no such module, opening a store has said so before.
