@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -693,6 +694,66 @@ def test_a_process_opens_a_store_once(path: Path) -> None:
     third = open_store(path)
     assert third is not first
     third.close()
+
+
+def test_who_opens_a_store_that_is_being_closed_waits_for_that(path: Path) -> None:
+    """Its lock is not free yet: that is no reason to be refused."""
+    first: Any = open_store(path)
+    opened: list[Any] = []
+    closes = threading.Thread(target=first.close)
+    opens = threading.Thread(target=lambda: opened.append(open_store(path)))
+    with first._store._guard.lock:
+        closes.start()
+        while not first.closed:
+            time.sleep(0.001)
+        opens.start()
+        opens.join(0.05)
+        assert opened == []
+        # Another store is not waited for.
+        open_store(path.with_name("other.rpk")).close()
+    closes.join()
+    opens.join()
+    [second] = opened
+    assert second is not first
+    second.publish(make_part(uuid4(), [0]))
+    second.close()
+
+
+def test_threads_that_open_and_close_one_store_never_refuse_each_other(path: Path) -> None:
+    """However they meet."""
+    barrier, refused = threading.Barrier(4), []
+
+    def open_and_close() -> None:
+        barrier.wait()
+        for _ in range(40):
+            try:
+                open_store(path).close()
+            except LockedError as error:
+                refused.append(error)
+
+    threads = [threading.Thread(target=open_and_close) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused == []
+
+
+def test_a_store_that_is_wanted_within_its_own_closing_is_refused_and_not_waited_for(path: Path) -> None:
+    """As by a signal handler: the thread would wait for itself."""
+    store: Any = open_store(path)
+    inner, refused = store._store.close, []
+
+    def close() -> None:
+        with pytest.raises(LockedError) as caught:
+            open_store(path)
+        refused.append(caught.value)
+        inner()
+
+    store._store.close = close
+    store.close()
+    assert len(refused) == 1
+    open_store(path).close()
 
 
 def test_opening_for_reading_creates_nothing(tmp_path: Path) -> None:
