@@ -476,7 +476,9 @@ class FileStore:
     def abandon(self) -> None:
         """Close this process's descriptors only: for a forked child; the parent keeps its lock."""
         self._closed = True
-        self._let_go()
+        self._reserve.abandon()
+        if self._written is not None:
+            self._written.abandon()
 
     def _read_from(self, file: OpenFile) -> None:
         self._segment, self._read = SegmentFile(file), file
