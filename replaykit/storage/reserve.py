@@ -44,6 +44,10 @@ class Reserve:
         handle, self._handle = self._handle, -1
         if handle < 0:
             return False
+        # Not by closing alone: where a child was forked just now, its copy
+        # would keep the room.
+        with suppress(OSError):
+            self._files.truncate(handle, 0)
         self._files.close(handle)
         return True
 
