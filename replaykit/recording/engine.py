@@ -48,7 +48,7 @@ from replaykit.storage.database import MEMORY
 from replaykit.storage.log_files import MemoryLog
 from replaykit.storage.opening import open_store
 from replaykit.storage.options import StoreOptions
-from replaykit.storage.secret_key import keyed_hasher
+from replaykit.storage.secret_key import has_hashes, keyed_hasher
 
 __all__ = ["RecordingEngine"]
 
@@ -100,6 +100,7 @@ class RecordingEngine:
         self._open: dict[UUID, ActiveSession] = {}
         self._started: ActiveSession | None = None
         self._hasher: Callable[[bytes], bytes] | None = None
+        self._needs_secret = False
         self._held = Held(self)
         scope.on_fork(self._forked)
 
@@ -141,8 +142,16 @@ class RecordingEngine:
         if self.settings.capture != "hash":
             return content_hash
         if self._hasher is None:
-            self._hasher = keyed_hasher(self.store.location)
+            with self._opening:
+                # Again: the secret of a store in RAM is another one each time.
+                if self._hasher is None:
+                    self._hasher = keyed_hasher(self.store.location, is_used=self._has_hashes)
         return self._hasher
+
+    def _has_hashes(self) -> bool:
+        # Once it has some it has some: not to be looked for in each call that is lost.
+        self._needs_secret = self._needs_secret or has_hashes(self.store)
+        return self._needs_secret
 
     # -- sessions ---------------------------------------------------------------
 
