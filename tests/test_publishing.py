@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import pytest
 
 import replaykit
 from replaykit.errors import RecordingError, ReplaykitWarning, StorageError
+from replaykit.recording.background import background_of
 from replaykit.storage.directory_store import DirectoryStore
 from replaykit.storage.file_store import FileStore
 from replaykit.storage.files import SystemFiles
@@ -656,6 +658,60 @@ def test_always_syncs_whatever_is_acknowledged(durability: str, each: int, tmp_p
     recorder.close()
 
 
+def test_a_store_whose_sync_failed_reaches_no_agent_and_opens_again(tmp_path: Path) -> None:
+    """Flush and close raise nothing, and the same process goes on once the disk is well."""
+    path = tmp_path / "runs.rpk"
+    files = TracedFiles()
+    failing = threading.Event()
+
+    def sync(handle: int) -> None:
+        if failing.is_set() and files._path(handle).endswith(".rpk"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        os.fdatasync(handle)
+
+    files.sync = sync  # type: ignore[method-assign]
+    with recorder_on(files, path) as recorder, pytest.warns(ReplaykitWarning, match="could not be published"):
+        with recorder.session("before"):
+            look("one")
+        recorder.flush()
+        failing.set()
+        for name in ("failed", "later"):
+            with recorder.session(name):
+                look("two")
+            recorder.flush()
+            recorder.flush()
+        assert recorder.stats()["unpublished"] == 2
+    with replaykit.Recorder(path, on_loss="raise") as again:
+        with again.session("after"):
+            look("three")
+        again.flush()
+        assert {summary.name for summary in again.list_sessions()} == {"before", "failed", "later", "after"}
+        assert again.stats()["unpublished"] == 0
+    with replaykit.load(path) as loaded:
+        assert loaded.verify()
+
+
+def test_a_close_that_fails_lets_go_of_the_store_all_the_same(tmp_path: Path) -> None:
+    """What a crash left cannot be listed: that is told, and keeps nobody in this process from the file."""
+
+    class Unlisted(SystemFiles):
+        is_listed = True
+
+        def names(self, directory: str) -> list[str]:
+            if not self.is_listed:
+                raise OSError(errno.EIO, os.strerror(errno.EIO), directory)
+            return super().names(directory)
+
+    files, path = Unlisted(), tmp_path / "runs.rpk"
+    recorder = recorder_on(files, path)
+    background_of(recorder.store).recover_soon()
+    files.is_listed = False
+    with pytest.raises(StorageError, match="Cannot list"):
+        recorder.close()
+    FileStore(path).close()
+    recorder.close()
+
+
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_store_file_that_is_taken_away_costs_no_session(replaced: bool, tmp_path: Path) -> None:
     """Nothing goes into a file without a name: the session stays in its log, and the next to open the store has it."""
@@ -721,3 +777,84 @@ def test_a_result_is_there_while_another_thread_closes_the_recorder(tmp_path: Pa
     assert len(session.result.actions) == 1
     recorder.close()
     assert session.result is not None
+
+
+def test_a_store_file_that_is_truncated_costs_no_later_session(tmp_path: Path) -> None:
+    """As logrotate's copytruncate does: what comes after stays in its log, and the next to open the store has it."""
+    path = tmp_path / "runs.rpk"
+    recorder = replaykit.Recorder(path)
+    with recorder.session("before"):
+        look("one")
+    recorder.flush()
+    os.truncate(path, 0)
+    with pytest.warns(ReplaykitWarning, match="somebody else made the file 0 bytes long"):
+        with recorder.session("after"):
+            look("two")
+        recorder.flush()
+    assert recorder.stats()["unpublished"] == 1
+    assert [summary.name for summary in recorder.list_sessions()] == ["after"]
+    recorder.close()
+    assert path.stat().st_size == 0
+
+    with replaykit.Recorder(path) as again:
+        assert [action.arguments for action in again.get_session("after").actions] == [{"query": "two"}]
+    with replaykit.load(path) as loaded:
+        assert loaded.verify()
+
+
+def test_a_directory_whose_file_is_truncated_goes_on_in_a_new_one(tmp_path: Path) -> None:
+    with replaykit.Recorder(f"{tmp_path}/runs/") as recorder:
+        with recorder.session("before"):
+            look("one")
+        recorder.flush()
+        [file] = (tmp_path / "runs").glob("*.rpk")
+        os.truncate(file, 0)
+        for name in ("after", "later"):
+            with recorder.session(name):
+                look("two")
+            recorder.flush()
+        assert {summary.name for summary in recorder.list_sessions()} == {"after", "later"}
+        assert recorder.stats()["unpublished"] == 0
+    assert (file.stat().st_size, len(list((tmp_path / "runs").glob("*.rpk")))) == (0, 2)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_directory_that_is_taken_away_from_a_service_is_made_again(moved: bool, tmp_path: Path) -> None:
+    """No request hears of it, and what comes then is recorded."""
+    path = tmp_path / "runs"
+    with replaykit.Recorder(f"{path}/") as recorder:
+        with recorder.session("before"):
+            look("one")
+        recorder.flush()
+        if moved:
+            path.rename(tmp_path / "old")
+        else:
+            shutil.rmtree(path)
+        for name in ("after", "later"):
+            with recorder.session(name, adopt=False):
+                assert look("two") == ["TWO"]
+        recorder.flush()
+        assert [summary.name for summary in recorder.list_sessions()] == ["after", "later"]
+        assert not any(recorder.stats().values())
+
+
+def test_a_directory_that_cannot_be_made_again_costs_a_service_its_recording_and_never_a_request(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "mounted" / "runs"
+    path.parent.mkdir()
+    with replaykit.Recorder(f"{path}/", max_store_bytes=1 << 30) as recorder:
+        with recorder.session("before"):
+            look("one")
+        recorder.flush()
+        shutil.rmtree(path.parent)
+        with pytest.warns(ReplaykitWarning, match="unrecorded") as warned:
+            for name in ("after", "later"):
+                with recorder.session(name):
+                    assert look("two") == ["TWO"]
+        assert (len(warned), recorder.stats()["skipped"]) == (1, 2)
+        path.parent.mkdir()
+        with recorder.session("back"):
+            look("three")
+        recorder.flush()
+        assert [summary.name for summary in recorder.list_sessions()] == ["back"]

@@ -49,7 +49,7 @@ from replaykit.storage.log_files import MemoryLog
 from replaykit.storage.opening import open_store
 from replaykit.storage.options import StoreOptions
 from replaykit.storage.recovery import recover_session
-from replaykit.storage.secret_key import keyed_hasher
+from replaykit.storage.secret_key import has_hashes, keyed_hasher
 
 __all__ = ["RecordingEngine"]
 
@@ -103,6 +103,7 @@ class RecordingEngine:
         self._open: dict[UUID, ActiveSession] = {}
         self._started: ActiveSession | None = None
         self._hasher: Callable[[bytes], bytes] | None = None
+        self._needs_secret = False
         self._held = Held(self)
         self._using = threading.RLock()
         self._users = 0
@@ -202,8 +203,16 @@ class RecordingEngine:
         if self.settings.capture != "hash":
             return content_hash
         if self._hasher is None:
-            self._hasher = keyed_hasher(self.store.location)
+            with self._opening:
+                # Again: the secret of a store in RAM is another one each time.
+                if self._hasher is None:
+                    self._hasher = keyed_hasher(self.store.location, is_used=self._has_hashes)
         return self._hasher
+
+    def _has_hashes(self) -> bool:
+        # Once it has some it has some: not to be looked for in each call that is lost.
+        self._needs_secret = self._needs_secret or has_hashes(self.store)
+        return self._needs_secret
 
     # -- sessions ---------------------------------------------------------------
 
@@ -639,17 +648,33 @@ class RecordingEngine:
             self.background.flush()
 
     def close(self) -> None:
-        """End open sessions, publish them and let go of the store; closing twice is fine."""
+        """
+        End open sessions, publish them and let go of the store; closing twice is fine.
+
+        Raises:
+            StorageError: What a crash left cannot be recovered now; all is let go of, and stays for the next opening.
+        """
         for session in list(self._open.values()):
             self.end(session, by="close")
-        if self._store is not None and not self._is_closed:
-            background = background_of(self._store)
-            background.publish_all()
-            self._store.close()
+        try:
+            if self._store is not None and not self._is_closed:
+                _publish_and_close(self._store)
+        finally:
+            self._store = None
+            self._is_closed = True
+            self._held.close()
+
+
+def _publish_and_close(store: Store) -> None:
+    background = background_of(store)
+    try:
+        background.publish_all()
+    finally:
+        # Whoever opens it next in this process needs its lock, and those of the logs that stay.
+        try:
+            store.close()
+        finally:
             background.give_up()
-        self._store = None
-        self._is_closed = True
-        self._held.close()
 
 
 def _options_of(settings: Settings) -> StoreOptions:

@@ -48,15 +48,23 @@ class ReadyLogs:
         self._latest = now
 
     def take(self) -> Log | None:
-        """Return a log that is the caller's from now on, None where there is none or the store is full."""
+        """
+        Return a log that is the caller's from now on, None where there is none or the store is full.
+
+        Raises:
+            StorageError: How full it is cannot be told.
+        """
         try:
             log = self._ready.pop()
         except IndexError:
             return None
-        if not self._store.is_full():
-            return log
-        _remove(log)
-        return None
+        is_wanted = False
+        try:
+            is_wanted = not self._store.is_full()
+        finally:
+            if not is_wanted:
+                _remove(log)
+        return log if is_wanted else None
 
     def prepare(self) -> None:
         """Make logs that will be wanted soon, and let go of those that were not; for the background only."""

@@ -33,12 +33,25 @@ class End:
     watermark: int
 
 
+class _Changed(Exception):
+    """Somebody else changed a file that is open for writing here."""
+
+
+def _cut(size: int, left: int) -> _Changed:
+    return _Changed(f"somebody else made the file {size} bytes long, which was left with {left}")
+
+
+def _said(reason: BaseException) -> str:
+    return str(reason) if isinstance(reason, _Changed) else f"one failed: {reason}"
+
+
 class Appender:
     """
     The writing end of a segment file whose lock is held.
 
     After a failed sync or a failed roll-back every further write raises
-    ``StorageError``: what the device holds is not known any more.
+    ``StorageError``: what the device holds is not known any more.  So it does
+    once the file was removed, replaced, cut or made longer by somebody else.
     """
 
     def __init__(self, file: OpenFile, segment: SegmentFile, options: StoreOptions) -> None:
@@ -74,7 +87,7 @@ class Appender:
                 this appender refuses from now on.
             KeyboardInterrupt: It is kept whole or not at all.
         """
-        self._demand_healthy()
+        self.demand_healthy()
         after = End(offset=writer.offset, previous=writer.previous, watermark=writer.offset)
         self._dirty = True
         try:
@@ -103,11 +116,15 @@ class Appender:
         # Without it only the verdict on later damage is weaker: not worth an
         # error.
         try:
-            self._append_barrier(catalog)
+            if self._file.size() == self.end.offset:
+                self._append_barrier(catalog)
         except OSError as error:
             with suppress(OSError):
                 self._roll_back(self.end.offset)
             self._poisoned = error
+        except BaseException:
+            self._roll_back(self.end.offset)
+            raise
 
     def _append_barrier(self, body: bytes | None) -> None:
         newest = self._segment.newest_catalog(self.end.offset)
@@ -158,28 +175,46 @@ class Appender:
         if self._poisoned is not None:
             return
         try:
-            if self._file.size() != size:
+            if (found := self._file.size()) > size:
                 self._file.files.truncate(self._file.handle, size)
+            elif found < size:
+                # To make it as long as it was would fill it with zeros.
+                self._poisoned = _cut(found, size)
         except BaseException as error:
             self._poisoned = error
             raise
 
-    def _demand_healthy(self) -> None:
-        if self._poisoned is None and not self._has_its_name():
-            # What is written to it now is gone with the last who has it open.
-            self._poisoned = FileNotFoundError("the file was removed or replaced by another")
+    def demand_healthy(self) -> None:
+        """
+        Return if the next write goes where the last one ended; nothing is read of the file.
+
+        Raises:
+            StorageError: A write failed before and cannot be undone, or the
+                file is not as it was left; or the disk refuses.
+        """
+        if self._poisoned is None:
+            self._poisoned = self._change_by_others()
         if self._poisoned is not None:
             raise StorageError(
-                f"{self._file.path} takes no more writes in this process, since one failed: "
-                f"{self._poisoned}. Open it again once the disk is well.",
+                f"{self._file.path} takes no more writes in this process, since {_said(self._poisoned)}. "
+                "Open it again once the disk is well.",
                 path=self._file.path,
             )
 
-    def _has_its_name(self) -> bool:
+    def _change_by_others(self) -> _Changed | None:
+        """Return what somebody did to the file whom the lock does not keep from it; None where nobody did anything."""
         try:
-            return self._file.files.leads_to(self._file.path, self._file.handle)
+            has_its_name = self._file.files.leads_to(self._file.path, self._file.handle)
         except OSError as error:
             raise self._translated(error) from error
+        if not has_its_name:
+            # What is written to it now is gone with the last who has it open.
+            return _Changed("the file was removed or replaced by another")
+        # A block says where it stands, so what stands elsewhere is never found again.
+        size = self._file.size()
+        if size == self.end.offset:
+            return None
+        return _cut(size, self.end.offset)
 
     def _translated(self, error: OSError) -> StorageError:
         path = self._file.path

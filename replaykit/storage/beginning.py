@@ -92,13 +92,22 @@ def begin_directory(files: FileLayer, path: str, *, gitignore: bool) -> None:
         return
     except OSError as error:
         raise StorageError(f"Cannot create {name}: {error.strerror}", path=name) from error
-    if gitignore:
-        handle = files.open(path + ".gitignore", write=True, create=True)
-        try:
-            files.append(handle, b"*\n")
-        finally:
-            os.close(handle)
-    files.sync_directory(os.path.dirname(name))
+    try:
+        if gitignore:
+            _write_gitignore(files, path)
+        files.sync_directory(os.path.dirname(name))
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(f"Cannot begin in {name}: {error.strerror}", path=name) from error
+
+
+def _write_gitignore(files: FileLayer, directory: str) -> None:
+    handle = files.open(directory + ".gitignore", write=True, create=True)
+    try:
+        files.append(handle, b"*\n")
+    finally:
+        files.close(handle)
 
 
 def _locked_unless_empty(files: FileLayer, path: str) -> OpenFile | None:

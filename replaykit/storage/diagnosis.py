@@ -27,11 +27,13 @@ from replaykit.storage.log_files import FileLog, session_of_log
 from replaykit.storage.opening import kind_of, open_store
 from replaykit.storage.options import StoreOptions
 from replaykit.storage.salvage import SalvagedSession, SalvagedStore
+from replaykit.storage.secret_key import has_hashes
 from replaykit.storage.segment_file import Damage, SegmentFile, open_file
 from replaykit.storage.sqlite_store import SqliteStore
 from replaykit.storage.surroundings import (
     directory_findings,
     evidence_findings,
+    key_findings,
     leftover_finding,
     log_finding,
     name_findings,
@@ -212,6 +214,7 @@ class _Doctor:
             yield log_finding(log, store, self._path)
         for card in cards or ():
             yield from _of_card(card, self._path)
+        yield from key_findings(self._path, is_used=_has_hashes(store))
         if cards is not None:
             yield from self._of_dead_bytes({card.session_id for card in cards})
         if store is not None:
@@ -293,6 +296,13 @@ def _of_history(path: str, found: Inspection, *, writable: bool) -> Iterator[Fin
     if not writable:
         what = "it has features of a newer release: this one reads it and does not write to it"
         yield Finding(severity="note", where=path, what=what, next_step="upgrade replaykit-memory")
+
+
+def _has_hashes(store: Store | None) -> bool:
+    # What of the store cannot be read is a finding of its own.
+    with suppress(StorageError):
+        return store is not None and has_hashes(store)
+    return False
 
 
 def _of_card(card: Card, location: str) -> Iterator[Finding]:

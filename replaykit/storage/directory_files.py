@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from uuid import UUID
 
@@ -37,6 +37,17 @@ class _Listed:
     identity: tuple[int, int]
     size: int
     records: Sequence[Record]
+
+
+@contextmanager
+def _told(path: str) -> Iterator[None]:
+    """Say what cannot be looked at; that it is missing is for the caller."""
+    try:
+        yield
+    except (FileNotFoundError, StorageError):
+        raise
+    except OSError as error:
+        raise StorageError(f"Cannot look at {path}: {error.strerror}", path=path) from error
 
 
 def _behind(passed: Callable[[int], None], before: int, offset: int) -> None:
@@ -82,9 +93,16 @@ class DirectoryFiles:
         return sum(map(self._size_of, self.names()))
 
     def total_bytes(self) -> int:
-        """Return how many bytes store files and live logs hold, as of at most a second ago."""
+        """
+        Return how many bytes store files and live logs hold, as of at most a second ago; 0 without the directory.
+
+        Raises:
+            StorageError: The system refuses.
+        """
         if time.monotonic() - self._measured_at >= _MEASURED_FOR_S:
-            self._total_bytes = sum(self._sizes())
+            self._total_bytes = 0
+            with suppress(FileNotFoundError), _told(self._directory):
+                self._total_bytes = sum(self._sizes())
             self._measured_at = time.monotonic()
         return self._total_bytes
 
@@ -96,16 +114,14 @@ class DirectoryFiles:
                         yield entry.stat(follow_symlinks=False).st_size
 
     def _size_of(self, name: str) -> int:
-        try:
+        with suppress(FileNotFoundError), _told(self._directory + name):
             return os.lstat(self._directory + name).st_size
-        except FileNotFoundError:
-            return 0
+        return 0
 
     def _all_names(self) -> list[str]:
-        try:
+        with suppress(FileNotFoundError), _told(self._directory):
             return os.listdir(self._directory)
-        except FileNotFoundError:
-            return []
+        return []
 
     # -- sessions -----------------------------------------------------------------
 
@@ -191,7 +207,8 @@ class DirectoryFiles:
     def _records(self, name: str) -> Sequence[Record]:
         path = self._directory + name
         try:
-            found = os.lstat(path)
+            with _told(path):
+                found = os.lstat(path)
         except FileNotFoundError as error:
             raise StoreNotFoundError(path) from error
         identity = found.st_dev, found.st_ino

@@ -20,6 +20,7 @@ from replaykit.errors import (
     NotAStoreError,
     ReadOnlyError,
     SessionNotFoundError,
+    StorageError,
     StoreNotFoundError,
 )
 from replaykit.format.entries import Card, Part
@@ -53,7 +54,8 @@ class DirectoryStore:
     *gitignore* puts a ``.gitignore`` into a new directory that keeps
     recordings out of a repository.  A new file is begun when the present one
     is larger or older than the *options* say, or takes no more writes; its age
-    is told by *age_clock*, in nanoseconds, which is never set.
+    is told by *age_clock*, in nanoseconds, which is never set.  A directory that
+    is taken away meanwhile is made again.
 
     Raises:
         NotAStoreError: There is something that is no directory.
@@ -82,7 +84,8 @@ class DirectoryStore:
             self._directory, options=self._options, files=self._files, clock=clock, age_clock=age_clock
         )
         self._all = DirectoryFiles(self._directory, own=self._own, files=self._files)
-        self._prepare(gitignore)
+        self._gitignore = gitignore
+        self._prepare()
 
     @property
     def location(self) -> str:
@@ -130,12 +133,21 @@ class DirectoryStore:
             log = file.create_log(session_id)
         except ClosedError:
             # Another thread has begun a new file in between.
-            with self._guard.lock:
-                self._demand_writable()
-                file = self._present_file()
-                log = file.create_log(session_id)
+            file, log = self._log_in_present_file(session_id)
+        except StorageError:
+            if os.path.lexists(self._directory):
+                raise
+            # Renamed or removed, as somebody does who wants a new one.
+            own.leave(file)
+            file, log = self._log_in_present_file(session_id)
         own.note_owner(session_id, file)
         return log
+
+    def _log_in_present_file(self, session_id: UUID) -> tuple[FileStore, FileLog]:
+        with self._guard.lock:
+            self._demand_writable()
+            file = self._present_file()
+            return file, file.create_log(session_id)
 
     def logs(self) -> Sequence[FileLog]:
         """Return the live logs in this directory, whoever writes them; each knows its store file."""
@@ -227,6 +239,7 @@ class DirectoryStore:
     def _present_file(self) -> FileStore:
         file = self._own.ready()
         if file is None:
+            begin_directory(self._files, self._directory, gitignore=self._gitignore)
             file = self._own.begin()
             self._close_past()
         return file
@@ -318,12 +331,12 @@ class DirectoryStore:
 
     # -- opening ------------------------------------------------------------------
 
-    def _prepare(self, gitignore: bool) -> None:
+    def _prepare(self) -> None:
         if self._read_only:
             if not os.path.lexists(self._location):
                 raise StoreNotFoundError(self._location)
         else:
-            begin_directory(self._files, self._directory, gitignore=gitignore)
+            begin_directory(self._files, self._directory, gitignore=self._gitignore)
         if not os.path.isdir(self._directory):
             raise NotAStoreError(self._location, "it is a file, and a directory was asked for")
 

@@ -197,7 +197,7 @@ class FileStore:
         """
         session_id = part.opening.session_id.bytes
         with self._guard.lock:
-            appender = self._demand_writable()
+            appender = self._demand_appender()
             known = self._session_so_far(session_id)
             writer = appender.writer()
             index, newest = encode_part(
@@ -222,7 +222,7 @@ class FileStore:
             SessionNotFoundError: It is not published here, or was deleted before.
         """
         with self._guard.lock:
-            self._demand_writable()
+            self._demand_appender()
             record = self._fresh_listing().record(session_id.bytes)
             if record is None or record.card is None:
                 raise SessionNotFoundError(session_id)
@@ -265,7 +265,7 @@ class FileStore:
     def append_blocks(self, blocks: Sequence[tuple[int, bytes]]) -> None:
         """Append blocks, as kind and body, that belong to no session; StorageError when they are not kept."""
         with self._guard.lock:
-            appender = self._demand_writable()
+            appender = self._demand_appender()
             writer = appender.writer()
             for kind, body in blocks:
                 writer.add(kind, body)
@@ -300,7 +300,7 @@ class FileStore:
         *published_ns* is when a copied one was written, 0 for now.
         """
         with self._guard.lock:
-            appender = self._demand_writable()
+            appender = self._demand_appender()
             # The removal of its live log must not be undone by a power loss:
             # the next to open the store would recover the session.
             self._sync_names()
@@ -462,9 +462,11 @@ class FileStore:
             if self._closed:
                 return
             self._closed = True
-            if self._appender is not None and not self._guard.forked:
-                self._appender.mark_synced(self._closing_catalog())
-            self._let_go()
+            try:
+                if self._appender is not None and not self._guard.forked:
+                    self._appender.mark_synced(self._closing_catalog())
+            finally:
+                self._let_go()
 
     def _closing_catalog(self) -> bytes | None:
         listing = self._listing
@@ -474,7 +476,9 @@ class FileStore:
     def abandon(self) -> None:
         """Close this process's descriptors only: for a forked child; the parent keeps its lock."""
         self._closed = True
-        self._let_go()
+        self._reserve.abandon()
+        if self._written is not None:
+            self._written.abandon()
 
     def _read_from(self, file: OpenFile) -> None:
         self._segment, self._read = SegmentFile(file), file
@@ -492,8 +496,9 @@ class FileStore:
         self._follow_compaction()
         size = self._segment.size()
         if self._listing is None or size != self._listed_bytes:
-            # Filled before it is kept: an error leaves the old one.
-            listing = self._listing or Listing()
+            # Filled before it is kept: an error leaves the old one.  Of a file
+            # that was cut it may say more than is there.
+            listing = Listing() if size < self._listed_bytes else self._listing or Listing()
             listing.refresh(self._segment, self._segment.newest_catalog(size))
             self._listing, self._listed_bytes = listing, size
         return self._listing
@@ -510,6 +515,12 @@ class FileStore:
             # two processes from writing.
             raise LockedError(self._path, self._guard.pid)
         return self._appender
+
+    def _demand_appender(self) -> Appender:
+        """Return what appends, where it takes the next part: what is encoded now has to fit its end."""
+        appender = self._demand_writable()
+        appender.demand_healthy()
+        return appender
 
     def _let_go(self) -> None:
         self._reserve.give()

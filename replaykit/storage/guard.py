@@ -1,12 +1,14 @@
-"""One lock per store object, which a forked child finds free."""
+"""What a forked child finds of a store: a free lock, and no descriptor that keeps its parent's locks and room."""
 
 from __future__ import annotations
 
 import os
 import threading
-from contextlib import AbstractContextManager
+import weakref
+from contextlib import AbstractContextManager, suppress
+from typing import Protocol
 
-__all__ = ["Guard"]
+__all__ = ["Guard", "abandon_in_child"]
 
 
 class Guard:
@@ -40,3 +42,32 @@ class Guard:
             self._lock_pid = os.getpid()
             self._lock = threading.RLock()
         return self._lock
+
+
+class _Holder(Protocol):
+    def abandon(self) -> None: ...
+
+
+_holders: weakref.WeakSet[_Holder] = weakref.WeakSet()
+
+
+def abandon_in_child(holder: _Holder) -> None:
+    """
+    Have ``holder.abandon()`` called in each forked child, as long as *holder* lives.
+
+    It closes the child's copy of a descriptor and does nothing else: a lock
+    belongs to what the parent has opened, so unlocking would take the
+    parent's, while one copy left open keeps it locked when the parent is gone.
+    """
+    _holders.add(holder)
+
+
+def _abandon_all() -> None:
+    for holder in list(_holders):
+        # One that is gone already keeps nobody from the others.
+        with suppress(OSError):
+            holder.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_all)

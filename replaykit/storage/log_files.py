@@ -18,6 +18,7 @@ from uuid import UUID
 
 from replaykit.errors import ClosedError, LockedError, StorageError
 from replaykit.protocols import FileLayer
+from replaykit.storage.guard import abandon_in_child
 from replaykit.storage.reserve import Reserve, means_full
 from replaykit.storage.syncing import SharedSync
 
@@ -28,9 +29,6 @@ _CLOSED = -1
 _LOCK_ATTEMPTS = 1000
 _LOCK_PAUSE_S = 0.001
 _AHEAD_BYTES = 1 << 20
-_held: set[int] = set()
-"""The descriptors of the logs that this process writes."""
-
 _LONG_BYTES = 64 << 10
 
 
@@ -215,6 +213,8 @@ class FileLog:
             if self.has_writer():
                 raise LockedError(self.path) from error
             raise StorageError(f"{self.path} exists: recover it first", path=self.path) from error
+        except FileNotFoundError as error:
+            raise StorageError(f"Cannot create {self.path}: its folder is gone", path=self.path) from error
 
     def _demand_handles(self) -> None:
         # Where the platform has no such module, opening a store has said so before.
@@ -222,9 +222,9 @@ class FileLog:
 
         # What is left is the program's: without files it could not even accept a connection.
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        if 2 * len(_held) >= most > 0:
+        if 2 * len(_held.logs) >= most > 0:
             raise StorageError(
-                f"Cannot create {self.path}: {len(_held)} open sessions hold half of the {most} files that this "
+                f"Cannot create {self.path}: {len(_held.logs)} open sessions hold half of the {most} files that this "
                 "process may open. Raise the limit (ulimit -n)",
                 path=self.path,
             )
@@ -262,7 +262,7 @@ class FileLog:
         handles, self.descriptor, self._reader = (self.descriptor, self._reader), _CLOSED, _CLOSED
         # After the descriptor: see `sync`.  The two hold each other.
         self._shared_sync = None
-        _held.discard(handles[0])
+        _held.logs.discard(self)
         for handle in handles:
             if handle != _CLOSED:
                 self._files.close(handle)
@@ -298,7 +298,7 @@ class FileLog:
 
     def _hold(self, handle: int) -> None:
         self.descriptor = handle
-        _held.add(handle)
+        _held.logs.add(self)
         # Made for writers only: it refers back to the log, and a reader's
         # descriptor must close as soon as nobody looks at it.
         self._shared_sync = SharedSync(self._sync_now, self._written)
@@ -328,6 +328,22 @@ class FileLog:
 
     def __repr__(self) -> str:
         return f"<FileLog {self.path}>"
+
+
+class _HeldLogs:
+    """The logs that this process writes, also those that nobody refers to any more."""
+
+    def __init__(self) -> None:
+        self.logs: set[FileLog] = set()
+        abandon_in_child(self)
+
+    def abandon(self) -> None:
+        for log in list(self.logs):
+            with suppress(OSError):
+                log.abandon()
+
+
+_held = _HeldLogs()
 
 
 class MemoryLog:

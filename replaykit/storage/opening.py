@@ -2,7 +2,8 @@
 Opens the store at a location, whatever kind it is.
 
 A process opens a store for writing once, however many recorders name it: a
-second request gets the same store, and the last `close` closes it.
+second request gets the same store, and the last `close` closes it.  Who asks
+while it is being closed waits for that.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from replaykit.storage.compaction import silent
 from replaykit.storage.database import MEMORY
 from replaykit.storage.directory_store import DirectoryStore
 from replaykit.storage.file_store import FileStore
+from replaykit.storage.guard import Guard
 from replaykit.storage.options import StoreOptions
 from replaykit.storage.quota import is_full
 from replaykit.storage.sqlite_store import SqliteStore
@@ -42,6 +44,7 @@ class SharedStore:
 
     def __init__(self, store: _AnyStore) -> None:
         self._store = store
+        self._closing = Guard()
         self.holders = 1
 
     @property
@@ -100,15 +103,26 @@ class SharedStore:
 
     def close(self) -> None:
         """Let go of it; the store closes when its last holder does.  Once too often is fine."""
-        stores = _opened.of_this_process()
-        with stores.lock:
-            if self.holders == 0:
-                return
-            self.holders -= 1
-            if self.holders:
-                return
-            stores.forget(self)
-        self._store.close()
+        with self._closing.lock:
+            stores = _opened.of_this_process()
+            with stores.lock:
+                if self.holders == 0:
+                    return
+                self.holders -= 1
+                if self.holders:
+                    return
+            # Known until its locks are free: who wants it meanwhile waits
+            # for that, and for nothing else.
+            try:
+                self._store.close()
+            finally:
+                with stores.lock:
+                    stores.forget(self)
+
+    def wait_until_closed(self) -> None:
+        """Return once a `close` that is under way in another thread is through; at once if it is this thread's own."""
+        with self._closing.lock:
+            return
 
     def _opened(self) -> _AnyStore:
         if self.holders == 0:
@@ -136,9 +150,9 @@ class _OpenedStores:
         return self
 
     def find(self, path: str) -> SharedStore | None:
-        """Return the open store at *path*, with one more holder."""
+        """Return the open store at *path*, with one more holder unless it is being closed."""
         shared = self._stores.get(_identity(path) or (0, 0))
-        if shared is not None:
+        if shared is not None and not shared.closed:
             shared.holders += 1
         return shared
 
@@ -185,9 +199,16 @@ def open_store(
         raise StorageError(f"{path} is a symbolic link: name the file that it leads to", path=path)
     if read_only:
         return _make(path, read_only=True)
-    stores = _opened.of_this_process()
-    with stores.lock:
-        return stores.find(path) or stores.keep(path, _make(path, read_only=False, options=options))
+    stores, closing = _opened.of_this_process(), None
+    while True:
+        with stores.lock:
+            found = stores.find(path)
+            if found is None or found is closing:
+                return stores.keep(path, _make(path, read_only=False, options=options))
+            if not found.closed:
+                return found
+        found.wait_until_closed()
+        closing = found
 
 
 def _make(path: str, *, read_only: bool, options: StoreOptions | None = None) -> _AnyStore:

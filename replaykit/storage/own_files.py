@@ -100,6 +100,11 @@ class OwnFiles:
         self._begun_ns = self._age_clock()
         return self._present
 
+    def leave(self, file: FileStore) -> None:
+        """Have a new file begun next, if *file* is still the present one."""
+        if self._present is file:
+            self._present = None
+
     # -- owners -------------------------------------------------------------------
 
     def note_owner(self, session_id: UUID, file: FileStore) -> None:

@@ -6,6 +6,7 @@ import errno
 from contextlib import suppress
 
 from replaykit.protocols import FileLayer
+from replaykit.storage.guard import abandon_in_child
 
 __all__ = ["Reserve", "means_full"]
 
@@ -30,6 +31,7 @@ class Reserve:
         self._files = files
         self._directory = directory
         self._handle = -1
+        abandon_in_child(self)
 
     def take(self) -> None:
         """Hold the room from now on; nothing happens where there is none."""
@@ -42,5 +44,15 @@ class Reserve:
         handle, self._handle = self._handle, -1
         if handle < 0:
             return False
+        # Not by closing alone: where a child was forked just now, its copy
+        # would keep the room.
+        with suppress(OSError):
+            self._files.truncate(handle, 0)
         self._files.close(handle)
         return True
+
+    def abandon(self) -> None:
+        """Close this process's descriptor only: for a forked child; the parent keeps its room."""
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            self._files.close(handle)

@@ -28,6 +28,7 @@ from replaykit.format.block import (
 from replaykit.format.index import Place
 from replaykit.format.segment import CATALOG, Head, read_head
 from replaykit.protocols import FileLayer
+from replaykit.storage.guard import abandon_in_child
 
 __all__ = ["Damage", "OpenFile", "ReadableBytes", "SearchBudget", "SegmentFile", "Tear", "open_file"]
 
@@ -70,6 +71,8 @@ class OpenFile:
         self.files = files
         self.path = path
         self.handle = files.open(path, write=write, create=create)
+        if write:
+            abandon_in_child(self)
 
     def read(self, offset: int, size: int) -> bytes:
         """Return up to *size* bytes at *offset*."""
@@ -90,6 +93,10 @@ class OpenFile:
         handle, self.handle = self.handle, -1
         if handle >= 0:
             self.files.close(handle)
+
+    def abandon(self) -> None:
+        """Close this process's descriptor only: for a forked child; the parent keeps its lock."""
+        self.close()
 
     def __del__(self) -> None:
         # At the interpreter's exit this module's names may be gone, so

@@ -12,10 +12,12 @@ from replaykit.model import Finding
 from replaykit.protocols import Log, Store
 from replaykit.storage.live_log import Item, LogReader
 from replaykit.storage.recovery import is_published
+from replaykit.storage.secret_key import KEY_BYTES, key_path, read_key
 
 __all__ = [
     "directory_findings",
     "evidence_findings",
+    "key_findings",
     "leftover_finding",
     "log_finding",
     "name_findings",
@@ -88,6 +90,33 @@ def evidence_findings(path: str) -> Iterator[Finding]:
         what=f"{size_of(path)} bytes of a torn end that a recovery kept",
         next_step="remove it when nobody wants to look into them",
     )
+
+
+def key_findings(location: str, *, is_used: bool) -> Iterator[Finding]:
+    """Say what is wrong with the secret of the store at *location*, with which hashes were made if it *is_used*."""
+    path = key_path(location)
+    yield from name_findings(path)
+    try:
+        key = read_key(path)
+    except (OSError, StorageError) as error:
+        what = f"{error}: where capture='hash' every action is lost"
+        yield Finding(severity="warning", where=path, what=what, next_step="put the secret back")
+        return
+    if key is None and is_used:
+        yield Finding(
+            severity="warning",
+            where=path,
+            what="the secret with which the hashes here were made is gone",
+            next_step="put it back, or the next recorder with capture='hash' makes another",
+        )
+    if key is not None and len(key) < KEY_BYTES:
+        what = f"this secret is cut short: it has {len(key)} of {KEY_BYTES} bytes"
+        yield Finding(
+            severity="warning",
+            where=path,
+            what=f"{what}, and where capture='hash' every action is lost" if is_used else what,
+            next_step="put it back, or remove it for another" if is_used else "the next recorder replaces it",
+        )
 
 
 def log_finding(log: Log, store: Store | None, location: str) -> Finding:

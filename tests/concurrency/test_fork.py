@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
+import signal
+import subprocess
 import sys
+import textwrap
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 import replaykit
 from replaykit.errors import LockedError
+from replaykit.storage.file_store import FileStore
+from replaykit.storage.files import SystemFiles
 
 
 @replaykit.records("find")
@@ -45,6 +53,28 @@ def in_child(work: Callable[[], Any]) -> Any:
     os.waitpid(child, 0)
     assert "failed" not in answer, answer["failed"]
     return answer["result"]
+
+
+@contextmanager
+def idle_child() -> Iterator[None]:
+    """Have a forked child meanwhile that does nothing, as a worker without work."""
+    child_waits, parent_ends = os.pipe()
+    parent_waits, child_is_there = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        os.close(parent_ends)
+        os.write(child_is_there, b"!")
+        os.read(child_waits, 1)
+        os._exit(0)
+    try:
+        os.read(parent_waits, 1)
+        yield
+    finally:
+        for end in (child_waits, parent_ends, parent_waits, child_is_there):
+            os.close(end)
+        os.waitpid(child, 0)
 
 
 def queries(session: Any) -> list[str]:
@@ -261,3 +291,101 @@ def test_a_fork_while_threads_record_hurts_neither_side() -> None:
         assert set(queries(session.result)) == {"parent"}
         sequences = [action.sequence for action in session.result.actions]
         assert sequences == list(range(len(sequences)))
+
+
+# -- what a child has no use for -----------------------------------------------------
+
+
+@pytest.mark.parametrize("store", ["runs.rpk", "runs/", "notes.mv"])
+def test_an_idle_child_keeps_nobody_from_opening_the_store_again(store: str) -> None:
+    """It has a copy of each descriptor, and with it of each lock: it lets go of both as it begins."""
+    recorder = replaykit.Recorder(store)
+    session = recorder.session("first", adopt=False)
+    with session:
+        look("one")
+        with idle_child():
+            look("two")
+            recorder.close()
+            with replaykit.Recorder(store, on_loss="raise") as again:
+                with again.session("second"):
+                    look("three")
+                listed = [(summary.name, summary.state, summary.action_count) for summary in again.list_sessions()]
+    assert listed == [("first", "sealed", 2), ("second", "sealed", 1)]
+
+
+def test_an_idle_child_of_a_killed_service_keeps_no_session_from_its_recovery(tmp_path: Path) -> None:
+    """An orphan may live for days: who starts the service again finds store and log free."""
+    program = """
+        import os, signal, sys, replaykit
+
+        @replaykit.records("find")
+        def look(query):
+            return [query.upper()]
+
+        recorder = replaykit.Recorder("runs.rpk")
+        with recorder.session("killed"):
+            look("one")
+            waits, ready = os.pipe()
+            child = os.fork()
+            if child == 0:
+                os.write(ready, b"!")
+                signal.pause()
+            os.read(waits, 1)
+            print(child, flush=True)
+            look("two")
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    service = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(program)], stdout=subprocess.PIPE, cwd=tmp_path
+    )
+    assert service.stdout is not None
+    with service.stdout as said:
+        orphan = int(said.readline())
+    assert service.wait() == -signal.SIGKILL
+    try:
+        with replaykit.Recorder(tmp_path / "runs.rpk") as recorder:
+            session = recorder.get_session("killed")
+            assert (session.state, queries(session)) == ("interrupted", ["one", "two"])
+        assert list(tmp_path.glob("*.live")) == []
+    finally:
+        os.kill(orphan, signal.SIGKILL)
+
+
+def test_an_idle_child_keeps_no_session_that_could_not_be_published(tmp_path: Path) -> None:
+    """Its log is held until it is published; the child's copy of that goes, too."""
+
+    class Failing(SystemFiles):
+        is_well = True
+
+        def sync(self, handle: int) -> None:
+            if not self.is_well:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            super().sync(handle)
+
+    files, path = Failing(), tmp_path / "runs.rpk"
+    recorder: Any = replaykit.Recorder(path)
+    recorder._engine._store = FileStore(path, files=files)
+    files.is_well = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with recorder.session("failed"):
+            look("one")
+        recorder.flush()
+    with idle_child():
+        recorder.close()
+        with replaykit.Recorder(path) as again:
+            assert queries(again.get_session("failed")) == ["one"]
+        assert list(tmp_path.glob("*.live")) == []
+
+
+def test_a_child_takes_no_lock_from_its_parent(tmp_path: Path) -> None:
+    """Letting go is no unlocking: file and log stay the parent's."""
+    with closing(FileStore(tmp_path / "runs.rpk")) as store:
+        log = store.create_log(UUID(int=1))
+        with idle_child():
+            with pytest.raises(LockedError):
+                FileStore(tmp_path / "runs.rpk")
+            assert log.has_writer()
+            log.append(b"record")
+        assert in_child(lambda: log.descriptor) == -1
+        log.remove()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -13,6 +15,7 @@ import replaykit
 from replaykit.errors import ReplaykitError, StorageError
 from replaykit.recording.background import background_of
 from replaykit.storage.file_store import FileStore
+from replaykit.storage.files import SystemFiles
 from replaykit.storage.recovery import recover
 from replaykit.storage.reserve import Reserve
 from replaykit.testing.contracts import make_part
@@ -126,6 +129,28 @@ def test_a_reserve_holds_room_until_it_is_given() -> None:
     assert disk.free == 10
     assert (reserve.give(), reserve.give()) == (True, False)
     assert disk.free == RESERVE_BYTES + 10
+
+
+def test_a_reserve_is_given_although_a_child_has_a_copy_of_it(tmp_path: Path) -> None:
+    """A file without a name keeps its blocks until its last descriptor is closed, unless it is cut."""
+    reserve = Reserve(SystemFiles(), str(tmp_path))
+    reserve.take()
+    copy = os.dup(reserve._handle)
+    assert os.fstat(copy).st_blocks * 512 >= RESERVE_BYTES
+    assert reserve.give()
+    assert os.fstat(copy).st_blocks == 0
+    os.close(copy)
+
+
+def test_a_child_leaves_the_room_to_its_parent(tmp_path: Path) -> None:
+    """It closes its copy and cuts nothing."""
+    reserve = Reserve(SystemFiles(), str(tmp_path))
+    reserve.take()
+    copy = os.dup(reserve._handle)
+    reserve.abandon()
+    assert os.fstat(copy).st_blocks * 512 >= RESERVE_BYTES
+    assert not reserve.give()
+    os.close(copy)
 
 
 def test_a_disk_that_has_no_room_for_a_reserve_takes_sessions_all_the_same() -> None:

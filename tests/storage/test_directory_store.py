@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -343,3 +344,53 @@ def test_damage_in_one_file_is_not_hidden(tmp_path: Path) -> None:
         FileStore(path, read_only=True).cards()
     with pytest.raises(StorageError):
         DirectoryStore(tmp_path, read_only=True).cards()
+
+
+# -- a directory that is taken away --------------------------------------------------
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_a_directory_that_is_taken_away_is_made_again(tmp_path: Path, moved: bool) -> None:
+    """As by an operator who wants a new one: a session that goes on in the old one and a new one are both kept."""
+    path = tmp_path / "runs"
+    store = DirectoryStore(f"{path}/")
+    before, open_still, after = uuid4(), uuid4(), uuid4()
+    store.publish(make_part(before, [0]))
+    log = store.create_log(open_still)
+    if moved:
+        path.rename(tmp_path / "runs.old")
+    else:
+        shutil.rmtree(path)
+
+    store.create_log(after).remove()
+    store.publish(make_part(after, [0]))
+    store.publish(make_part(open_still, [0]))
+    log.remove()
+
+    assert listed(store) == [after, open_still]
+    assert (os.stat(path).st_mode & 0o777, len(rpk_files(path))) == (0o700, 1)
+    assert store.verify()
+    store.close()
+    if moved:
+        assert listed(DirectoryStore(tmp_path / "runs.old", read_only=True)) == [before]
+
+
+def test_a_directory_that_cannot_be_made_again_is_a_typed_error(tmp_path: Path) -> None:
+    """Its parent is gone, or a file has its name: making a log and measuring say so, and where."""
+    path = tmp_path / "parent" / "runs"
+    path.parent.mkdir()
+    store = DirectoryStore(f"{path}/", options=StoreOptions(max_bytes=1 << 30))
+    store.create_log(uuid4()).remove()
+    shutil.rmtree(path.parent)
+    with pytest.raises(StorageError, match="runs"):
+        store.create_log(uuid4())
+    assert (list(store.logs()), store.total_bytes(), listed(store)) == ([], 0, [])
+    store.close()
+
+    other = DirectoryStore(tmp_path / "other", options=StoreOptions(max_bytes=1 << 30))
+    (tmp_path / "other").rmdir()
+    (tmp_path / "other").touch()
+    for ask in (other.total_bytes, other.logs, other.cards, lambda: other.create_log(uuid4())):
+        with pytest.raises(StorageError, match="other"):
+            ask()
+    other.close()

@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -606,6 +608,24 @@ def test_a_failed_sync_is_never_repeated(path: Path) -> None:
     FileStore(path).close()
 
 
+def test_a_part_whose_sync_failed_is_refused_when_it_comes_again(path: Path) -> None:
+    """By a StorageError: it is not encoded against a commit that may be on no device."""
+    files = FaultyFiles()
+    store = FileStore(path, files=files)
+    part = make_part(uuid4(), range(3))
+    files.before["sync"] = fail(OSError(errno.EIO, "lost"))
+    for _ in range(3):
+        with pytest.raises(StorageError):
+            store.publish(part)
+    files.before.clear()
+    with pytest.raises(StorageError, match="no more writes"):
+        store.delete(part.opening.session_id)
+    store.close()
+    with closing(FileStore(path)) as again:
+        again.publish(make_part(uuid4(), [0]))
+        assert again.verify()
+
+
 def test_a_failed_roll_back_poisons(path: Path) -> None:
     """Nothing is appended to an end that is not known."""
     files = FaultyFiles()
@@ -676,6 +696,66 @@ def test_a_process_opens_a_store_once(path: Path) -> None:
     third.close()
 
 
+def test_who_opens_a_store_that_is_being_closed_waits_for_that(path: Path) -> None:
+    """Its lock is not free yet: that is no reason to be refused."""
+    first: Any = open_store(path)
+    opened: list[Any] = []
+    closes = threading.Thread(target=first.close)
+    opens = threading.Thread(target=lambda: opened.append(open_store(path)))
+    with first._store._guard.lock:
+        closes.start()
+        while not first.closed:
+            time.sleep(0.001)
+        opens.start()
+        opens.join(0.05)
+        assert opened == []
+        # Another store is not waited for.
+        open_store(path.with_name("other.rpk")).close()
+    closes.join()
+    opens.join()
+    [second] = opened
+    assert second is not first
+    second.publish(make_part(uuid4(), [0]))
+    second.close()
+
+
+def test_threads_that_open_and_close_one_store_never_refuse_each_other(path: Path) -> None:
+    """However they meet."""
+    barrier, refused = threading.Barrier(4), []
+
+    def open_and_close() -> None:
+        barrier.wait()
+        for _ in range(40):
+            try:
+                open_store(path).close()
+            except LockedError as error:
+                refused.append(error)
+
+    threads = [threading.Thread(target=open_and_close) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert refused == []
+
+
+def test_a_store_that_is_wanted_within_its_own_closing_is_refused_and_not_waited_for(path: Path) -> None:
+    """As by a signal handler: the thread would wait for itself."""
+    store: Any = open_store(path)
+    inner, refused = store._store.close, []
+
+    def close() -> None:
+        with pytest.raises(LockedError) as caught:
+            open_store(path)
+        refused.append(caught.value)
+        inner()
+
+    store._store.close = close
+    store.close()
+    assert len(refused) == 1
+    open_store(path).close()
+
+
 def test_opening_for_reading_creates_nothing(tmp_path: Path) -> None:
     """For no kind of location."""
     for name in ("a.rpk", "a/", "a.mv"):
@@ -728,3 +808,57 @@ def test_a_session_per_opening_costs_the_same_however_many_there_are(path: Path)
         grown.append(path.stat().st_size - before)
 
     assert max(grown[20:]) <= 2 * max(grown[:20])
+
+
+# -- what others do to an open file ------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [0, 7, -1, 1])
+def test_a_file_that_somebody_cut_or_made_longer_takes_no_more_writes(path: Path, size: int) -> None:
+    """A block says where it stands: behind another end nobody would ever find it."""
+    store = FileStore(path)
+    kept = uuid4()
+    store.publish(make_part(kept, [0]))
+    os.truncate(path, size if size in (0, 7) else store.size() + size)
+    content = path.read_bytes()
+
+    for _ in range(2):
+        with pytest.raises(StorageError, match="somebody else made the file"):
+            store.publish(make_part(uuid4(), [0]))
+    assert store.is_poisoned
+    store.close()
+    assert content == path.read_bytes()
+
+
+def test_a_file_that_was_cut_lists_what_is_there(path: Path) -> None:
+    """For its writer and for a reader that had seen more."""
+    store = FileStore(path)
+    first = uuid4()
+    store.publish(make_part(first, [0]))
+    size = store.size()
+    store.publish(make_part(uuid4(), [0]))
+    reader = FileStore(path, read_only=True)
+    assert len(store.cards()) == len(reader.cards()) == 2
+    os.truncate(path, size)
+
+    assert [card.session_id for card in store.cards()] == [first] == [card.session_id for card in reader.cards()]
+    store.close()
+    reader.close()
+
+
+def test_a_file_that_is_cut_within_a_write_is_not_filled_up_with_zeros(path: Path) -> None:
+    """Rolling back makes a file shorter, never longer."""
+    files = FaultyFiles()
+    store = FileStore(path, files=files)
+    store.publish(make_part(uuid4(), [0]))
+
+    def cut_and_fail() -> None:
+        os.truncate(path, 0)
+        raise OSError(errno.ENOSPC, "full")
+
+    files.before["append"] = cut_and_fail
+    with pytest.raises(StorageError):
+        store.publish(make_part(uuid4(), [0]))
+
+    assert (path.stat().st_size, store.is_poisoned) == (0, True)
+    store.close()

@@ -197,3 +197,9 @@ def test_a_log_in_ram_keeps_the_same_promises() -> None:
     assert (log.has_writer(), log.claim()) == (False, True)
     log.remove()
     assert (log.size, log.removed) == (0, True)
+
+
+def test_a_log_whose_folder_is_gone_is_a_typed_error(tmp_path: Path) -> None:
+    log = FileLog(SystemFiles(), str(tmp_path / "gone" / "runs.rpk"), uuid4())
+    with pytest.raises(StorageError, match="its folder is gone"):
+        log.create()

@@ -196,9 +196,11 @@ class MemoryFiles:
             del self._handles[handle]
 
     def truncate(self, handle: int, size: int) -> None:
-        """Cut the file to *size* bytes."""
+        """Cut the file to *size* bytes; room that was kept behind them is free."""
         with self._lock:
-            self._writable(handle).cut(size)
+            file = self._writable(handle)
+            file.cut(size)
+            file.allocated = min(file.allocated, size)
 
     def size(self, handle: int) -> int:
         """Return the file's size in bytes."""

@@ -80,7 +80,9 @@ class TracedFiles(WrappedFiles):
         """Cut the file."""
         with self._lock:
             self.inner.truncate(handle, size)
-            self._note(Step(what="truncate", path=self._paths[handle], size=size))
+            # A reserve has no name, and nothing that a crash could leave.
+            if handle in self._paths:
+                self._note(Step(what="truncate", path=self._paths[handle], size=size))
 
     def sync(self, handle: int) -> None:
         """Sync; noted once it is done."""
