@@ -52,7 +52,8 @@ class Troubles:
         Say what *session* lost, as ``on_loss`` asks.
 
         Raises:
-            RecordingError: ``on_loss="raise"``, something was lost and *raising*; a warning never becomes an error.
+            RecordingError: ``on_loss="raise"``, something was lost and *raising*.
+            ReplaykitWarning: Warnings are errors, and *raising*: another exception is never replaced.
         """
         if not session.lost or self._on_loss == "ignore":
             return
@@ -60,10 +61,11 @@ class Troubles:
             if raising:
                 raise RecordingError(session.lost, session.loss_reason)
             return
-        _warn(
-            f"{session.lost} action(s) of session {session.session_id} could not be kept: {session.loss_reason}",
-            stacklevel=5,
-        )
+        said = f"{session.lost} action(s) of session {session.session_id} could not be kept: {session.loss_reason}"
+        if raising:
+            warnings.warn(said, ReplaykitWarning, stacklevel=4)
+        else:
+            _warn(said, stacklevel=5)
 
     def report_loss(self, session: ActiveSession, error: BaseException) -> None:
         """Log that an action could not be kept; the count is the session's."""

@@ -36,6 +36,7 @@ IMPORTS_BY_NAME = {
     "__init__.py": "the package's own table of lazy names",
     "adapters/model_clients.py": "the library's own name, and those in its adapter's table",
     "adapters/reviving.py": "a name from the adapter's own list, never one that only a recording has",
+    "intercept/functions.py": "where a recorded method is, which pickle would import itself if it could name it",
     "plugins.py": "entry points, which the user installed",
     "testing/__init__.py": "the package's own table of lazy names",
 }
