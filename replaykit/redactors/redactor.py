@@ -91,6 +91,8 @@ class Redactor:
         rules = tuple(rule for version in stated for rule in RULES_OF[version])
         self._custom = tuple(custom)
         self._secrets = any(version.startswith("secrets/") for version in stated)
+        # What older rules left in an argument has to stay in it: play matches by it.
+        self._is_thorough = self._secrets and not {"secrets/1", "secrets/2"}.intersection(stated)
         self._finds = bool(rules)
         self._scanner = scanner_of(rules, self._secrets, load)
         self.is_suspect: Callable[[bytes], bool] = (
@@ -299,7 +301,11 @@ class Redactor:
         text = key.encode("utf-8", "surrogatepass") if type(key) is str else _key_text(key)
         verdict = self._names.get(text)
         if verdict is None:
-            verdict = (is_secret_name(text), is_secret_name(text, number=True))
+            is_thorough = self._is_thorough
+            verdict = (
+                is_secret_name(text, is_thorough=is_thorough),
+                is_secret_name(text, number=True, is_thorough=is_thorough),
+            )
             if len(self._names) < _CACHED_NAMES and len(text) <= 64:
                 self._names[text] = verdict
         return verdict[number]
