@@ -19,7 +19,7 @@ import replaykit
 from replaykit.cli.as_json import dump
 from replaykit.errors import DamagedError, ReplaykitWarning
 from replaykit.format.block import read_block
-from replaykit.format.values import pack
+from replaykit.format.values import pack, unpack
 from replaykit.redactors import Redactor, make_redactor, redactor_for
 from replaykit.redactors.rules import CURRENT
 from replaykit.scanning import scan
@@ -138,6 +138,17 @@ SHAPES: dict[str, str] = {
 
 OLDER_RULES_HID: set[str] = set()
 """Of these the secret alone was hidden before."""
+
+
+class _Refused(Exception):
+    """A message of its own, that quotes a part of what it was given."""
+
+    def __init__(self, headers: dict[str, Any], note: str = "") -> None:
+        super().__init__(headers, note)
+        self.headers = headers
+
+    def __str__(self) -> str:
+        return f"BEFORE 401 for {self.headers['authorization'][0]}, AFTER"
 
 
 @replaykit.records("tool")
@@ -297,6 +308,80 @@ def test_no_more_goes_than_the_value(redactor: Redactor, text: str, cleaned: str
     assert redactor.clean_text(text) == cleaned
 
 
+# -- errors -------------------------------------------------------------------
+
+
+def kept_of(error: Exception, redactor: Redactor | None = None) -> Any:
+    """Return the message and the arguments that are kept of *error*."""
+    cleaned = unpack((redactor or make_redactor()).clean_packed(pack(error)))
+    return cleaned[2], cleaned[3]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("BEFORE 401", {"headers": {"authorization": [S]}}, "AFTER"),
+        ValueError({"password": [S], "a": "BEFORE AFTER"}),
+        ValueError("BEFORE", "AFTER", {"credentials": {"user": "bob", "value": S}}),
+        ValueError("BEFORE", "AFTER", {"secret": f'it\'s\n"{S}"'}),
+        ValueError("BEFORE", "AFTER", f"password:\n  - {S}"),
+        ValueError("BEFORE", "AFTER", {"password": S.encode()}),
+        KeyError("BEFORE AFTER", {"secret": (S, {S})}),
+        OSError(5, "BEFORE", {"token": S}, None, "AFTER"),
+        RuntimeError(f"BEFORE with {S} AFTER", {"token": S}),
+        _Refused({"authorization": [S]}),
+        _Refused({"authorization": (f"x {S}",)}),
+        _Refused({"x": {"api_key": S}, "authorization": [S]}, "x"),
+    ],
+)
+def test_what_is_hidden_in_the_arguments_of_an_error_is_hidden_in_its_message(error: Exception) -> None:
+    """The message may be all of them printed, or quote a part without its name."""
+    message, arguments = kept_of(error)
+
+    assert S not in message
+    assert S not in repr(arguments)
+    if type(error) is not OSError:
+        assert "BEFORE" in message
+        assert "AFTER" in message
+
+
+def test_a_message_that_quotes_a_part_of_a_secret_is_rid_of_it() -> None:
+    """A word of it without the others; a short secret only where it is a word."""
+    assert kept_of(_Refused({"authorization": f"Bearer {S}"}))[0] == "BEFORE 401 for B, AFTER"
+
+    class Told(Exception):
+        def __str__(self) -> str:
+            return f"{S} ab abc 4711 47110"
+
+    assert kept_of(Told({"password": f"x {S}"}))[0] == "[redacted:key] ab abc 4711 47110"
+    assert kept_of(Told({"password": ["ab", 4711]}))[0] == f"{S} [redacted:key] abc [redacted:key] [redacted:key]0"
+
+
+def test_an_error_in_a_value_is_no_exception(redactor: Redactor) -> None:
+    """Nor one with lone surrogates in its message, nor one whose arguments are too many to look for."""
+    inner = ValueError("\ud800", {"password": [S]})
+    assert S.encode() not in redactor.clean_packed(pack({"a": [inner]}))
+
+    many = ValueError({"password": [f"{S}{number}" for number in range(30_000)]})
+    begun = time.process_time()
+    assert kept_of(many, redactor)[0] == "[redacted:key]"
+    assert time.process_time() - begun < 5
+
+
+def test_a_callable_has_its_say_about_an_error_as_ever() -> None:
+    """Each leaf once, and what it replaces is its own affair."""
+    seen = []
+
+    def mask(path: tuple[str | int, ...], value: Any) -> Any:
+        seen.append(path)
+        return "an argument" if value == "long" else value
+
+    cleaned = kept_of(ValueError("long", {"password": S}), make_redactor(("secrets", mask)))
+
+    assert seen == [("message",), ("args", 0)]
+    assert cleaned == ("('long', {'password': '[redacted:pair]'})", ["an argument", {"password": "[redacted:key]"}])
+
+
 # -- older rules --------------------------------------------------------------
 
 
@@ -309,6 +394,7 @@ def test_older_rules_hide_what_they_hid(version: str) -> None:
             assert S not in older.clean_text(text), name
         else:
             assert S in older.clean_text(text), name
+    assert S in kept_of(_Refused({"authorization": [S]}), older)[0]
 
 
 def test_a_recording_by_older_rules_plays(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from replaykit.errors import RedactionError
 from replaykit.format.values import MAX_DEPTH, Marker, pack, unpack
 from replaykit.redactors.pairs import is_secret_name
+from replaykit.redactors.quoted import Quoted
 from replaykit.redactors.rules import CURRENT, KEY, RULES_OF
 from replaykit.redactors.scanner import Loader, load_hyperscan, scanner_of
 from replaykit.redactors.search import PLACEHOLDERS, placeholder, secret_spans
@@ -250,11 +251,41 @@ class Redactor:
         first = 0 if name == "datetime" else 1
         labels = {"error": ("", "message", "args"), "enum": ("", "name", "value")}.get(name)
         cleaned = list(content)
+        hidden = Quoted()
+        walker = self._noting_secrets(hidden) if name == "error" and self._is_thorough else self
         for index in range(first, len(content)):
             inside = (*path, labels[index]) if labels and index < len(labels) else path
-            cleaned[index] = self._walk(content[index], inside, depth + 1)
+            cleaned[index] = walker._walk(content[index], inside, depth + 1)
+        if hidden:
+            # A message, and an argument that is one, may quote any of them.
+            cleaned[1:] = [self._unquoted(each, hidden) for each in cleaned[1:]]
         same = all(new is old for new, old in zip(cleaned, content, strict=True))
         return None if same else cleaned
+
+    def _noting_secrets(self, hidden: Quoted) -> Redactor:
+        """Return the same redactor, that also puts into *hidden* what its rules hide; a callable sees the message."""
+        own = {_name_of(item) for item in self._custom}
+
+        def count(rule: str, secret: Any) -> None:
+            self._count(rule, secret)
+            if rule not in own:
+                hidden.add(secret)
+
+        return self.with_own_counts(count)
+
+    def _unquoted(self, message: Any, hidden: Quoted) -> Any:
+        """Return an error's message, or all of its arguments, without what was hidden in one of these."""
+        if type(message) is list:
+            if len(message) == 2 and type(message[0]) is Marker and type(message[1]) is bytes:
+                cleaned = self._unquoted(message[1].decode("utf-8", "surrogatepass"), hidden)
+                return [message[0], cleaned.encode("utf-8", "surrogatepass")]
+            return [self._unquoted(each, hidden) if type(each) is str else each for each in message]
+        if type(message) is not str:
+            return message
+        cleaned, count = hidden.replaced(message, placeholder(KEY))
+        for _ in range(count):
+            self._count(KEY, None)
+        return cleaned if count else message
 
     def _entries(self, pairs: list[Any], path: Path, depth: int) -> list[Any] | None:
         """Clean the key-value pairs of a map whose keys are no plain text."""
