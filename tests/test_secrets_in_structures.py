@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import json
 import pathlib
 import pprint
@@ -382,6 +383,31 @@ def test_a_callable_has_its_say_about_an_error_as_ever() -> None:
     assert cleaned == ("('long', {'password': '[redacted:pair]'})", ["an argument", {"password": "[redacted:key]"}])
 
 
+# -- members of enumerations --------------------------------------------------
+
+
+class Vault(enum.Enum):
+    DB_PASSWORD = S
+    API_KEYS = (S, 1)
+    API_KEY = "api_key"
+    REFRESH_TOKEN = "refreshToken"
+    USER = "bob"
+    COOKIE = 5
+
+
+def test_a_member_with_a_secrets_name_has_its_value_hidden(tmp_path: pathlib.Path) -> None:
+    """Unless the value is the name again, as it mostly is, or a small number."""
+    with replaykit.Recorder(tmp_path / "runs.rpk") as recorder, recorder.session("BEFORE") as session:
+        for member in Vault:
+            give(member)
+        live = bytes_of(tmp_path)
+    data = live + bytes_of(tmp_path)
+    values = [action.output.fields["value"] for action in session.result.actions]
+
+    assert S.encode() not in data
+    assert values == ["[redacted:key]", "[redacted:key]", "api_key", "refreshToken", "bob", 5]
+
+
 # -- older rules --------------------------------------------------------------
 
 
@@ -394,6 +420,7 @@ def test_older_rules_hide_what_they_hid(version: str) -> None:
             assert S not in older.clean_text(text), name
         else:
             assert S in older.clean_text(text), name
+    assert unpack(older.clean_packed(pack(Vault.DB_PASSWORD)))[-1] == S
     assert S in kept_of(_Refused({"authorization": [S]}), older)[0]
 
 
@@ -404,11 +431,13 @@ def test_a_recording_by_older_rules_plays(tmp_path: pathlib.Path, monkeypatch: p
         patched.setitem(CURRENT, "secrets", "secrets/2")
         with replaykit.Recorder(tmp_path / "old.rpk") as recorder, recorder.session("run") as session:
             give(text)
+            give(Vault.DB_PASSWORD)
             give({"password": S})
 
     assert session.result.redaction == "secrets/2"
     with replaykit.play(session.result) as player:
         assert give(text) == text
+        give(Vault.DB_PASSWORD)
         assert give({"password": "another"}) == {"password": "[redacted:key]"}
     assert player.unused == ()
 
@@ -418,12 +447,14 @@ def test_a_call_with_a_structure_in_it_plays() -> None:
     with replaykit.session("run", store=":memory:") as session:
         for text in SHAPES.values():
             give(text)
+        give(Vault.DB_PASSWORD)
     assert session.result.redaction == "secrets/3"
 
     with replaykit.play(session.result) as player:
         for text in SHAPES.values():
             give(text)
-    assert player.play_count == len(SHAPES)
+        give(Vault.DB_PASSWORD)
+    assert player.play_count == len(SHAPES) + 1
 
 
 # -- bounds -------------------------------------------------------------------

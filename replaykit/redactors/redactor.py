@@ -259,6 +259,8 @@ class Redactor:
         if hidden:
             # A message, and an argument that is one, may quote any of them.
             cleaned[1:] = [self._unquoted(each, hidden) for each in cleaned[1:]]
+        elif name == "enum" and self._is_thorough and len(content) == 3 and self._is_named_secret(*content[1:]):
+            cleaned[2] = self._hidden(content[2])
         same = all(new is old for new, old in zip(cleaned, content, strict=True))
         return None if same else cleaned
 
@@ -286,6 +288,11 @@ class Redactor:
         for _ in range(count):
             self._count(KEY, None)
         return cleaned if count else message
+
+    def _is_named_secret(self, name: Any, value: Any) -> bool:
+        """Return whether *value* is the secret of a member of an enumeration, and not just its name again."""
+        is_name_again = type(name) is type(value) is str and _letters(name) == _letters(value)
+        return not is_name_again and self._is_secret(name, value)
 
     def _entries(self, pairs: list[Any], path: Path, depth: int) -> list[Any] | None:
         """Clean the key-value pairs of a map whose keys are no plain text."""
@@ -450,6 +457,10 @@ def _stays(value: Any) -> bool:
 
 def _isplaceholder(value: Any) -> bool:
     return type(value) is str and PLACEHOLDERS.fullmatch(value.encode("utf-8", "surrogatepass")) is not None
+
+
+def _letters(text: str) -> str:
+    return "".join(each for each in text.lower() if each.isalnum())
 
 
 def _free_key(key: Any, taken: Mapping[Any, Any]) -> Any:
