@@ -109,7 +109,7 @@ def test_an_own_pattern_hides_what_it_matches() -> None:
 
     assert cleaned == "who is [redacted:employee], [redacted:employee]?"
     assert redactor.clean_text(cleaned) == cleaned
-    assert redactor.version == "secrets/2+employee"
+    assert redactor.version == "secrets/3+employee"
     assert redactor.fired == {"employee": 1}
 
 

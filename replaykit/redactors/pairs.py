@@ -12,12 +12,20 @@ import re
 
 __all__ = [
     "EXACT_NAME",
+    "EXACT_NAME_OF_MANY",
     "NAME",
+    "NAME_OF_MANY",
+    "OPENING",
     "PLURAL_NAME",
     "couple_span",
     "header_span",
+    "is_code",
+    "is_plain",
     "is_secret_name",
+    "is_template",
     "pair_span",
+    "quoted_span",
+    "scalar_span",
     "tag_span",
 ]
 
@@ -39,16 +47,25 @@ _TOKEN = rb"(?<!\b(?:bos|eos|pad|unk|sep|cls)[-_])(?<!\bmask[-_])token"
 EXACT_NAME = rb"(?:" + b"|".join((*_PLURAL, _TOKEN)) + rb")"
 """The same, without the names that only look so."""
 
-_KEY_NAME = re.compile(rb"(?i:" + EXACT_NAME + rb")(?P<plural>s?)\]?\Z")
+NAME_OF_MANY = rb"(?:" + PLURAL_NAME + rb"s?|token)"
+"""The same in the plural as well, as *NAME* is for Hyperscan."""
+
+EXACT_NAME_OF_MANY = rb"(?P<name>" + PLURAL_NAME + rb"(?P<plural>s?)|" + _TOKEN + rb")"
+"""The same, as *EXACT_NAME* is."""
+
+_KEY_NAME = re.compile(rb"(?i:" + EXACT_NAME_OF_MANY + rb")\]?\Z")
+# Before secrets/3 a plural in capitals was none.
+_FIRST_KEY_NAME = re.compile(rb"(?i:" + EXACT_NAME + rb")(?P<plural>s?)\]?\Z")
 
 
-def is_secret_name(name: bytes, *, number: bool = False) -> bool:
+def is_secret_name(name: bytes, *, number: bool = False, is_thorough: bool = True) -> bool:
     """
     Return whether the value under the key *name* is a secret.
 
     With *number* the value is one: under a plural name it is a count.
+    Without *is_thorough* it is as it was before ``secrets/3``.
     """
-    found = _KEY_NAME.search(name[-64:])
+    found = (_KEY_NAME if is_thorough else _FIRST_KEY_NAME).search(name[-64:])
     if found is None or name[-6:].lower() == b"tokens":
         return False
     return not (number and found["plural"])
@@ -56,7 +73,9 @@ def is_secret_name(name: bytes, *, number: bool = False) -> bool:
 
 # -- values in texts ----------------------------------------------------------
 
-_OPENING = re.compile(rb"[bBrRuUfF]{0,2}(?P<slashes>\\{0,7})(?P<quote>\"\"\"|'''|\"|')")
+OPENING = re.compile(rb"[bBrRuUfF]{0,2}(?P<slashes>\\{0,7})(?P<quote>\"\"\"|'''|\"|')")
+"""How a text in quotes begins."""
+
 _VALUE = re.compile(rb"[^\s\"'`,;&<>(){}\[\]\\|]++(?:\[redacted:[a-z]+\])?")
 _TO_BLANK = re.compile(rb"[^\s\"'`]++")
 _LINES = {quote: re.compile(rb"(?:[^\r\n\\" + quote + rb"]|\\(?![nr]))*+") for quote in (b"", b'"', b"'", b"`")}
@@ -65,6 +84,10 @@ _TEMPLATE = re.compile(
     rb"|<[A-Za-z][\w ./-]*>|[*.xX]+"
 )
 _TEMPLATE_START = re.compile(rb"\$?\{[^{}]{0,64}\}|\$\(|%\([a-z_]{0,40}\)|<[A-Za-z][\w ./-]{0,40}>")
+_FIELD = re.compile(
+    rb"\$?\{(?:[0-9]{0,3}|[A-Za-z_][\w.()\[\]]*(?:![rsa])?(?::[<>=^]?[0-9,._]*[a-z%]?)?)\}"
+    rb"|\$?\{[{%][^{}]{0,256}\}\}?|\$\("
+)
 _COUPLE_END = re.compile(rb"\\{0,7}[\"'],? ?\)")
 _IDENTIFIER = re.compile(rb"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _CLASS_PATH = re.compile(rb"[A-Z][A-Za-z]*(?:\.[A-Z][A-Za-z]*)+")
@@ -87,19 +110,24 @@ _PLAIN_WORDS = frozenset(
 def pair_span(data: bytes, match: re.Match[bytes]) -> Span | None:
     """Return where the value after a name and a separator is; None if it is no secret."""
     at = match.end()
-    opening = _OPENING.match(data, at)
+    opening = OPENING.match(data, at)
     if opening:
-        return None if _closes_string(data, match, opening) else _quoted_span(data, opening)
+        return None if _closes_string(data, match, opening) else quoted_span(data, opening)
+    return scalar_span(data, match, at)
+
+
+def scalar_span(data: bytes, match: re.Match[bytes], at: int) -> Span | None:
+    """Return the value at *at*, without quotes, of the name that *match* found; None if it is no secret."""
     separator = match["separator"].rstrip()
     if data[at : at + 1] in (b"=", b":", b">") or _TEMPLATE_START.match(data, at):
         return None
     if _is_environment_line(data, match):
         found = _TO_BLANK.match(data, at)
-        return found.span() if found and not _is_plain(found[0], match["name"]) else None
+        return found.span() if found and not is_plain(found[0], match["name"]) else None
     found = _VALUE.match(data, at)
-    if found is None or _is_code(data, found, tight=bool(separator) and match["separator"] == separator):
+    if found is None or is_code(data, found, tight=bool(separator) and match["separator"] == separator):
         return None
-    if _is_plain(found[0], match["name"]) or _names_itself(data, match, found[0]):
+    if is_plain(found[0], match["name"]) or _names_itself(data, match, found[0]):
         return None
     return found.span()
 
@@ -108,7 +136,7 @@ def header_span(data: bytes, match: re.Match[bytes]) -> Span | None:
     """Return the rest of an HTTP header: to the quote before its name, else to the end of the line."""
     at = match.end()
     first = _VALUE.match(data, at)
-    if first is None or _is_code(data, first, tight=False) or _is_plain(first[0], match["name"]):
+    if first is None or is_code(data, first, tight=False) or is_plain(first[0], match["name"]):
         return None
     before = data[max(0, match.start() - 16) : match.start()]
     name_start = len(before.rstrip(b"-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"))
@@ -119,8 +147,8 @@ def header_span(data: bytes, match: re.Match[bytes]) -> Span | None:
 
 def couple_span(data: bytes, match: re.Match[bytes]) -> Span | None:
     """Return the second item of a printed ``('name', 'value')``; None if more items follow."""
-    opening = _OPENING.match(data, match.end())
-    span = _quoted_span(data, opening) if opening else None
+    opening = OPENING.match(data, match.end())
+    span = quoted_span(data, opening) if opening else None
     return span if span and _COUPLE_END.match(data, span[1]) else None
 
 
@@ -139,7 +167,8 @@ def _closes_string(data: bytes, match: re.Match[bytes], opening: re.Match[bytes]
     return line.count(opening["quote"]) % 2 == 1
 
 
-def _quoted_span(data: bytes, opening: re.Match[bytes]) -> Span | None:
+def quoted_span(data: bytes, opening: re.Match[bytes]) -> Span | None:
+    """Return the text that *opening* begins; None if it is a template, or nothing."""
     start, quote, slashes = opening.end(), opening["quote"], len(opening["slashes"])
     end = _closing(data, start, quote, slashes)
     value = data[start:end]
@@ -166,6 +195,11 @@ def _closing(data: bytes, start: int, quote: bytes, slashes: int) -> int:
     return newline if newline >= 0 else len(data)
 
 
+def is_template(data: bytes, at: int) -> bool:
+    """Return whether a placeholder of a template begins at *at*, rather than a map."""
+    return _FIELD.match(data, at) is not None
+
+
 def _is_environment_line(data: bytes, match: re.Match[bytes]) -> bool:
     """Return whether this is ``NAME=value`` as shells write it: capitals, no blanks, first in its line."""
     if match["separator"] != b"=" or match["name"] != match["name"].upper():
@@ -175,7 +209,7 @@ def _is_environment_line(data: bytes, match: re.Match[bytes]) -> bool:
     return not before or before[-1:] in b"\n\r \t"
 
 
-def _is_plain(value: bytes, name: bytes) -> bool:
+def is_plain(value: bytes, name: bytes) -> bool:
     """Return whether *value* is a word of prose, a type, a count, a template or *name* itself."""
     word = value.rstrip(b".:!?*").lower()
     if not word or word in _PLAIN_WORDS or word == name.lower():
@@ -183,7 +217,7 @@ def _is_plain(value: bytes, name: bytes) -> bool:
     return bool(_SMALL_NUMBER.fullmatch(value) or _TEMPLATE.fullmatch(value))
 
 
-def _is_code(data: bytes, found: re.Match[bytes], *, tight: bool) -> bool:
+def is_code(data: bytes, found: re.Match[bytes], *, tight: bool) -> bool:
     """Return whether the unquoted value is an expression of a program."""
     if not _IDENTIFIER.fullmatch(found[0]):
         return False

@@ -8,6 +8,7 @@ from typing import Any
 from replaykit.errors import RedactionError
 from replaykit.format.values import MAX_DEPTH, Marker, pack, unpack
 from replaykit.redactors.pairs import is_secret_name
+from replaykit.redactors.quoted import Quoted
 from replaykit.redactors.rules import CURRENT, KEY, RULES_OF
 from replaykit.redactors.scanner import Loader, load_hyperscan, scanner_of
 from replaykit.redactors.search import PLACEHOLDERS, placeholder, secret_spans
@@ -91,6 +92,8 @@ class Redactor:
         rules = tuple(rule for version in stated for rule in RULES_OF[version])
         self._custom = tuple(custom)
         self._secrets = any(version.startswith("secrets/") for version in stated)
+        # What older rules left in an argument has to stay in it: play matches by it.
+        self._is_thorough = self._secrets and not {"secrets/1", "secrets/2"}.intersection(stated)
         self._finds = bool(rules)
         self._scanner = scanner_of(rules, self._secrets, load)
         self.is_suspect: Callable[[bytes], bool] = (
@@ -248,11 +251,48 @@ class Redactor:
         first = 0 if name == "datetime" else 1
         labels = {"error": ("", "message", "args"), "enum": ("", "name", "value")}.get(name)
         cleaned = list(content)
+        hidden = Quoted()
+        walker = self._noting_secrets(hidden) if name == "error" and self._is_thorough else self
         for index in range(first, len(content)):
             inside = (*path, labels[index]) if labels and index < len(labels) else path
-            cleaned[index] = self._walk(content[index], inside, depth + 1)
+            cleaned[index] = walker._walk(content[index], inside, depth + 1)
+        if hidden:
+            # A message, and an argument that is one, may quote any of them.
+            cleaned[1:] = [self._unquoted(each, hidden) for each in cleaned[1:]]
+        elif name == "enum" and self._is_thorough and len(content) == 3 and self._is_named_secret(*content[1:]):
+            cleaned[2] = self._hidden(content[2])
         same = all(new is old for new, old in zip(cleaned, content, strict=True))
         return None if same else cleaned
+
+    def _noting_secrets(self, hidden: Quoted) -> Redactor:
+        """Return the same redactor, that also puts into *hidden* what its rules hide; a callable sees the message."""
+        own = {_name_of(item) for item in self._custom}
+
+        def count(rule: str, secret: Any) -> None:
+            self._count(rule, secret)
+            if rule not in own:
+                hidden.add(secret)
+
+        return self.with_own_counts(count)
+
+    def _unquoted(self, message: Any, hidden: Quoted) -> Any:
+        """Return an error's message, or all of its arguments, without what was hidden in one of these."""
+        if type(message) is list:
+            if len(message) == 2 and type(message[0]) is Marker and type(message[1]) is bytes:
+                cleaned = self._unquoted(message[1].decode("utf-8", "surrogatepass"), hidden)
+                return [message[0], cleaned.encode("utf-8", "surrogatepass")]
+            return [self._unquoted(each, hidden) if type(each) is str else each for each in message]
+        if type(message) is not str:
+            return message
+        cleaned, count = hidden.replaced(message, placeholder(KEY))
+        for _ in range(count):
+            self._count(KEY, None)
+        return cleaned if count else message
+
+    def _is_named_secret(self, name: Any, value: Any) -> bool:
+        """Return whether *value* is the secret of a member of an enumeration, and not just its name again."""
+        is_name_again = type(name) is type(value) is str and _letters(name) == _letters(value)
+        return not is_name_again and self._is_secret(name, value)
 
     def _entries(self, pairs: list[Any], path: Path, depth: int) -> list[Any] | None:
         """Clean the key-value pairs of a map whose keys are no plain text."""
@@ -299,7 +339,11 @@ class Redactor:
         text = key.encode("utf-8", "surrogatepass") if type(key) is str else _key_text(key)
         verdict = self._names.get(text)
         if verdict is None:
-            verdict = (is_secret_name(text), is_secret_name(text, number=True))
+            is_thorough = self._is_thorough
+            verdict = (
+                is_secret_name(text, is_thorough=is_thorough),
+                is_secret_name(text, number=True, is_thorough=is_thorough),
+            )
             if len(self._names) < _CACHED_NAMES and len(text) <= 64:
                 self._names[text] = verdict
         return verdict[number]
@@ -413,6 +457,10 @@ def _stays(value: Any) -> bool:
 
 def _isplaceholder(value: Any) -> bool:
     return type(value) is str and PLACEHOLDERS.fullmatch(value.encode("utf-8", "surrogatepass")) is not None
+
+
+def _letters(text: str) -> str:
+    return "".join(each for each in text.lower() if each.isalnum())
 
 
 def _free_key(key: Any, taken: Mapping[Any, Any]) -> Any:

@@ -15,7 +15,9 @@ import re
 
 from replaykit.redactors.pairs import (
     EXACT_NAME,
+    EXACT_NAME_OF_MANY,
     NAME,
+    NAME_OF_MANY,
     PLURAL_NAME,
     couple_span,
     header_span,
@@ -24,11 +26,17 @@ from replaykit.redactors.pairs import (
 )
 from replaykit.redactors.personal import PERSONAL
 from replaykit.redactors.rule import Rule, Span, token
+from replaykit.redactors.structures import (
+    element_span,
+    escaped_name_span,
+    named_span,
+    value_span,
+)
 from replaykit.redactors.vendors import VENDOR_TOKENS
 
 __all__ = ["CURRENT", "KEY", "KEY_SCAN", "RULES_OF"]
 
-CURRENT = {"secrets": "secrets/2", "pii": "pii/1"}
+CURRENT = {"secrets": "secrets/3", "pii": "pii/1"}
 """
 The version of each rule set that new sessions use.
 
@@ -200,10 +208,69 @@ _PAIRS = (
     ),
 )
 
+# -- since secrets/3: whatever structure a value has, `redactors.structures` finds where it ends ---
+
+_GAP = rb"[ \t\r\n]{0,64}"
+_ESCAPED = rb"\\(?:u00|x)(?:2[0de]|[4-7][0-9a-f])"
+_CALLED = rb"(?:key|name)\\{0,7}[\x22']?[ \t]{0,4}[=:][ \t]{0,4}\\{0,7}[\x22'][A-Za-z0-9_.:/ -]{0,40}"
+
+_PASSWORD_WITH_SLASH = Rule(
+    name="url",
+    scan=rb"://[^\s/:@\x22'<>]{0,64}:[^\s\x22'<>]{1,256}@",
+    # A port is no password, nor is a drive a user.
+    exact=re.compile(
+        rb"://(?!\[|[A-Za-z]:[/\\])[^\s/:@\"'<>]{0,64}+:(?![0-9]{0,5}/)"
+        rb"(?P<secret>[^\s@/\"'<>]{0,256}+/[^\s\"'<>]{0,256}?)@(?=[^\s/@\"'<>]{0,256}+(?:[/?#\s\"'<>\\]|\Z))"
+    ),
+    reach=700,
+    locate=_secret_group,
+)
+
+_STRUCTURES = (
+    Rule(
+        name="pair",
+        scan=NAME_OF_MANY + rb"[\\\x22'\]]{0,9}" + _GAP + rb"(?::=|=>|=|:|%3D)",
+        exact=re.compile(
+            rb"(?i:" + EXACT_NAME_OF_MANY + rb")(?P<quote>[\\\"'\]]{0,9}+)(?P<gap>" + _GAP + rb")"
+            rb"(?P<separator>(?::=|=>|=|:|%3D)[ \t]*+)"
+        ),
+        caseless=True,
+        reach=112,
+        locate=value_span,
+    ),
+    *_PAIRS[1:4],
+    Rule(
+        name="pair",
+        scan=rb"<[A-Za-z0-9_:.-]{0,40}" + NAME_OF_MANY + rb"[\s>]",
+        exact=re.compile(
+            rb"<(?P<tag>[A-Za-z0-9_:.-]{0,40}?(?i:" + EXACT_NAME_OF_MANY + rb"))(?P<rest>(?=[\s>])[^<>]*+)>"
+        ),
+        caseless=True,
+        locate=element_span,
+    ),
+    Rule(
+        name="pair",
+        scan=_CALLED + NAME_OF_MANY + rb"[\x22'\\]",
+        exact=re.compile(rb"(?i:" + _CALLED.replace(b"{0,40}", b"{0,40}?") + EXACT_NAME_OF_MANY + rb")\\{0,7}[\"']"),
+        caseless=True,
+        reach=128,
+        locate=named_span,
+    ),
+    Rule(
+        name="pair",
+        scan=_ESCAPED,
+        exact=re.compile(rb"(?i:" + _ESCAPED + rb")"),
+        caseless=True,
+        locate=escaped_name_span,
+    ),
+    _PASSWORD_WITH_SLASH,
+)
+
 _FIRST = _TOKENS + _SHAPES + _PAIRS
 RULES_OF: dict[str, tuple[Rule, ...]] = {
     "secrets/1": _FIRST,
     "secrets/2": _FIRST + VENDOR_TOKENS,
+    "secrets/3": _TOKENS + _SHAPES + _STRUCTURES + VENDOR_TOKENS,
     "pii/1": PERSONAL,
 }
 """The rules of each version that a session may state; where two overlap, the earlier one gives its name."""

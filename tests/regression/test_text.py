@@ -34,7 +34,7 @@ from replaykit.testing.contracts import make_part
 
 EXPECTED = """\
 session "test_notes.py::test_x"
-  redaction: secrets/2
+  redaction: secrets/3
   metadata:
     user: "ann"
 
