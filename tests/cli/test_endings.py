@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -89,12 +88,28 @@ def test_ctrl_c_at_a_question_is_130_and_no_is_1(store: str, monkeypatch: pytest
     assert len(replaykit.load(store).list_sessions()) == 1
 
 
+_TELLS_THAT_IT_WAITS = """
+import sys, time
+pause = time.sleep
+def sleep(seconds):
+    print("waiting", flush=True)
+    pause(seconds)
+time.sleep = sleep
+sys.argv = ["replaykit", "tail", "--wait", "nosuch.rpk"]
+from replaykit.cli import main
+main()
+"""
+
+
 def test_an_interrupted_process_ends_with_130() -> None:
-    """Whatever it is doing, and without a traceback."""
-    child = called("tail", "--wait", "nosuch.rpk")
-    time.sleep(1.5)
-    child.send_signal(signal.SIGINT)
-    _, said = child.communicate(timeout=20)
+    """Without a traceback, however it is started."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", _TELLS_THAT_IT_WAITS]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"waiting\n"
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=60)
 
     assert child.returncode == 130
     assert b"Traceback" not in said

@@ -254,8 +254,10 @@ def test_columns_are_held_against_rows_and_an_empty_result():
     assert replayed(full, [{"id": "a", "text": "x", "embeddings": [1.0], "included": 1}]).verdict == "failed"
 
 
+@pytest.mark.libraries
 def test_arrays_are_columns_too():
-    numpy = pytest.importorskip("numpy")
+    import numpy
+
     was = {"ids": ["a", "b"], "embeddings": numpy.array([[1.0, 2.0], [3.0, 4.0]])}
     now = {"ids": ["a", "b"], "embeddings": numpy.array([[1.0, 2.0], [3.0, 5.0]])}
 

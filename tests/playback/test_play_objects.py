@@ -22,7 +22,9 @@ from replaykit.playback.outcomes import are_alike
 
 @pytest.fixture
 def pydantic() -> Any:
-    return pytest.importorskip("pydantic")
+    import pydantic
+
+    return pydantic
 
 
 def played(value: Any, returns: Any) -> Any:
@@ -248,6 +250,7 @@ def models(pydantic: Any) -> Iterator[Any]:
 
 
 @pytest.mark.libraries
+@pytest.mark.libraries
 def test_what_a_model_was_given_beyond_its_fields_comes_back(models: Any) -> None:
     """As a field of the stand-in, and as itself in the model."""
     value = models.message(role="assistant", reasoning="because", usage={"tokens": 3})
@@ -260,6 +263,7 @@ def test_what_a_model_was_given_beyond_its_fields_comes_back(models: Any) -> Non
 
 
 @pytest.mark.libraries
+@pytest.mark.libraries
 def test_a_model_knows_which_fields_it_was_given(models: Any) -> None:
     for value in (models.message(), models.message(role="a"), models.message(role="a", name="b", more=1)):
         back = played(value, models.message)
@@ -267,6 +271,7 @@ def test_a_model_knows_which_fields_it_was_given(models: Any) -> None:
         assert value.model_dump(exclude_unset=True) == back.model_dump(exclude_unset=True)
 
 
+@pytest.mark.libraries
 @pytest.mark.libraries
 def test_the_name_of_a_field_is_no_secret(pydantic: Any) -> None:
     """Of what a model was given only values are redacted."""
@@ -282,6 +287,7 @@ def test_the_name_of_a_field_is_no_secret(pydantic: Any) -> None:
 
 
 @pytest.mark.libraries
+@pytest.mark.libraries
 def test_private_attributes_of_a_model_come_back(models: Any) -> None:
     """And what a class does at the end of its making is not done again."""
     value = models.private(number=1)
@@ -294,6 +300,7 @@ def test_private_attributes_of_a_model_come_back(models: Any) -> None:
 
 
 @pytest.mark.libraries
+@pytest.mark.libraries
 def test_a_model_of_an_older_recording_has_its_private_attributes_as_when_it_is_new(models: Any) -> None:
     back = object_with(models.private, {"number": 2}, {})
 
@@ -301,12 +308,14 @@ def test_a_model_of_an_older_recording_has_its_private_attributes_as_when_it_is_
 
 
 @pytest.mark.libraries
+@pytest.mark.libraries
 def test_fields_whose_aliases_name_each_other_are_not_swapped(models: Any) -> None:
     value = models.swapped(first=1, second=2)
 
     assert value == played(value, models.swapped)
 
 
+@pytest.mark.libraries
 @pytest.mark.libraries
 def test_what_is_named_like_a_field_with_an_alias_comes_back_beside_it(models: Any) -> None:
     value = models.shadowed(n=1, number=2)
@@ -318,6 +327,7 @@ def test_what_is_named_like_a_field_with_an_alias_comes_back_beside_it(models: A
 
 
 @pytest.mark.libraries
+@pytest.mark.libraries
 def test_a_model_of_one_value_comes_back(models: Any) -> None:
     value = models.listed([1, 2])
 
@@ -327,6 +337,7 @@ def test_a_model_of_one_value_comes_back(models: Any) -> None:
     assert vars(value) == vars(back)
 
 
+@pytest.mark.libraries
 @pytest.mark.libraries
 def test_a_model_that_was_made_without_a_field_comes_back_without_it(models: Any) -> None:
     """As clients make them of answers that lack something."""
@@ -338,6 +349,7 @@ def test_a_model_that_was_made_without_a_field_comes_back_without_it(models: Any
     assert value.model_fields_set == back.model_fields_set
 
 
+@pytest.mark.libraries
 @pytest.mark.libraries
 def test_equal_models_are_one_argument_whatever_they_were_given(models: Any) -> None:
     """But not if they hold something else."""
