@@ -565,6 +565,20 @@ _PIECES = st.sampled_from(
         "-----BEGIN PRIVATE KEY-----",
         "&",
         "API_KEY",
+        "[",
+        "]",
+        "{",
+        "}",
+        "\n  ",
+        "- ",
+        "|",
+        "&p ",
+        "</password>",
+        'key="',
+        'value="',
+        "\\u0070assword",
+        "\\n",
+        "/",
     ]
 )
 _TEXTS = st.lists(_PIECES, max_size=14).map("".join)

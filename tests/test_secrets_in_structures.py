@@ -122,6 +122,7 @@ SHAPES: dict[str, str] = {
     "xml cdata": f"<a>BEFORE</a><password><![CDATA[<{S}>]]></password><b>AFTER</b>",
     "xml elements": f"<a>BEFORE</a><credentials><u>bob</u><v>{S}</v></credentials><b>AFTER</b>",
     "xml nested secrets": f"<a>BEFORE</a><secret><token>x</token><v>{S}</v></secret><b>AFTER</b>",
+    "xml longer names": f"<a>BEFORE</a><token><tokenRef/><tokenValue>{S}</tokenValue></token><b>AFTER</b>",
     "xml namespace": f'<a>BEFORE</a><ns:password\n  x="1" >{S}</ns:password ><b>AFTER</b>',
     "xml in json": json.dumps({"x": f'<a>BEFORE</a><password type="x">\n{S}</password><b>AFTER</b>'}),
     "xml key and value": f'<a>BEFORE</a><add key="password" value="{S}"/><b>AFTER</b>',
@@ -294,11 +295,21 @@ def test_ordinary_texts_come_back_as_they_are(redactor: Redactor, text: str) -> 
         ('{"password": ["a\\\\"], "b": ["1"]}', '{"password": [redacted:pair], "b": ["1"]}'),
         ("a:\n  password:\n    - x1\n\n    - y1\n  b: 1\n", "a:\n  password:\n    [redacted:pair]\n  b: 1\n"),
         ("<password>\n x1\n</password>\n<b>1</b>", "<password>\n [redacted:pair]\n</password>\n<b>1</b>"),
+        (
+            "<password>{a}x1</password> <token>{{ a }}</token>",
+            "<password>[redacted:pair]</password> <token>{{ a }}</token>",
+        ),
         ('<add key="password" value="x1" b="1"/>', '<add key="password" value="[redacted:pair]" b="1"/>'),
         ("postgres://u:a/b@h/db?x=1@2", "postgres://u:[redacted:url]@h/db?x=1@2"),
         ('password: "x1\n  y1"\nb: 1', 'password: "[redacted:pair]"\nb: 1'),
         ('API_TOKEN = "x1"\n"""A text."""', 'API_TOKEN = "[redacted:pair]"\n"""A text."""'),
         ("{'password': 'x1 '\n  'y1', 'b': 1}", "{'password': '[redacted:pair]', 'b': 1}"),
+        # What only looks like a structure is a word.
+        ("API_TOKEN={x1(y1 z", "API_TOKEN=[redacted:pair] z"),
+        ("API_TOKEN=[x1]y1 z", "API_TOKEN=[redacted:pair] z"),
+        ("API_TOKEN=\\ny1 z", "API_TOKEN=[redacted:pair] z"),
+        ("token: !x1y1 z1z", "token: [redacted:pair]"),
+        ("token: !x1y1", "token: [redacted:pair]"),
         # What was cut off has no end.
         ('{"b": 1, "password": ["a", "b', '{"b": 1, "password": [redacted:pair]'),
         # The text that it stands in ends it.

@@ -22,6 +22,7 @@ __all__ = [
     "is_code",
     "is_plain",
     "is_secret_name",
+    "is_stand_in",
     "is_template",
     "pair_span",
     "quoted_span",
@@ -193,6 +194,11 @@ def _closing(data: bytes, start: int, quote: bytes, slashes: int) -> int:
         seen = at + 1
     newline = data.find(b"\n", seen)
     return newline if newline >= 0 else len(data)
+
+
+def is_stand_in(value: bytes) -> bool:
+    """Return whether *value* is nothing but a placeholder of a template, or asterisks."""
+    return _TEMPLATE.fullmatch(value) is not None
 
 
 def is_template(data: bytes, at: int) -> bool:

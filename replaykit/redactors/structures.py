@@ -20,6 +20,7 @@ from replaykit.redactors.pairs import (
     is_code,
     is_plain,
     is_secret_name,
+    is_stand_in,
     is_template,
     pair_span,
     quoted_span,
@@ -41,33 +42,38 @@ _WORD = re.compile(rb"[^\s\"'`,;&<>(){}\[\]\\|]++")
 
 def value_span(data: bytes, match: re.Match[bytes]) -> Span | None:
     """Return where the value after a name and a separator is, whatever its structure; None if it is no secret."""
-    is_quoted = _has_quote(match)
-    at = _after(_BREAKS, data, match.end())
-    is_below = at > match.end()
-    if _PLACEHOLDER.match(data, at) or (match["gap"].strip(b" \t") and not is_quoted):
+    if match["gap"].strip(b" \t") and not _has_quote(match):
         return None
+    at = _after(_BREAKS, data, match.end())
+    structure = None if _PLACEHOLDER.match(data, at) else _structure_span(data, match, at)
+    if match["plural"] and not (_has_quote(match) and OPENING.match(data, match.end())):
+        # Many of them in one bare word are mostly a count.
+        return structure
+    word = pair_span(data, match)
+    if structure is None or word is None:
+        return structure or word
+    return min(structure[0], word[0]), max(structure[1], word[1])
+
+
+def _structure_span(data: bytes, match: re.Match[bytes], at: int) -> Span | None:
+    """Return the value that begins at *at*, behind blanks and breaks, if it is more than a word or a text beside it."""
+    is_quoted, is_below = _has_quote(match), at > match.end()
     is_colon = match["separator"].rstrip() == b":"
     if data[at : at + 1] in (b"[", b"{", b"(") and (is_quoted or not (is_below and is_colon)):
         return _bracket_span(data, match, at)
     opening = OPENING.match(data, at)
-    if is_colon and not (is_quoted and is_below and opening):
-        found = _yaml_span(data, match, at)
-        if found is not None:
-            return found or None
+    if is_colon and not (is_quoted and is_below and opening) and (found := _yaml_span(data, match, at)):
+        return found
     if printed := _printed_object_span(data, match, at):
         return printed
-    if opening and is_below:
+    if opening and is_quoted:
         # Behind ``if kind == "token":`` a docstring may begin.
-        is_value = (is_quoted and len(opening["quote"]) == 1) or b"=" in match["separator"]
-        span = quoted_span(data, opening) if is_value else None
-        return _with_texts_below(data, opening, span) if is_quoted else span
-    if match["plural"] and not (opening and is_quoted):
-        # Many of them in one bare word are mostly a count.
-        return None
-    if not is_below:
-        span = pair_span(data, match)
-        return _with_texts_below(data, opening, span) if opening and is_quoted else span
-    return scalar_span(data, match, at) if is_quoted and _NUMBER.match(data, at) else None
+        is_docstring = is_below and len(opening["quote"]) > 1
+        span = None if is_docstring else quoted_span(data, opening) if is_below else pair_span(data, match)
+        return _with_texts_below(data, opening, span)
+    if opening and is_below:
+        return quoted_span(data, opening) if b"=" in match["separator"] else None
+    return scalar_span(data, match, at) if is_below and is_quoted and _NUMBER.match(data, at) else None
 
 
 _NUMBER = re.compile(rb"-?[0-9]")
@@ -382,8 +388,8 @@ _PROPERTIES = re.compile(rb"(?:(?:&[A-Za-z0-9_.-]++|![A-Za-z0-9_./:!-]*+)(?:[ \t
 _INDICATOR = re.compile(rb"[|>][0-9+-]{0,3}[ \t]*+(?:#[^\r\n\\]*+)?(?=[\r\n]|\\{1,7}[nr])")
 
 
-def _yaml_span(data: bytes, match: re.Match[bytes], at: int) -> Span | tuple[()] | None:
-    """Return what a key of YAML has below it or behind a tag; () if that is no secret, None if it has nothing there."""
+def _yaml_span(data: bytes, match: re.Match[bytes], at: int) -> Span | None:
+    """Return what a key of YAML has in the lines below it, or behind a tag; None if it is no secret, or not there."""
     is_below, first = at > match.end(), data[at : at + 1]
     if not is_below and first not in (b"&", b"!", b"|", b">", b'"', b"'"):
         return None
@@ -394,15 +400,18 @@ def _yaml_span(data: bytes, match: re.Match[bytes], at: int) -> Span | tuple[()]
         return _text_over_lines(data, at, key)
     behind = _after(_PROPERTIES, data, at)
     if literal := _INDICATOR.match(data, behind):
-        return _block_span(data, match, literal.end(), key, is_literal=True) or ()
+        return _block_span(data, match, literal.end(), key, is_literal=True)
     if _after(_BREAKS, data, behind) > behind or is_below:
-        return _block_span(data, match, match.end() if is_below else behind, key, is_literal=False) or ()
+        return _block_span(data, match, match.end() if is_below else behind, key, is_literal=False)
     if behind == at:
         return None
     if data[behind : behind + 1] in (b"[", b"{"):
         return behind, _closed(data, behind, outer=0)
-    opening = OPENING.match(data, behind)
-    return (quoted_span(data, opening) if opening else scalar_span(data, match, behind)) or ()
+    if opening := OPENING.match(data, behind):
+        return quoted_span(data, opening)
+    word = scalar_span(data, match, behind)
+    # A secret may begin like a tag.
+    return (at, word[1]) if word else None
 
 
 def _text_over_lines(data: bytes, at: int, key: _Key) -> Span | None:
@@ -520,24 +529,38 @@ def element_span(data: bytes, match: re.Match[bytes]) -> Span | None:
 
 
 def _stripped_span(data: bytes, start: int, end: int) -> Span | None:
-    start = min(_after(_BREAKS, data, start), end)
-    value = data[start:end].rstrip()
-    return (start, start + len(value)) if value and not is_template(value, 0) else None
+    held = data[start:end].rstrip()
+    value = held.lstrip()
+    return (start + len(held) - len(value), start + len(held)) if value and not is_stand_in(value) else None
 
 
 def _end_of_element(data: bytes, at: int, tag: bytes) -> int | None:
     """Return where the closing tag of an element *tag* begins; None if there is none near."""
     start, most = at, at + _FARTHEST_TAG
     for _ in range(_NESTED):
-        end = min((e for e in (data.find(s + tag, at, most) for s in (b"</", b"<\\/")) if e >= 0), default=-1)
+        ends = (_tag_at(data, slash + tag, at, most) for slash in (b"</", b"<\\/"))
+        end = min((each for each in ends if each >= 0), default=-1)
         if end < 0:
             return None
         # One of the same name that opens in between has to close first.
-        start = data.find(b"<" + tag, start, end) + 1
+        start = _tag_at(data, b"<" + tag, start, end) + 1
         if not start:
             return end
         at = end + 1
     return None
+
+
+def _tag_at(data: bytes, begun: bytes, at: int, most: int) -> int:
+    """Return where a tag begins with *begun* and no longer name; -1 if there is none before *most*."""
+    for _ in range(_NESTED):
+        at = data.find(begun, at, most)
+        if at < 0 or data[at + len(begun) : at + len(begun) + 1] not in _NAME_BYTES:
+            return at
+        at += 1
+    return -1
+
+
+_NAME_BYTES = frozenset(bytes([byte]) for byte in _KEY_BYTES + b":")
 
 
 _VALUE_IS = re.compile(rb"(?i:value)\\{0,7}[\"']?[ \t]{0,4}[=:][ \t\r\n]{0,64}")
