@@ -83,8 +83,8 @@ def test_a_listing_loads_nothing_that_records(first_session: set[str], store: Pa
 
 
 def test_the_start_of_a_session_stays_within_its_count_of_modules(first_session: set[str]) -> None:
-    """It stands at 147 of ours and 343 with what they need; a module more is a decision, twenty are an accident."""
-    assert len(_ours(first_session)) <= 150
+    """It stands at 150 of ours and 346 with what they need; a module more is a decision, twenty are an accident."""
+    assert len(_ours(first_session)) <= 153
     assert len(first_session - _loaded("")) <= 360
 
 

@@ -14,7 +14,7 @@ import pytest
 import replaykit
 from replaykit.intercept.scope import PROCESS
 
-STORES = 90
+STORES = 45
 FEW = 4 * 34
 """So many descriptors many stores may hold at most: a store and its log for each that is not given back yet."""
 
@@ -93,7 +93,7 @@ def test_a_block_that_is_entered_late_is_recorded(tmp_path: Path) -> None:
     for number in range(STORES):
         with replaykit.session(store=tmp_path / f"{number}.rpk"):
             pass
-        if number % 30 == 0:
+        if number % 15 == 0:
             decorated("x")
     with waiting:
         search("x")
@@ -132,7 +132,7 @@ def test_threads_with_many_stores_lose_nothing(tmp_path: Path) -> None:
 def test_an_option_that_is_made_anew_each_time_makes_no_recorder_for_ever(tmp_path: Path) -> None:
     """A lambda is another one at each call; equal options are the same."""
     store, before = f"{tmp_path}/runs/", len(PROCESS.forked)
-    for _ in range(600):
+    for _ in range(400):
         with replaykit.session(
             store=store, keep="on_failure", keep_if=lambda call: call.result == ["X"], metadata=None, redact=[]
         ):
@@ -144,7 +144,7 @@ def test_an_option_that_is_made_anew_each_time_makes_no_recorder_for_ever(tmp_pa
     with replaykit.session("last", store=store) as last:
         search("x")
     assert last.result is not None
-    assert len(sessions_in(store)) == 601
+    assert len(sessions_in(store)) == 401
 
 
 def test_closed_recorders_leave_nothing_behind(tmp_path: Path) -> None:

@@ -11,16 +11,25 @@ from __future__ import annotations
 import re
 
 __all__ = [
+    "BREAKS",
     "EXACT_NAME",
     "EXACT_NAME_OF_MANY",
+    "KEY_BYTES",
     "NAME",
     "NAME_OF_MANY",
+    "NESTED",
     "OPENING",
+    "PLACEHOLDER",
     "PLURAL_NAME",
+    "WORD",
+    "Span",
+    "after",
     "couple_span",
+    "has_quote",
     "header_span",
     "is_code",
     "is_plain",
+    "is_said",
     "is_secret_name",
     "is_stand_in",
     "is_template",
@@ -31,6 +40,7 @@ __all__ = [
 ]
 
 Span = tuple[int, int]
+"""Where something begins in a text, and where it has ended."""
 
 _KEYS = (b"api", b"auth", b"private", b"access", b"secret", b"signing", b"encryption", b"account")
 _WORDS = (b"password", b"passwd", b"passphrase", b"secret", b"authorization", b"cookie", b"credentials?")
@@ -244,3 +254,37 @@ def _names_itself(data: bytes, match: re.Match[bytes], value: bytes) -> bool:
 
 
 _NAME_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
+
+
+# -- what is looked for around values -----------------------------------------
+
+PLACEHOLDER = re.compile(rb"\[redacted:[a-z]+\]")
+"""What stands for a secret that was hidden before."""
+
+BREAKS = re.compile(rb"(?:[ \t\r\n]|\\{1,7}[nrt])*+")
+"""Blanks and ends of lines, also escaped ones."""
+
+WORD = re.compile(rb"[^\s\"'`,;&<>(){}\[\]\\|]++")
+"""A word without quotes, brackets or separators."""
+
+KEY_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-"
+"""What keys that are not quoted are made of."""
+
+NESTED = 16
+"""So often a sign is looked for again, before which others of its kind may stand."""
+
+
+def has_quote(match: re.Match[bytes]) -> bool:
+    """Return whether the name that *match* found stands in quotes."""
+    return b'"' in match["quote"] or b"'" in match["quote"]
+
+
+def after(pattern: re.Pattern[bytes], data: bytes, at: int) -> int:
+    """Return where what *pattern* matches at *at* ends: there, if it is nothing."""
+    found = pattern.match(data, at)
+    return found.end() if found else at
+
+
+def is_said(data: bytes, word: re.Match[bytes], name: bytes) -> bool:
+    """Return whether *word* belongs to a program or an explanation."""
+    return is_plain(word[0], name) or is_code(data, word, tight=True)

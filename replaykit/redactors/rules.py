@@ -13,6 +13,7 @@ import base64
 import binascii
 import re
 
+from replaykit.redactors.elements import element_span, named_span
 from replaykit.redactors.pairs import (
     EXACT_NAME,
     EXACT_NAME_OF_MANY,
@@ -26,12 +27,7 @@ from replaykit.redactors.pairs import (
 )
 from replaykit.redactors.personal import PERSONAL
 from replaykit.redactors.rule import Rule, Span, token
-from replaykit.redactors.structures import (
-    element_span,
-    escaped_name_span,
-    named_span,
-    value_span,
-)
+from replaykit.redactors.structures import escaped_name_span, value_span
 from replaykit.redactors.vendors import VENDOR_TOKENS
 
 __all__ = ["CURRENT", "KEY", "KEY_SCAN", "RULES_OF"]

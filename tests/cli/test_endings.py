@@ -89,7 +89,9 @@ def test_ctrl_c_at_a_question_is_130_and_no_is_1(store: str, monkeypatch: pytest
 
 
 _TELLS_THAT_IT_WAITS = """
-import sys, time
+import signal, sys, time
+# A shell starts what runs in its background with Ctrl-C ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 pause = time.sleep
 def sleep(seconds):
     print("waiting", flush=True)

@@ -103,14 +103,14 @@ def test_a_thread_that_changes_what_is_recorded_costs_no_action(kind: str) -> No
     thread.start()
     try:
         with replaykit.session("shared", store=":memory:") as session:
-            for _ in range(150):
+            for _ in range(60):
                 act(shared)
     finally:
         is_over.set()
         thread.join()
         sys.setswitchinterval(before)
     stored = session.result
-    assert (len(stored.actions), stored.lost, bool(stored.playable)) == (150, 0, True)
+    assert (len(stored.actions), stored.lost, bool(stored.playable)) == (60, 0, True)
     assert all(len(action.arguments["state"]) >= 49 for action in stored.actions)
 
 

@@ -196,7 +196,7 @@ def test_every_damaged_page_leaves_a_memory_that_checks(damaged: Path, tmp_path:
     """Whichever page it is, the command ends with a line and what it made is whole in itself."""
     whole = damaged.read_bytes()
     count = len(whole) // PAGE
-    for page in range(1, count, max(1, count // 12)):
+    for page in range(1, count, max(1, count // 6)):
         overwrite(damaged, page)
         target = f"new{page}.mv"
         said = recover(damaged, target)

@@ -1,0 +1,126 @@
+"""Where a bracket in a text closes, and a text in quotes ends, however often they were quoted in others."""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+
+__all__ = ["LEVELS", "Escapes", "balanced", "closed", "end_of_text", "is_apostrophe"]
+
+
+def closed(data: bytes, at: int, *, outer: int) -> int:
+    """Return where the bracket at *at* has closed; of what was cut off before it did, the end."""
+    return balanced(data, at, len(data), outer=outer) or len(data)
+
+
+LEVELS = (1, 2, 4, 8)
+"""How many backslashes one is written as: in a text, in a text in JSON or printed Python, in such a one in another."""
+
+
+def balanced(data: bytes, at: int, stop: int, *, outer: int) -> int | None:
+    """
+    Return where the bracket at *at* has closed before *stop*; None if it has not.
+
+    A text does not say how often it was quoted inside another.  Where that
+    makes a difference, the farthest end that makes sense is returned.
+    """
+    ends = []
+    for is_strict in (True, False):
+        for unit in LEVELS:
+            end, counted = _balanced_at(data, at, stop, Escapes(unit, outer, is_strict))
+            if end is not None:
+                ends.append(end)
+            if not counted:
+                # All ways to read it are the same.
+                return end
+        if ends:
+            return max(ends)
+    return None
+
+
+@attrs.frozen
+class Escapes:
+    """
+    How a text is read: a backslash is written as *unit* of them, the name stands in quotes with *outer* before them.
+
+    With *is_strict* a text that does not agree with that has no end.
+    """
+
+    unit: int
+    outer: int
+    is_strict: bool
+
+
+_CLOSERS = {ord("["): ord("]"), ord("{"): ord("}"), ord("("): ord(")")}
+# Behind a backslash no run of them begins: a long one is gone through once.
+_QUOTE = rb"(?<!\\)\\*+(?:\"\"\"|'''|\"|')"
+_TOKENS = {
+    opener: re.compile(rb"[" + re.escape(bytes([opener, closer])) + rb"]|" + _QUOTE)
+    for opener, closer in _CLOSERS.items()
+}
+_ENDINGS = {quote: re.compile(rb"(?<!\\)\\*+" + quote) for quote in (b'"', b"'", b'"""', b"'''")}
+
+
+def _balanced_at(data: bytes, at: int, stop: int, escapes: Escapes) -> tuple[int | None, bool]:
+    """
+    Return where the bracket has closed, None if it has not, and whether a backslash before a quote counted.
+
+    Brackets of other kinds do not matter: where it closes, they have.
+    """
+    opener, tokens, depth, place, counted = data[at], _TOKENS[data[at]], 0, at, False
+    while found := tokens.search(data, place, stop):
+        place = found.end()
+        byte = data[place - 1]
+        if byte == opener:
+            depth += 1
+        elif byte == _CLOSERS[opener]:
+            depth -= 1
+            if not depth:
+                return place, counted
+        else:
+            quote = found[0].lstrip(b"\\")
+            slashes = len(found[0]) - len(quote)
+            counted = counted or slashes > 0
+            if byte == 0x22 and slashes < escapes.outer:
+                # The text that all of this stands in is over.
+                return found.start(), counted
+            if byte == 0x27 and is_apostrophe(data, found.start()):
+                continue
+            ending, has_escapes = end_of_text(data, place, stop, quote, slashes, escapes)
+            counted = counted or has_escapes
+            if ending is None:
+                return None, counted
+            place = ending.end()
+            if place - ending.start() - len(quote) < slashes:
+                return ending.start(), counted
+    return None, counted
+
+
+def end_of_text(
+    data: bytes, at: int, stop: int, quote: bytes, slashes: int, escapes: Escapes
+) -> tuple[re.Match[bytes] | None, bool]:
+    """Return the end of a text that begins at *at*, None if it has none, and whether a backslash in it counted."""
+    unit, counted = escapes.unit, False
+    if escapes.is_strict and slashes >= unit:
+        return None, True
+    for found in _ENDINGS[quote].finditer(data, at, stop):
+        before = len(found[0]) - len(quote) - slashes
+        counted = counted or before != 0
+        if escapes.is_strict and before > 0 and before % unit:
+            break
+        if before < 0 or before // unit % 2 == 0:
+            return found, counted
+    return None, counted
+
+
+def is_apostrophe(data: bytes, at: int) -> bool:
+    """Return whether the ``'`` at *at* stands in a word: behind a letter that is no prefix of a text."""
+    before = data[max(0, at - 4) : at]
+    word = before[len(before.rstrip(_LETTERS)) :]
+    if before[: -len(word)].endswith(b"\\") and word[:1] in (b"n", b"r", b"t"):
+        word = word[1:]
+    return len(word) > 2 or word.strip(b"bBrRuUfF") != b""
+
+
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_" + bytes(range(128, 256))
