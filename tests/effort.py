@@ -6,7 +6,7 @@ import os
 import random
 from collections.abc import Callable, Sequence
 
-__all__ = ["Figure", "effort", "is_long_run", "sampled"]
+__all__ = ["Figure", "effort", "is_long_run", "sampled", "some_of"]
 
 Figure = Callable[[str, str], None]
 """What the fixture ``figure`` gives: ``figure(guarantee, text)``."""
@@ -24,6 +24,11 @@ def sampled(population: Sequence[int], nightly: int, always: Sequence[int] = ())
     """Return *always* and so many others of *population*, ascending; the same ones in every run of one size."""
     count = min(len(population), effort(nightly))
     return sorted({*always, *random.Random(5).sample(population, count)})
+
+
+def some_of(cases: Sequence[str]) -> Sequence[str]:
+    """Return each sixth of *cases* in the light run, else all of them."""
+    return cases if _SHARE < 200 else cases[::6]
 
 
 def is_long_run(arguments: Sequence[str]) -> bool:
