@@ -43,10 +43,10 @@ def build_table(path: Path, summaries: list[replaykit.SessionSummary]) -> None:
     with sqlite3.connect(path) as database:
         database.execute(
             "CREATE TABLE session(id BLOB PRIMARY KEY, name TEXT, created INTEGER, ended INTEGER, actions INTEGER,"
-            " checkpoints INTEGER, duration INTEGER, state TEXT, lost INTEGER)"
+            " checkpoints INTEGER, duration INTEGER, state TEXT, lost INTEGER, gaps INTEGER)"
         )
         rows = [(summary.session_id.bytes, *attrs.astuple(summary)[1:]) for summary in summaries]
-        database.executemany("INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        database.executemany("INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
     database.close()
 
 

@@ -71,7 +71,11 @@ class _Process:
         self.adopter: Any = None
         self.players: tuple[Any, ...] = ()
         self.forked: dict[int, weakref.WeakMethod[Callable[[], None]]] = {}
+        self.most_forked = _FEW_FORKED
 
+
+_FEW_FORKED = 32
+"""So many objects that a forked child asks are kept without a look at whether they live."""
 
 PROCESS = _Process()
 
@@ -232,8 +236,14 @@ def _player_here() -> Any:
 
 def on_fork(method: Callable[[], None]) -> None:
     """Have the bound *method* called in each forked child, as long as its object lives."""
-    forget = PROCESS.forked.pop
-    reference = weakref.WeakMethod(method, lambda dead: forget(id(dead), None))
+    # Those whose objects are gone are looked for now and then: a callback of the
+    # reference fails where both go in one collection.
+    if len(PROCESS.forked) >= PROCESS.most_forked:
+        for key, held in list(PROCESS.forked.items()):
+            if held() is None:
+                PROCESS.forked.pop(key, None)
+        PROCESS.most_forked = 2 * len(PROCESS.forked) + _FEW_FORKED
+    reference = weakref.WeakMethod(method)
     PROCESS.forked[id(reference)] = reference
 
 
