@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner, Result
+from cli.calling import called, recorded_store, run
 from effort import some_of
 
 import replaykit
@@ -20,29 +20,9 @@ from replaykit.cli.commands import program
 from replaykit.storage.compaction import demand_same
 
 
-def run(*words: str, told: str | None = None) -> Result:
-    return CliRunner().invoke(program, list(words), input=told)
-
-
-def called(*words: str, **variables: str) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
-    return subprocess.Popen(
-        [sys.executable, "-m", "replaykit", *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> str:
-    path = str(tmp_path / "runs.rpk")
-
-    @replaykit.records("find")
-    def search(query: str) -> list[str]:
-        return [query]
-
-    with replaykit.Recorder(path) as recorder, recorder.session("an elephant \N{ELEPHANT}"):
-        for _ in range(3):
-            search("where is the \N{ELEPHANT}?")
-    return path
+    return recorded_store(tmp_path)
 
 
 @pytest.mark.parametrize(

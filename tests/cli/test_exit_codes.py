@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from cli.calling import called, recorded_store, run
 
 import replaykit
-from replaykit.cli.commands import program
-
-
-def run(*words: str, told: str | None = None) -> Result:
-    return CliRunner().invoke(program, list(words), input=told)
-
-
-def called(*words: str, **variables: str) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
-    return subprocess.Popen(
-        [sys.executable, "-m", "replaykit", *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> str:
-    path = str(tmp_path / "runs.rpk")
-
-    @replaykit.records("find")
-    def search(query: str) -> list[str]:
-        return [query]
-
-    with replaykit.Recorder(path) as recorder, recorder.session("an elephant \N{ELEPHANT}"):
-        for _ in range(3):
-            search("where is the \N{ELEPHANT}?")
-    return path
+    return recorded_store(tmp_path)
 
 
 def test_what_is_missing_is_3_and_what_is_not_named_is_2(store: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Generic, NamedTuple, TypedDict, TypeVar
 
 import pytest
+from playback.played_values import played
 
 import replaykit
 from replaykit.model import Structured
@@ -92,21 +93,6 @@ class Boxed(TypedDict, Generic[T]):
 class Tree:
     value: Any
     children: list[Tree] | tuple[Tree, ...] | Sequence[Tree]
-
-
-def played(value: Any, returns: Any) -> Any:
-    """Record a function that returns *value* and is annotated so; return what a play of it gives."""
-
-    def function() -> Any:
-        return value
-
-    function.__annotations__["return"] = returns
-    recorded = replaykit.records("tool")(function)
-    with replaykit.session(store=":memory:") as session:
-        recorded()
-    assert session.result is not None
-    with replaykit.play(session.result):
-        return recorded()
 
 
 @pytest.mark.parametrize(

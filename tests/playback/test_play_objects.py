@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import attrs
 import pytest
+from playback.played_values import played
 
 import replaykit
 from replaykit.format.thaw import thaw
@@ -25,21 +26,6 @@ def pydantic() -> Any:
     import pydantic
 
     return pydantic
-
-
-def played(value: Any, returns: Any) -> Any:
-    """Record a function that returns *value* and is annotated so; return what a play of it gives."""
-
-    def function() -> Any:
-        return value
-
-    function.__annotations__["return"] = returns
-    recorded = replaykit.records("tool")(function)
-    with replaykit.session(store=":memory:") as session:
-        recorded()
-    assert session.result is not None
-    with replaykit.play(session.result):
-        return recorded()
 
 
 def flags_of(value: Any) -> set[str]:
