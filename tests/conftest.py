@@ -23,7 +23,7 @@ settings.register_profile(
     "replaykit",
     deadline=None,
     derandomize=not os.environ.get("REPLAYKIT_NIGHTLY"),
-    max_examples=1000 if os.environ.get("REPLAYKIT_NIGHTLY") else 60 if os.environ.get("REPLAYKIT_EFFORT") else 10,
+    max_examples=1000 if os.environ.get("REPLAYKIT_NIGHTLY") else 60 if os.environ.get("REPLAYKIT_EFFORT") else 12,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     database=None,
 )

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from effort import effort, some_of
-from hostile.forging import at_most_seconds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -531,9 +530,20 @@ HOSTILE = (
 
 @pytest.mark.parametrize("unit", some_of(HOSTILE))
 def test_hostile_structures_take_linear_time(redactor: Redactor, unit: str) -> None:
-    """What took quadratic time would take minutes for so much, and is ended."""
-    with at_most_seconds(20):
-        redactor.clean_packed(pack(unit * (65_536 // len(unit))))
+    """Four times the input takes about four times as long, and an eighth of a megabyte never seconds."""
+
+    def seconds(size: int) -> float:
+        packed, best = pack(unit * (size // len(unit))), 9.0
+        for _ in range(2):
+            begun = time.process_time()
+            redactor.clean_packed(packed)
+            best = min(best, time.process_time() - begun)
+        return best
+
+    small, large = seconds(32_768), seconds(131_072)
+
+    assert large < 12 * small + 0.05
+    assert large < 2
 
 
 @pytest.mark.parametrize("shape", ["staircase", "nested", "backslashes", "quotes"])
@@ -550,8 +560,16 @@ def test_deep_structures_take_linear_time(redactor: Redactor, shape: str) -> Non
             return '{"password": ["' + "\\" * size
         return "{'password': [" + "\\'\"" * (size // 3)
 
-    with at_most_seconds(20):
-        redactor.clean_packed(pack(made(65_536)))
+    def seconds(size: int) -> float:
+        packed = pack(made(size))
+        begun = time.process_time()
+        redactor.clean_packed(packed)
+        return time.process_time() - begun
+
+    small, large = min(seconds(32_768) for _ in range(2)), seconds(131_072)
+
+    assert large < 12 * small + 0.05
+    assert large < 2
 
 
 # -- properties ---------------------------------------------------------------

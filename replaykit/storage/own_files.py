@@ -182,7 +182,9 @@ class OwnFiles:
         """
         # Sessions begin meanwhile, without the guard: all are named before one is looked at.
         for session_id in list(self._owners):
-            if session_id not in live or self.owner_of(session_id) is None:
+            owner = self._owners.get(session_id)
+            # One that takes no more writes stays known: opened again it would seem to be well.
+            if session_id not in live or owner is None or owner.is_closed:
                 self.forget_owner(session_id)
         owners = {*map(id, list(self._owners.values()))} - {id(self._present)}
         past = [path for path, file in self._open.items() if id(file) in owners]
