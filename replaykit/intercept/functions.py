@@ -90,7 +90,9 @@ class _StreamFunction(RecordedFunction):
     """The same that gives a coroutine or a generator."""
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        return self._self_run(self._self_recorded, self.__wrapped__, args, kwargs)
+        # One look-up for both: through a proxy each is dear.
+        runner, recorded = self._self_run
+        return runner(recorded, self.__wrapped__, args, kwargs)
 
 
 def recorded_function(function: Any, operation: Operation, recorder: Any = None) -> Any:
@@ -139,7 +141,7 @@ def recorded_function(function: Any, operation: Operation, recorder: Any = None)
     cls = RecordedFunction if not is_free else _PlainFunction if shape == "plain" else _StreamFunction
     made: Any = cls(function, called if shape == "plain" else named)
     made._self_recorded = free
-    made._self_run = _under_own_name(runner, function) if is_free else runner
+    made._self_run = (_under_own_name(runner, function) if is_free else runner), free
     made._self_rebuild = (operation, recorder)
     return made
 

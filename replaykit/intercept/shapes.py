@@ -24,7 +24,7 @@ from replaykit.intercept.generators import (
 from replaykit.intercept.handler import Answer, Ticket
 from replaykit.intercept.recorded import Given, Recorded
 from replaykit.intercept.scope import CURRENT, PROCESS, Scope, handler_for, leave
-from replaykit.intercept.steps import Inside, steps_of
+from replaykit.intercept.steps import ENDED, Inside, Returned, kept
 
 __all__ = [
     "IN_STEPS",
@@ -34,7 +34,6 @@ __all__ = [
     "Shape",
     "WAITING",
     "continued",
-    "first_step",
     "run",
     "run_coroutine",
     "run_unobserved",
@@ -204,43 +203,38 @@ async def run_coroutine(
 class Waiting:
     """A coroutine that has made its first step and waits: for what, and the scope that it is in."""
 
-    __slots__ = ("inside", "item", "steps", "ticket")
+    __slots__ = ("inside", "item", "result", "steps", "ticket")
 
     ticket: Ticket | None
 
-    def __init__(self, steps: Any, item: Any, inside: Inside) -> None:
+    def __init__(self, steps: Any, item: Any, result: Returned, scope: Scope | None) -> None:
+        """The *steps* of `kept` have given *item*; whoever runs from here on is in *scope*, not in theirs."""
         self.steps = steps
         self.item = item
-        self.inside = inside
+        self.result = result
+        self.inside = Inside(CURRENT.get())
         self.ticket = None
+        CURRENT.set(scope)
 
 
 WAITING = frozenset({Waiting})
 
 
-def first_step(coroutine: Any, scope: Scope | None) -> Any:
-    """Take the first step of *coroutine*, which is in *scope*; return its result, or `Waiting`."""
-    steps = coroutine if type(coroutine) is types.CoroutineType else steps_of(coroutine)
-    try:
-        item = steps.send(None)
-    except StopIteration as stop:
-        return stop.value
-    inside = Inside(CURRENT.get())
-    # Whoever runs while it waits is not inside it.
-    CURRENT.set(scope)
-    return Waiting(steps, item, inside)
-
-
 def run_unobserved(target: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], is_awaited: bool) -> Any:
     """Call *target*, as a `Run` does, for nobody."""
     result = target(*args, **kwargs)
-    return first_step(result, CURRENT.get()) if is_awaited else result
+    if not is_awaited:
+        return result
+    scope, returned = CURRENT.get(), Returned()
+    steps = kept(result, returned)
+    item = next(steps, ENDED)
+    return returned.value if item is ENDED else Waiting(steps, item, returned, scope)
 
 
 async def _waited(waiting: Waiting) -> Any:
     """Take the further steps of a coroutine that waits."""
     ticket, inside = waiting.ticket, waiting.inside
-    going_on = inside.going_on(waiting.steps, waiting.item)
+    going_on = inside.going_on(waiting.steps, waiting.item, waiting.result)
     if ticket is not None:
         return await _ended(ticket, going_on, inside)
     # Its beginning could not be kept.

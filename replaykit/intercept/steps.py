@@ -14,7 +14,7 @@ from typing import Any
 
 from replaykit.intercept.scope import CURRENT, Scope
 
-__all__ = ["Inside", "in_own_scope", "in_own_scope_async", "relaying", "steps_of"]
+__all__ = ["ENDED", "Inside", "Returned", "in_own_scope", "in_own_scope_async", "kept", "relaying", "steps_of"]
 
 
 class Inside:
@@ -68,9 +68,34 @@ class Inside:
         return (yield from _further(steps, self, item))
 
     @types.coroutine
-    def going_on(self, steps: Any, item: Any) -> Generator[Any, Any, Any]:
-        """Do the same behind the first step, which gave *item*."""
-        return (yield from _further(steps, self, item))
+    def going_on(self, steps: Any, item: Any, returned: Returned) -> Generator[Any, Any, Any]:
+        """Do the same with *steps* of `kept` that have given *item*."""
+        yield from _further(steps, self, item)
+        return returned.value
+
+
+class Returned:
+    """What a coroutine has returned, as ``value``; unset until it has."""
+
+    __slots__ = ("value",)
+
+    value: Any
+
+
+ENDED = object()
+"""What ``next(kept(...), ENDED)`` gives for a coroutine that has made its last step."""
+
+
+@types.coroutine
+def kept(coroutine: Any, returned: Returned) -> Generator[Any, Any, None]:
+    """
+    Take the steps of *coroutine* and set what it returns as ``returned.value``.
+
+    A generator that returns nothing ends within ``next`` without an
+    exception, which costs as much as all else that an awaited call adds.
+    """
+    steps: Any = coroutine if type(coroutine) is types.CoroutineType else steps_of(coroutine)
+    returned.value = yield from steps
 
 
 def steps_of(awaitable: Any) -> Any:

@@ -17,7 +17,8 @@ from replaykit.format.values import encoder, pack_typed
 from replaykit.intercept.binding import unnamed
 from replaykit.intercept.recorded import Recorded
 from replaykit.intercept.scope import CURRENT, Scope, leave
-from replaykit.intercept.shapes import IN_STEPS, STREAMS, WAITING, Run, continued, first_step, run_unobserved
+from replaykit.intercept.shapes import IN_STEPS, STREAMS, WAITING, Run, Waiting, continued, run_unobserved
+from replaykit.intercept.steps import ENDED, kept
 from replaykit.operations import Operation
 from replaykit.recording.tickets import ActiveTicket
 
@@ -115,7 +116,9 @@ def hot_path(calls: Calls, known: Known, append: Callable[[bytes], None]) -> Run
             set_current(inner)
             result = target(*args, **kwargs)
             if is_awaited:
-                result = first_step(result, inner)
+                steps = kept(result, ticket)
+                item = next(steps, ENDED)
+                result = ticket.value if item is ENDED else Waiting(steps, item, ticket, inner)
             # What `leave` does, without the call.
             if current() is inner:
                 set_current(inner.outer)

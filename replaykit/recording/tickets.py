@@ -8,18 +8,20 @@ from typing import Any
 from replaykit.format.records import ABANDONED, ASYNC
 from replaykit.intercept.handler import Called
 from replaykit.intercept.scope import Scope
+from replaykit.intercept.steps import Returned
 
 __all__ = ["ActiveTicket", "packed_items"]
 
 
-class ActiveTicket:
+class ActiveTicket(Returned):
     """
     One call in flight in an open session.
 
     ``given`` are its arguments by name; ``arguments`` are the same, packed
     before the call runs, and free of secrets once they are written.
     ``started`` is set last: with it, a session which ends meanwhile can keep
-    the call as unfinished.
+    the call as unfinished.  ``value`` is what the coroutine of an awaited call
+    has returned.
     """
 
     __slots__ = (
