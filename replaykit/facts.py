@@ -71,7 +71,8 @@ def _step(step: str, value: Any) -> Iterable[Any]:
 
 def own_arguments(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the arguments that a call was given: all but the settings of its object."""
-    if not isinstance(arguments.get(SELF), Mapping):
+    # Looked up first: few calls have it, and to ask an abstract class is dear.
+    if SELF not in arguments or not isinstance(arguments[SELF], Mapping):
         return arguments
     return {name: value for name, value in arguments.items() if name != SELF}
 

@@ -24,7 +24,6 @@ from replaykit.format.block import Block, EndsInside, HeadReader, cbor_head
 from replaykit.format.entries import Entry
 from replaykit.format.fields import Fields
 from replaykit.format.index import Place
-from replaykit.format.merkle import leaf_of
 from replaykit.format.strict import (
     decode_body,
     decode_together,
@@ -78,16 +77,14 @@ class EncodedEntry(dict[str, Any]):
     An entry that is encoded already.
 
     As a map it says only its sequence, kind, time and flags; ``raw`` is all
-    of it but for the ``blobs``, by their hashes, and ``leaf`` what it is in
-    its session's tree.
+    of it but for the ``blobs``, by their hashes.
     """
 
-    __slots__ = ("blobs", "leaf", "raw")
+    __slots__ = ("blobs", "raw")
 
     def __init__(self, says: Mapping[str, Any], raw: bytes, blobs: Mapping[bytes, bytes]) -> None:
         dict.__init__(self, says)
         self.raw = raw
-        self.leaf = leaf_of(raw)
         self.blobs = blobs
 
     @classmethod

@@ -12,7 +12,7 @@ from replaykit.format.entries import Entry, Gap, Part
 from replaykit.format.entry_blocks import MOST_ENTRIES, EncodedEntry, blob_bodies, encode_action, encode_entry_block
 from replaykit.format.fields import map_of_gap, map_of_opening, map_of_sealing
 from replaykit.format.index import BlockRuns, Place, runs_of
-from replaykit.format.merkle import Trees
+from replaykit.format.merkle import Trees, leaves_of
 from replaykit.format.segment import (
     ACTS,
     BLOB,
@@ -102,7 +102,7 @@ def _add_actions(
         place = writer.add(ACTS, encode_entry_block(session_id, "a", raws, blobs=places))
         described.append(BlockRuns(place, runs_of([action["i"] for action in block])))
         if trees is not None:
-            trees.actions.extend([action.leaf for action in block])
+            trees.actions.extend(leaves_of(raws))
     return described
 
 

@@ -137,8 +137,8 @@ def test_encoded_together_they_are_what_each_is_alone_with_all_checks(made: list
     for entry in alone:
         demand_sound_action(entry)
     checked = [encode_action(entry) for entry in alone]
-    assert [(each.raw, each.blobs, each.leaf) for each in together] == [  # type: ignore[attr-defined]  # encoded ones
-        (each.raw, each.blobs, each.leaf) for each in checked
+    assert [(each.raw, each.blobs) for each in together] == [  # type: ignore[attr-defined]  # encoded ones
+        (each.raw, each.blobs) for each in checked
     ]
     assert [dict(each) for each in together] == [dict(each) for each in checked]
 
