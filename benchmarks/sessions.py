@@ -75,7 +75,7 @@ async def back_to_back(recorder: replaykit.Recorder, count: int) -> int:
     most = 0
     for _ in range(count):
         await request(recorder, enabled=True)
-        most = max(most, len(background_of(recorder._engine.store)._ended))
+        most = max(most, len(background_of(recorder._engine.lease.store)._ended))
     return most
 
 

@@ -223,7 +223,7 @@ def policy_of(asked: Any) -> CheckpointPolicy | None:
         return every(actions=asked) if asked else None
     if isinstance(asked, (list, tuple)):
         parts = [policy for item in asked if (policy := policy_of(item)) is not None]
-        return any_of(*parts) if parts else None
+        return any_of(*parts) if len(parts) > 1 else parts[0] if parts else None
     if is_policy(asked):
         return cast(CheckpointPolicy, asked)
     raise UsageError(

@@ -32,7 +32,7 @@ class SessionSurface(SessionReader):
 
     @property
     def _catalogue(self) -> Catalogue:
-        return self._engine.catalogue
+        return self._engine.lease.catalogue
 
     surface_names: ClassVar[frozenset[str]]
     """The names that a wrapped object has besides its own."""
@@ -126,7 +126,7 @@ class SessionSurface(SessionReader):
             AmbiguousSessionError: Several sessions have this name.
             LockedError: *erase*, and another process writes to a file that holds some of it.
         """
-        self._engine.catalogue.delete_session(which, erase=erase)
+        self._engine.lease.catalogue.delete_session(which, erase=erase)
 
     def resume_session(self, which: Which) -> UUID:
         """

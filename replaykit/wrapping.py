@@ -56,8 +56,8 @@ class Recorder(RewindingSurface):
     @property
     def store(self) -> Store:
         """The open store, with what a crash left behind recovered and ended sessions published."""
-        self._engine.background.drain()
-        return self._engine.store
+        self._engine.lease.background.drain()
+        return self._engine.lease.store
 
     def open_store(self) -> None:
         """
@@ -69,7 +69,7 @@ class Recorder(RewindingSurface):
         Raises:
             StorageError: It cannot be written.
         """
-        self._engine.demand_writable()
+        self._engine.lease.demand_writable()
 
     @overload
     def wrap(self, target: None, operations: Operations | None = None, *, like: type[T]) -> T: ...
@@ -126,7 +126,7 @@ class Recorder(RewindingSurface):
         else:
             methods = map_for(inner, operations)
         if _holds(frames):
-            self._hold(inner, frames, self._engine.place)
+            self._hold(inner, frames, self._engine.lease.place)
         return recorded_object(inner, self, methods, self._rebuilding(operations, frames), operations)
 
     def instrument(self, target: T, operations: Operations | None = None) -> T:
@@ -150,7 +150,7 @@ class Recorder(RewindingSurface):
 
     def _rebuilding(self, operations: Operations | None, frames: Frames) -> tuple[Any, tuple[Any, ...]]:
         """Return how a pickled proxy is made again: a function and its arguments behind the target."""
-        return _rewrapped, (operations, self._engine.place, self._options, frames)
+        return _rewrapped, (operations, self._engine.lease.place, self._options, frames)
 
     @overload
     def records(self, kind: F, /) -> F: ...

@@ -71,7 +71,7 @@ def test_one_that_is_published_right_now_says_so(tmp_path: Path) -> None:
     with replaykit.Recorder(f"{tmp_path}/runs/") as admin:
         admin.list_sessions()
         kill_one(f"{tmp_path}/runs/")
-        (log,) = admin._engine.store.logs()
+        (log,) = admin._engine.lease.store.logs()
         assert log.claim()
         for act in (lambda: admin.delete_session("victim"), lambda: admin.resume_session("victim")):
             with pytest.raises(StorageError, match="is publishing it"):

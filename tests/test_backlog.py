@@ -29,7 +29,7 @@ def end_sessions(recorder: replaykit.Recorder, count: int) -> int:
     for number in range(count):
         with recorder.session(f"session {number}"):
             find("a question")
-        most = max(most, len(background_of(recorder._engine.store)._ended))
+        most = max(most, len(background_of(recorder._engine.lease.store)._ended))
     return most
 
 
@@ -75,10 +75,10 @@ def test_a_store_that_takes_no_session_keeps_few_files_open(tmp_path: Path, monk
     with replaykit.Recorder(str(tmp_path / "runs.rpk")) as recorder, warnings.catch_warnings():
         warnings.simplefilter("ignore", ReplaykitWarning)
         end_sessions(recorder, 20)
-        waiting = background_of(recorder._engine.store)
+        waiting = background_of(recorder._engine.lease.store)
         waiting.drain()
         assert waiting.failures == 20
-        assert sum(log.has_writer() for log in recorder._engine.store.logs()) <= 5 + 3
+        assert sum(log.has_writer() for log in recorder._engine.lease.store.logs()) <= 5 + 3
         assert len(recorder.list_sessions()) == 20
 
         refuses.clear()

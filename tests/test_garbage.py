@@ -90,7 +90,7 @@ def left(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], list[Any]]
     gc.freeze()
 
     def found(recorder: Any) -> list[Any]:
-        background = background_of(recorder._engine.store)
+        background = background_of(recorder._engine.lease.store)
         # Its thread may be looking at a session right now.
         background.stop()
         background._amended.clear()

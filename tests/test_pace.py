@@ -74,7 +74,7 @@ def test_beside_an_agent_that_waits_it_only_looks(monkeypatch: Any) -> None:
 def test_each_beginning_is_seen_as_work() -> None:
     """Of a session, before its first call, and of each call."""
     with replaykit.Recorder(":memory:") as recorder:
-        begun = background_of(recorder._engine.store)._calls_begun
+        begun = background_of(recorder._engine.lease.store)._calls_begun
         seen = [begun()]
         with recorder.session() as session:
             seen.append(begun())

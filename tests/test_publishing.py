@@ -78,7 +78,7 @@ class TracedFiles(SystemFiles):
 
 def recorder_on(files: SystemFiles, path: Path, **options: Any) -> Any:
     recorder = replaykit.Recorder(path, **options)
-    recorder._engine._store = FileStore(path, files=files)
+    recorder._engine.lease.opened = FileStore(path, files=files)
     return recorder
 
 
@@ -238,7 +238,7 @@ def test_a_session_opens_and_ends_while_another_one_waits_for_the_disk(make: Any
     files = StuckFiles()
     path = tmp_path / "runs.rpk"
     with replaykit.Recorder(path) as recorder:
-        recorder._engine._store = make(path, files=files)
+        recorder._engine.lease.opened = make(path, files=files)
         with recorder.session("first"):
             look("a")
             files.is_stuck = True
@@ -373,7 +373,7 @@ def test_a_part_that_could_not_be_published_is_in_the_next_one(tmp_path: Path) -
             files.refused[".rpk"] = errno.ENOSPC
             for number in range(20):
                 fetch(1_000_000 + number)
-            recorder._engine.background._publish_parts()
+            recorder._engine.lease.background._publish_parts()
             assert recorder.stats()["open_sessions"] == 1
             files.refused.clear()
             look("last")
@@ -649,7 +649,7 @@ def test_always_syncs_whatever_is_acknowledged(durability: str, each: int, tmp_p
     """Calls, checkpoints and notes alike: each returns when it is on the device."""
     files = CountingFiles()
     recorder = replaykit.Recorder(tmp_path / "runs.rpk", durability=durability)
-    recorder._engine._store = FileStore(tmp_path / "runs.rpk", files=files)
+    recorder._engine.lease.opened = FileStore(tmp_path / "runs.rpk", files=files)
     with recorder.session("synced") as session:
         for acknowledged in (lambda: look("one"), session.checkpoint, lambda: session.annotate(note=1)):
             before = files.syncs
@@ -771,7 +771,7 @@ def test_a_result_is_there_while_another_thread_closes_the_recorder(tmp_path: Pa
     with recorder.session("mine") as session:
         look("x")
     recorder.flush()
-    recorder._engine.store.close()
+    recorder._engine.lease.store.close()
 
     assert session.result is not None
     assert len(session.result.actions) == 1

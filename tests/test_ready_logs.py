@@ -27,7 +27,7 @@ recorder = replaykit.Recorder(sys.argv[1])
 for number in range(4):
     with recorder.session(f"session {number}") as session:
         session.record("tool", name="lookup", arguments={"number": number}, output=number)
-ready = background_of(recorder._engine.store)._ready
+ready = background_of(recorder._engine.lease.store)._ready
 ready.prepare()
 assert len(ready._ready) == 3
 os.kill(os.getpid(), 9)
@@ -108,7 +108,7 @@ def test_sessions_on_ready_logs_are_sessions_like_others(tmp_path: Path, locatio
     recorder = replaykit.Recorder(str(tmp_path / location))
     ids = []
     for number in range(12):
-        background_of(recorder._engine.store)._ready._fill()
+        background_of(recorder._engine.lease.store)._ready._fill()
         with recorder.session(f"session {number}") as session:
             session.record("tool", name="lookup", arguments={"number": number}, output=number)
             (opened,) = recorder.list_sessions(state="open")
@@ -132,7 +132,7 @@ def test_two_recorders_of_one_store_share_what_is_ready(tmp_path: Path) -> None:
     for recorder in (first, second):
         with recorder.session():
             pass
-    background_of(first._engine.store)._ready._fill()
+    background_of(first._engine.lease.store)._ready._fill()
     first.close()
     with second.session("after"):
         pass

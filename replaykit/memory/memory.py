@@ -279,7 +279,7 @@ class Memory(SessionSurface):
 
     def _erase(self, frame_id: int | list[int]) -> Erasure:
         erasure = self._frames.erase(frame_id)
-        sessions = sessions_with(self._engine.catalogue, erasure.frame_ids, source=SOURCE)
+        sessions = sessions_with(self._engine.lease.catalogue, erasure.frame_ids, source=SOURCE)
         return attrs.evolve(erasure, sessions=sessions)
 
     # -- reading ------------------------------------------------------------------
@@ -425,7 +425,7 @@ class Memory(SessionSurface):
             CheckpointNotFoundError: It is.
         """
         if isinstance(moment, ReplayAction) and moment.generation is not None:
-            memory_id = memory_of(self._engine.catalogue, moment)
+            memory_id = memory_of(self._engine.lease.catalogue, moment)
             shared = None if memory_id is None else self._frames.shared_with(memory_id)
             if memory_id is not None and (shared is None or shared < moment.generation):
                 raise of_another_memory(moment, moment.generation)
@@ -483,7 +483,7 @@ class Memory(SessionSurface):
         """
         # Asked for first: a checkpoint that is made meanwhile is not older.
         limit = self.generation if before is None else self._frames.limit_of(self._own(before))
-        keep = generations_to_keep(self._engine.catalogue, keep_checkpoints, self._frames.generation_of)
+        keep = generations_to_keep(self._engine.lease.catalogue, keep_checkpoints, self._frames.generation_of)
         return self._frames.prune(keep, limit)
 
     @property
@@ -524,7 +524,7 @@ class Memory(SessionSurface):
             stop = f"bad={end}" if bad is not None else f"generation {end}, the present one"
             raise UsageError(f"no write came after {start} and up to {stop}: there is nothing to look for")
         found = bisect(self._frames, lambda engine: engine.find(**arguments), good=begin, bad=end, progress=progress)
-        return with_writer(found, self._engine.catalogue)
+        return with_writer(found, self._engine.lease.catalogue)
 
     def replay_target(self, options: ReplayOptions, wrapped: Any = None) -> Live:
         """

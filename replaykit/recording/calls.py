@@ -308,7 +308,7 @@ class Calls(ABC):
             flags=frozenset(name for bit, name in records.FLAG_NAMES.items() if ticket.flags & bit),
         )
         limit = self.engine.settings.max_action_bytes or MAX_BODY_BYTES
-        entry = entry_of(call, capture=self.engine.settings.capture, hasher=self.engine.hasher, limit=limit)
+        entry = entry_of(call, capture=self.engine.settings.capture, hasher=self.engine.lease.hasher, limit=limit)
         return _of_bearable_size(records.map_body(records.ENTRY, entry))
 
     def _cleaned(self, packed: bytes, *, is_map: bool = False) -> bytes:

@@ -14,6 +14,7 @@ from replaykit.operations import Operation
 from replaykit.recording.decorating import each_within
 from replaykit.recording.engine import RecordingEngine, adopts_by_default
 from replaykit.recording.keeping import is_failure
+from replaykit.recording.opening import Asked
 from replaykit.recording.session import ActiveSession, Unrecorded
 
 __all__ = ["SessionHandle"]
@@ -66,7 +67,7 @@ class SessionHandle:
         if not self._enabled:
             return Unrecorded(self._engine.identity)
         adopts = adopts_by_default() if self._adopt is None else self._adopt
-        return self._engine.open(self._name, adopts=adopts, may_skip=True, **self._options)
+        return self._engine.open(Asked(name=self._name, adopts=adopts, may_skip=True, **self._options))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

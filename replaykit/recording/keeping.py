@@ -148,7 +148,7 @@ class Held:
             StorageError: The store, which may never be written, cannot be: said now rather than once something fails.
         """
         settings = self._engine.settings
-        assert self._engine.store is not None
+        assert self._engine.lease.store is not None
         return Ring(session_id, max_bytes=settings.keep_bytes, align=settings.align)
 
     def hold(self, session: ActiveSession, ring: Ring) -> None:
@@ -158,8 +158,8 @@ class Held:
 
     def _begin(self, session: ActiveSession) -> Log:
         """Return the log in the store of a session that is kept; the background watches it from now on."""
-        live = session.live = self._engine.new_log(session.session_id)
-        self._engine.background.watch(session)
+        live = session.live = self._engine.lease.new_log(session.session_id)
+        self._engine.lease.background.watch(session)
         return live
 
     def keep_all(self, reason: str) -> None:

@@ -89,12 +89,12 @@ class SharedRecorders(Generic[R]):
         kept = {name: _kept(value) for name, value in options.items()}
         shared = _Shared(location, kept, recorder, self._engine_of(recorder))
         # A block that somebody has kept opens a store that was given back.
-        shared.engine.on_opening = lambda: self._note_used(shared)
+        shared.engine.lease.on_opening = lambda: self._note_used(shared)
         return shared
 
     def _found(self, location: str, options: Mapping[str, Any]) -> _Shared[R] | None:
         for shared in self._by_store.get(location, ()):
-            if not shared.engine.is_closed and shared.is_for(options):
+            if not shared.engine.lease.is_closed and shared.is_for(options):
                 return shared
         return None
 

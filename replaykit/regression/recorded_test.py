@@ -26,6 +26,7 @@ from replaykit.model import ReplayAction, ReplaySession
 from replaykit.playback.player import Player
 from replaykit.playback.turns import OnRepeat
 from replaykit.recording.engine import RecordingEngine
+from replaykit.recording.opening import Asked
 from replaykit.recording.session import ActiveSession
 from replaykit.redactors import make_redactor, redactor_for, rule_sets_of
 from replaykit.regression.lacking import calls_without_form, demand_whole
@@ -294,7 +295,7 @@ class RecordedTest:
         if self._played is not None:
             # One recording has one set of rules: its calls are matched under it.
             self._engine.redactor = redactor_for(self._played.redaction, self._options.own_redactors)
-        opened = self._engine.open(self.place.identity, is_ambient=True, while_playing=True)
+        opened = self._engine.open(Asked(name=self.place.identity, is_ambient=True, while_playing=True))
         assert isinstance(opened, ActiveSession)  # only a block may be skipped
         return opened
 
@@ -432,7 +433,7 @@ class RecordedTest:
             return self._held
         if self._recorded.is_silent:
             return self._engine.result(self._recorded)
-        return self._engine.catalogue.get_session(self._recorded.session_id)
+        return self._engine.lease.catalogue.get_session(self._recorded.session_id)
 
     def keep(self) -> Kept:
         """

@@ -23,6 +23,7 @@ from replaykit.intercept.coverage import Method
 from replaykit.intercept.handler import Called
 from replaykit.logs import get_logger
 from replaykit.recording.engine import RecordingEngine
+from replaykit.recording.opening import Asked
 from replaykit.recording.session import ActiveSession
 from replaykit.settings import Settings
 
@@ -98,13 +99,14 @@ class AmbientRecording:
         Raises:
             StorageError: The store cannot be written.
         """
-        opened = self._engine.open(
-            self._position.session_name,
+        asked = Asked(
+            name=self._position.session_name,
             metadata=self._metadata,
             adopts=True,
             is_ambient=True,
             parent_session=self._position.program,
         )
+        opened = self._engine.open(asked)
         self._session = opened if isinstance(opened, ActiveSession) else None
 
     def begin_later(self) -> None:

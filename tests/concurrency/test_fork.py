@@ -364,7 +364,7 @@ def test_an_idle_child_keeps_no_session_that_could_not_be_published(tmp_path: Pa
 
     files, path = Failing(), tmp_path / "runs.rpk"
     recorder: Any = replaykit.Recorder(path)
-    recorder._engine._store = FileStore(path, files=files)
+    recorder._engine.lease.opened = FileStore(path, files=files)
     files.is_well = False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

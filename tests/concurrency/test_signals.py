@@ -56,7 +56,7 @@ def on_signal(number: int, handler: Callable[[], Any]) -> Iterator[None]:
 def test_a_signal_handler_may_make_a_recorded_call_during_an_append(tmp_path: Path) -> None:
     files = InterruptedFiles()
     with replaykit.Recorder(tmp_path / "runs.rpk", on_loss="raise") as recorder:
-        recorder._engine._store = FileStore(tmp_path / "runs.rpk", files=files)
+        recorder._engine.lease.opened = FileStore(tmp_path / "runs.rpk", files=files)
         with on_signal(signal.SIGUSR1, lambda: look("in the handler")), recorder.session() as session:
             for _ in range(20):
                 files.signals = 3
@@ -189,7 +189,7 @@ def test_an_interrupt_in_the_recording_reaches_the_user(tmp_path: Path) -> None:
 
     files = InterruptedFiles()
     with replaykit.Recorder(tmp_path / "runs.rpk", on_loss="raise") as recorder:
-        recorder._engine._store = FileStore(tmp_path / "runs.rpk", files=files)
+        recorder._engine.lease.opened = FileStore(tmp_path / "runs.rpk", files=files)
         with on_signal(signal.SIGUSR1, interrupt), recorder.session() as session:
             look("before")
             files.signals = 1

@@ -157,7 +157,7 @@ def end(request: Request, say: Say) -> None:
     """End a session and be killed at a file operation of its publishing; said is whether it was."""
     layer = KillingFiles(request["at"])
     recorder = replaykit.Recorder(request["store"])
-    recorder._engine._store = FileStore(request["store"], files=layer)
+    recorder._engine.lease.opened = FileStore(request["store"], files=layer)
     with recorder.session("ending") as session:
         for number in range(5):
             shout(f"call {number}")
@@ -178,7 +178,7 @@ def end_only(request: Request, say: Say) -> None:
             signal.pause()
 
     recorder = replaykit.Recorder(request["store"])
-    recorder._engine._store = Silent(request["store"])
+    recorder._engine.lease.opened = Silent(request["store"])
     with recorder.session("ended") as session:
         shout("one")
         say({"session": str(session.id)})

@@ -219,7 +219,7 @@ def test_with_align_every_record_and_every_commit_begins_on_a_sector(align: int)
     """So no sector that was synced is ever written again; all of it is readable."""
     files = TracedFiles(MemoryFiles())
     recorder: Any = replaykit.Recorder("runs.rpk", align=align, on_loss="raise")
-    recorder._engine._store = store = FileStore("runs.rpk", files=files, options=StoreOptions(align=align))
+    recorder._engine.lease.opened = store = FileStore("runs.rpk", files=files, options=StoreOptions(align=align))
     for name in ("first", "second"):
         with recorder.session(name):
             for number in range(5):
@@ -269,7 +269,7 @@ def busy_recorder(files: Any, **options: Any) -> tuple[Any, Background]:
     """Return a recorder with more calls in its session than a part holds, and its background: this thread."""
     limits = StoreOptions(max_bytes=options.get("max_store_bytes"))
     recorder: Any = replaykit.Recorder("runs.rpk", on_loss="raise", redact=(), **options)
-    recorder._engine._store = FileStore("runs.rpk", files=files, options=limits)
+    recorder._engine.lease.opened = FileStore("runs.rpk", files=files, options=limits)
     background = background_of(recorder.store)
     background._thread = threading.current_thread()
     # As if a reader waited: no rests.

@@ -40,7 +40,7 @@ class Sealing:
         self.disk = MemoryFiles(None if has_reserve else RESERVE_BYTES)
         self.recorder: Any = replaykit.Recorder(STORE, durability="os", on_loss="ignore")
         self.guard = GuardedFiles(self.disk)
-        self.recorder._engine._store = store = FileStore(STORE, files=self.guard)
+        self.recorder._engine.lease.opened = store = FileStore(STORE, files=self.guard)
         with self.recorder.session("full") as session:
             for number in range(CALLS):
                 assert shout(f"call {number}") == f"CALL {number}"
@@ -167,7 +167,7 @@ def test_a_disk_that_is_full_costs_actions_not_calls() -> None:
     """What no longer fits is counted as lost; what fitted is there."""
     disk = MemoryFiles()
     recorder: Any = replaykit.Recorder(STORE, durability="os", on_loss="raise")
-    recorder._engine._store = FileStore(STORE, files=disk)
+    recorder._engine.lease.opened = FileStore(STORE, files=disk)
     with pytest.raises(ReplaykitError, match="3 action"):
         with recorder.session("full"):
             shout("fits")

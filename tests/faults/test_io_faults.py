@@ -57,8 +57,8 @@ class Rig:
     def open(self) -> Any:
         """Return a recorder, the store of which is on the disk."""
         self.recorder = replaykit.Recorder(STORE, durability="always", on_loss="raise", redact=())
-        self.recorder._engine._store = FileStore(STORE, files=self.faulty)
-        recover(self.recorder._engine._store)
+        self.recorder._engine.lease.opened = FileStore(STORE, files=self.faulty)
+        recover(self.recorder._engine.lease.opened)
         return self.recorder
 
     def call(self, text: str) -> None:
@@ -81,7 +81,7 @@ class Rig:
 
     def leave(self) -> None:
         """Close everything, as a program does that goes on without its disk."""
-        store = self.recorder._engine._store
+        store = self.recorder._engine.lease.opened
         if store is not None:
             self.hear(background_of(store).stop)
             if self.recorder.stats()["unpublished"]:

@@ -265,7 +265,7 @@ class Service:
 
     def run(self) -> list[Step]:
         recorder: Any = replaykit.Recorder(STORE, durability="group", on_loss="raise", redact=())
-        recorder._engine._store = store = FileStore(STORE, files=self.files)
+        recorder._engine.lease.opened = store = FileStore(STORE, files=self.files)
         background = background_of(store)
         # This thread is the background: turns come when the clock says so.
         background._thread = threading.current_thread()

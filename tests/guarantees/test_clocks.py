@@ -44,7 +44,7 @@ def recording(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[
     recorder: Any = replaykit.Recorder(tmp_path / "runs.rpk", on_loss="raise")
     make: Any = FileStore if request.param == "file" else DirectoryStore
     recorder._engine.clock = clock
-    recorder._engine._store = make(tmp_path / f"runs.{request.param}", clock=clock.time_ns)
+    recorder._engine.lease.opened = make(tmp_path / f"runs.{request.param}", clock=clock.time_ns)
     yield recorder, clock
     recorder.close()
 

@@ -232,7 +232,7 @@ RECORDS = """
 
     count = int(sys.argv[1])
     with replaykit.Recorder("runs.rpk", durability="os", on_loss="raise") as recorder:
-        recorder._engine._store = FileStore("runs.rpk", files=CountedFiles())
+        recorder._engine.lease.opened = FileStore("runs.rpk", files=CountedFiles())
         with recorder.session("long") as session:
             for number in range(count):
                 look(f"what number {number} asks for")
@@ -287,7 +287,7 @@ def test_g16_a_checkpoint_costs_its_changes_not_the_memory(effort: Effort, figur
                 session.checkpoint()
                 took_ms.append((time.perf_counter() - begun) * 1e3)
         assert session.result.checkpoints[0].snapshot.frame_count == frames + 100
-        entries = memory._engine.store.read(session.id).checkpoints
+        entries = memory._engine.lease.store.read(session.id).checkpoints
         largest = max(len(encode_body(dict(entry))) for entry in entries)
     assert len(entries) == 5
     assert largest <= KIB

@@ -88,7 +88,7 @@ def test_a_disk_that_fails_costs_the_call_nothing(caplog: pytest.LogCaptureFixtu
     recorder = replaykit.Recorder("runs.rpk", on_loss="ignore")
     files = FaultyFiles(MemoryFiles(), fail_at=0, mode="for_ever", counted={"append"})
     files.is_armed = False
-    recorder._engine._store = FileStore("runs.rpk", files=files)
+    recorder._engine.lease.opened = FileStore("runs.rpk", files=files)
     saver = recorder.wrap(Saver(), operations=MAP)
 
     with recorder.session(), caplog.at_level(logging.WARNING):

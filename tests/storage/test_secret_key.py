@@ -84,7 +84,7 @@ def test_all_sessions_of_a_recorder_in_ram_get_one_secret() -> None:
 
     def ask() -> None:
         barrier.wait()
-        found.append(engine.hasher(b"1234"))
+        found.append(engine.lease.hasher(b"1234"))
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
