@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from replaykit.model import ReplaySession, SessionSummary
-from replaykit.storage.catalogue import Catalogue, Which
+from replaykit.storage.catalogue import Catalogue
+from replaykit.storage.finding import Which
 
 __all__ = ["SessionReader"]
 

@@ -16,7 +16,8 @@ from replaykit.model.options import chosen_options
 from replaykit.reading import SessionReader
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.handle import SessionHandle
-from replaykit.storage.catalogue import Catalogue, Which
+from replaykit.storage.catalogue import Catalogue
+from replaykit.storage.finding import Which
 
 # Whoever records or lists does not load what replays.
 if TYPE_CHECKING:

@@ -79,12 +79,12 @@ def test_a_listing_loads_nothing_that_records(first_session: set[str], store: Pa
 
     assert parts & {"memory", "playback", "recording", "intercept", "redactors"} == set()
     assert loaded & {"wrapt", "asyncio", "hyperscan", "apsw", "structlog", "numpy"} == set()
-    assert len(_ours(loaded)) <= 122
+    assert len(_ours(loaded)) <= 126
 
 
 def test_the_start_of_a_session_stays_within_its_count_of_modules(first_session: set[str]) -> None:
-    """It stands at 150 of ours and 346 with what they need; a module more is a decision, twenty are an accident."""
-    assert len(_ours(first_session)) <= 153
+    """It stands at 155 of ours and 351 with what they need; a module more is a decision, twenty are an accident."""
+    assert len(_ours(first_session)) <= 158
     assert len(first_session - _loaded("")) <= 360
 
 

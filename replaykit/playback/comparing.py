@@ -23,7 +23,7 @@ from replaykit.playback.lining_up import Paired, Recognised, Side, line_up
 from replaykit.playback.outcomes import fingerprint, outcome_of, whole
 from replaykit.playback.parts import parts_of
 from replaykit.playback.retrieval import Order
-from replaykit.storage.catalogue import ActionSequence
+from replaykit.storage.action_sequence import ActionSequence
 
 __all__ = ["compare"]
 

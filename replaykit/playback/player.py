@@ -35,7 +35,8 @@ from replaykit.protocols import Store
 from replaykit.recording.handle import SessionHandle
 from replaykit.recording.session import ActiveSession, Unrecorded
 from replaykit.redactors import Custom, redactor_for
-from replaykit.storage.catalogue import Catalogue, Which
+from replaykit.storage.catalogue import Catalogue
+from replaykit.storage.finding import Which
 from replaykit.storage.opening import open_store
 
 __all__ = ["Player", "play"]

@@ -9,7 +9,7 @@ from replaykit.format.asked import Asked, asked_by
 from replaykit.format.entries import Entry
 from replaykit.format.matching import stored_form
 from replaykit.model import ReplayAction
-from replaykit.storage.catalogue import ActionSequence
+from replaykit.storage.action_sequence import ActionSequence
 
 __all__ = ["Tape", "tape_of"]
 

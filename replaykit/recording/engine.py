@@ -28,7 +28,7 @@ from replaykit.recording.session import ActiveSession, Unrecorded
 from replaykit.recording.troubles import Troubles
 from replaykit.redactors import make_redactor
 from replaykit.settings import Settings
-from replaykit.storage.catalogue import Which
+from replaykit.storage.finding import Which
 
 __all__ = ["RecordingEngine", "adopts_by_default"]
 

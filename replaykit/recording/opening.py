@@ -20,7 +20,7 @@ from replaykit.recording.metadata import clean_name, metadata_of_user
 from replaykit.recording.session import ActiveSession, Unrecorded
 from replaykit.redactors import Redactor
 from replaykit.settings import is_disabled, policy_of
-from replaykit.storage.catalogue import Which
+from replaykit.storage.finding import Which
 from replaykit.storage.log_files import MemoryLog
 from replaykit.storage.recovery import recover_session
 

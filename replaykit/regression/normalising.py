@@ -20,7 +20,7 @@ from replaykit.format.matching import match_key
 from replaykit.format.soundness import demand_sound_action
 from replaykit.model import ReplaySession
 from replaykit.playback.tapes import tape_of
-from replaykit.storage.catalogue import ActionSequence
+from replaykit.storage.action_sequence import ActionSequence
 
 __all__ = [
     "CREATED_NS",

@@ -22,7 +22,7 @@ from replaykit.plain_text import printable
 from replaykit.reading import SessionReader
 from replaykit.regression.value_lines import field_lines, map_lines, quoted
 from replaykit.regression.writing import is_of_test
-from replaykit.storage.catalogue import ActionSequence
+from replaykit.storage.action_sequence import ActionSequence
 
 __all__ = ["text_of_action", "text_of_session", "text_of_sessions"]
 

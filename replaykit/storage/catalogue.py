@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
-from itertools import repeat
-from typing import Any, cast, overload
+from typing import Any, cast
 from uuid import UUID
 
-import attrs
-
-from replaykit.digests import completed
-from replaykit.errors import AmbiguousSessionError, SessionNotFoundError, StorageError, UsageError
-from replaykit.format.actions import action_from_entry, checkpoint_from_entry
-from replaykit.format.asked import Asked, asked_by
+from replaykit.errors import SessionNotFoundError, UsageError
+from replaykit.format.actions import checkpoint_from_entry
 from replaykit.format.bulk import make_many
-from replaykit.format.entries import Card, Entry, Gap, Opening
-from replaykit.format.index import Sequences
-from replaykit.format.names import safe_name
+from replaykit.format.entries import Card, Entry
 from replaykit.format.thaw import thaw
 from replaykit.model import (
     ACCOUNT,
@@ -27,33 +18,20 @@ from replaykit.model import (
     Checkpoint,
     FrameId,
     Playable,
-    ReplayAction,
     ReplaySession,
     SessionSummary,
     playable_import,
 )
 from replaykit.protocols import ForeignSession, Log, Store, StoredSession
-from replaykit.storage.gathering import collect, unfinished_entries
-from replaykit.storage.live_log import LogReader
-from replaykit.storage.recovery import is_published, recover_session
+from replaykit.storage.action_sequence import ActionSequence
+from replaykit.storage.finding import Which, chosen, metadata_test, seconds, spellings, uuid_of
+from replaykit.storage.live_sessions import LiveSession, live_session
+from replaykit.storage.recovery import recover_session
 
-__all__ = ["Catalogue", "Which"]
-
-Which = UUID | str | SessionSummary | ReplaySession
-"""A session: its id or text of it, a prefix of 4 or more hex digits, a name, ``"last"``, a summary or a session."""
+__all__ = ["Catalogue", "summaries_of"]
 
 FrameReader = Callable[[int], Sequence[FrameId]]
 """Returns the live frames of a memory at a generation: how ``frame_ids`` of a checkpoint are read when looked at."""
-
-
-@attrs.frozen
-class _Live:
-    """What a live log says beyond what is published of its session."""
-
-    card: Card
-    opening: Opening
-    entries: tuple[Entry, ...]
-    checkpoints: tuple[Entry, ...]
 
 
 class Catalogue:
@@ -126,9 +104,9 @@ class Catalogue:
             raise UsageError(f"unknown state {state!r}: give open, sealed or interrupted")
         if all(asked is None for asked in (name, state, since, until, where)):
             return summaries_of(self.cards())
-        matches = _metadata_test(where)
-        names = _spellings(name)
-        earliest, latest = _seconds(since), _seconds(until)
+        matches = metadata_test(where)
+        names = spellings(name)
+        earliest, latest = seconds(since), seconds(until)
         return summaries_of(
             [
                 card
@@ -155,8 +133,8 @@ class Catalogue:
             return which.session_id
         if not isinstance(which, str):
             raise UsageError(f"a session is a UUID, a text, a summary or a session, not {type(which).__name__}")
-        exact = _uuid_of(which)
-        return exact if exact is not None else _chosen(which, self.cards(), unique=unique)
+        exact = uuid_of(which)
+        return exact if exact is not None else chosen(which, self.cards(), unique=unique)
 
     def get_session(self, which: Which) -> ReplaySession:
         """
@@ -205,18 +183,18 @@ class Catalogue:
         except SessionNotFoundError:
             return None
 
-    def _both(self, session_id: UUID, log: Log | None) -> tuple[StoredSession | None, _Live | None]:
+    def _both(self, session_id: UUID, log: Log | None) -> tuple[StoredSession | None, LiveSession | None]:
         """Return what is published of a session and what its *log* adds to that, None each if nothing."""
         stored = self._stored(session_id)
         if log is None:
             return stored, None
-        live = _live(log, stored)
+        live = live_session(log, stored)
         if live is None and (stored is None or stored.card.state == "open"):
             # It was published and removed while we looked.
             stored = self._stored(session_id)
         return stored, live
 
-    def _session(self, stored: StoredSession | None, live: _Live | None) -> ReplaySession:
+    def _session(self, stored: StoredSession | None, live: LiveSession | None) -> ReplaySession:
         card = live.card if live is not None else stored.card  # type: ignore[union-attr]  # one of both is there
         checkpoints = [*(stored.checkpoints if stored else ()), *(live.checkpoints if live else ())]
         opening = live.opening if stored is None else stored.opening  # type: ignore[union-attr]  # one of both is there
@@ -294,119 +272,6 @@ def _playable(card: Card, capture: str) -> Playable:
     return Playable("partly" if reasons else "yes", tuple(reasons))
 
 
-def _live(log: Log, stored: StoredSession | None) -> _Live | None:
-    try:
-        if stored is not None and is_published(stored, log):
-            return None
-        return _read_live(log, None if stored is None else stored.card)
-    except (FileNotFoundError, StorageError):
-        # Published and removed since the directory was read.
-        return None
-
-
-def _read_live(log: Log, card: Card | None) -> _Live | None:
-    reader = LogReader(log)
-    keep_from = card.log_through if card is not None and card.state == "open" else 0
-    entries, checkpoints, gaps, _ = collect(reader, keep_from=keep_from, limited=False)
-    if reader.opening is None:
-        return None
-    is_open = reader.sealing is None and log.has_writer()
-    if reader.sealing is None and not is_open:
-        entries = sorted([*entries, *unfinished_entries(reader)], key=lambda entry: entry["i"])
-    live = _live_card(reader, card, entries, checkpoints, gaps, is_open=is_open)
-    return _Live(live, reader.opening, tuple(entries), tuple(checkpoints))
-
-
-def _live_card(
-    reader: LogReader,
-    card: Card | None,
-    entries: Sequence[Entry],
-    checkpoints: Sequence[Entry],
-    gaps: Sequence[Gap],
-    *,
-    is_open: bool,
-) -> Card:
-    opening, sealing = reader.opening, reader.sealing
-    assert opening is not None  # the caller has checked
-    ended_ns = sealing.ended_ns if sealing else None if is_open else reader.last_ns
-    state = sealing.state if sealing else "open" if is_open else "interrupted"
-    known = card.action_count if card else 0
-    return Card(
-        session_id=opening.session_id,
-        name=opening.name,
-        created_ns=card.created_ns if card else opening.created_ns,
-        ended_ns=ended_ns,
-        state=state,
-        action_count=known + len(entries),
-        checkpoint_count=(card.checkpoint_count if card else 0) + len(checkpoints),
-        duration_ns=sealing.duration_ns if sealing else max(0, reader.last_ns - opening.created_ns),
-        ended_by=sealing.ended_by if sealing else "" if is_open else "interrupted",
-        lost=sealing.lost if sealing else 0,
-        late=sealing.late if sealing else 0,
-        gaps=(card.gaps if card else 0) + sum(gap.is_loss for gap in gaps),
-        metadata=dict(reader.metadata),
-        parent_session=opening.parent_session,
-        start_generation=opening.start_generation,
-        capture=opening.capture,
-        redaction=opening.redaction,
-    )
-
-
-# -- looking up ---------------------------------------------------------------
-
-_HEX_PREFIX = re.compile(r"[0-9a-f][0-9a-f-]{3,35}")
-
-
-def _uuid_of(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
-def _chosen(which: str, cards: Sequence[Card], *, unique: bool) -> UUID:
-    if which == "last":
-        if not cards:
-            raise SessionNotFoundError(which, "The store is empty")
-        ended = [card for card in cards if card.state != "open"]
-        return (ended or list(cards))[-1].session_id
-    names = _spellings(which)
-    named = [card.session_id for card in cards if card.name in names]
-    if len(named) > 1 and unique:
-        raise AmbiguousSessionError(which, named)
-    if named:
-        return named[-1]
-    prefix = which.lower().replace("-", "")
-    fits = [card.session_id for card in cards if card.session_id.hex.startswith(prefix)]
-    if not _HEX_PREFIX.fullmatch(which.lower()) or not fits:
-        raise SessionNotFoundError(which)
-    if len(fits) > 1:
-        raise AmbiguousSessionError(which, fits)
-    return fits[0]
-
-
-def _spellings(name: str | None) -> tuple[str, ...]:
-    """Return *name* as it may be stored: as it was given (by an earlier release), and as names are kept now."""
-    return () if name is None else (name, safe_name(name))
-
-
-def _metadata_test(where: Any) -> Callable[[Card], bool] | None:
-    # Metadata are thawed only where somebody looks at them: a listing has
-    # thousands of cards.
-    if where is None:
-        return None
-    if callable(where):
-        return lambda card: bool(where(thaw(dict(card.metadata))))
-    if isinstance(where, Mapping):
-        wanted = dict(where)
-        return lambda card: {**thaw(dict(card.metadata)), **wanted} == thaw(dict(card.metadata))
-    raise UsageError(f"where= is a dict or a callable, not {type(where).__name__}")
-
-
-def _seconds(moment: datetime | float | None) -> float | None:
-    return moment.timestamp() if isinstance(moment, datetime) else moment
-
-
 def summaries_of(cards: Sequence[Card]) -> list[SessionSummary]:
     """Return the summaries of *cards*."""
     return make_many(
@@ -423,87 +288,3 @@ def summaries_of(cards: Sequence[Card]) -> list[SessionSummary]:
         lost=[card.lost for card in cards],
         gaps=[card.gaps for card in cards],
     )
-
-
-# -- actions ------------------------------------------------------------------
-
-_MOST_HELD = 128
-"""So many actions that were looked at one by one are held decoded."""
-
-
-class ActionSequence(Sequence[ReplayAction]):
-    """The actions of a session in order of sequence; each is read when it is looked at."""
-
-    def __init__(self, stored: StoredSession | None, live: Sequence[Entry]) -> None:
-        self._stored = stored
-        self._live = {entry["i"]: entry for entry in live}
-        published = stored.sequences if stored is not None else ()
-        self._sequences: Sequence[int] = published
-        if isinstance(published, Sequences):
-            # Kept as runs: what an index claims may be longer than time.
-            self._sequences = published.united_with(self._live)
-        elif self._live:
-            self._sequences = sorted({*published, *self._live})
-        self._read = lru_cache(maxsize=_MOST_HELD)(self._read_one)
-
-    @property
-    def sequences(self) -> Sequence[int]:
-        """The sequences of the actions, ascending; nothing is read for it."""
-        return self._sequences
-
-    def _read_one(self, sequence: int) -> ReplayAction:
-        return action_from_entry(completed(self._entry(sequence)))
-
-    def _entry(self, sequence: int) -> Entry:
-        entry = self._live.get(sequence)
-        if entry is not None:
-            return entry
-        assert self._stored is not None  # a sequence comes from one of both
-        return self._stored.action(sequence)
-
-    def entry(self, index: int) -> Entry:
-        """Return an action as it is stored, without what follows from the rest: cheaper than the action."""
-        return self._entry(self._sequences[index])
-
-    def asked(self) -> Iterator[Asked]:
-        """Yield what the calls asked, in order: much cheaper than the actions."""
-        if self._stored is None or self._live:
-            yield from (asked_by(self._entry(sequence)) for sequence in self._sequences)
-        else:
-            yield from self._stored.asked()
-
-    def likenesses(self) -> Iterator[bytes | None]:
-        """Yield for each action 16 bytes that agree only where actions hold the same; None where that is not told."""
-        if self._stored is None or self._live:
-            return repeat(None, len(self))
-        return self._stored.likenesses()
-
-    @overload
-    def __getitem__(self, index: int) -> ReplayAction: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[ReplayAction]: ...
-    def __getitem__(self, index: int | slice) -> ReplayAction | Sequence[ReplayAction]:
-        if isinstance(index, slice):
-            positions = range(*index.indices(len(self._sequences)))
-            return [self._read(self._sequences[position]) for position in positions]
-        return self._read(self._sequences[index])
-
-    def __len__(self) -> int:
-        return len(self._sequences)
-
-    def __iter__(self) -> Iterator[ReplayAction]:
-        if self._stored is None or self._live:
-            yield from (self._read(sequence) for sequence in self._sequences)
-            return
-        for entry in self._stored.actions():
-            yield action_from_entry(completed(entry))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Sequence) or isinstance(other, (str, bytes)):
-            return NotImplemented
-        return len(self) == len(other) and all(mine == theirs for mine, theirs in zip(self, other, strict=True))
-
-    __hash__ = None  # type: ignore[assignment]  # like a list: compared by content
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} actions>"
