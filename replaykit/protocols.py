@@ -8,12 +8,14 @@ suffices, else a few methods.  Objects are passed in; nothing registers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 import attrs
 
-from replaykit.model import Compaction, Depth, FrameId, ReplaySession, StateSnapshot, StoredFrame, Verification
+# Whoever records makes none of them.
+if TYPE_CHECKING:
+    from replaykit.model import Compaction, Depth, FrameId, ReplaySession, StateSnapshot, StoredFrame, Verification
 
 __all__ = [
     "Advance",

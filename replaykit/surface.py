@@ -11,8 +11,7 @@ import attrs
 
 from replaykit.errors import NoActiveSessionError, UsageError
 from replaykit.intercept.proxy import RecordedObject
-from replaykit.model import Checkpoint, ReplayConfig, ReplayOptions, ReplayResult, ReplaySession
-from replaykit.model.options import chosen_options
+from replaykit.model import Checkpoint, ReplayConfig, ReplaySession
 from replaykit.reading import SessionReader
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.handle import SessionHandle
@@ -21,6 +20,7 @@ from replaykit.storage.finding import Which
 
 # Whoever records or lists does not load what replays.
 if TYPE_CHECKING:
+    from replaykit.model import ReplayOptions, ReplayResult
     from replaykit.playback.replaying import Target
 
 __all__ = ["SessionSurface"]
@@ -163,6 +163,7 @@ class SessionSurface(SessionReader):
             CheckpointNotFoundError: The session has no checkpoint *from_checkpoint*.
             UsageError: This has no memory to replay on, or an option is wrong.
         """
+        from replaykit.model.options import chosen_options
         from replaykit.playback.replaying import replay_session
 
         start = from_checkpoint.id if isinstance(from_checkpoint, Checkpoint) else from_checkpoint

@@ -8,14 +8,16 @@ registered like anyone's.
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import sys
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from replaykit.errors import UsageError
 from replaykit.logs import get_logger
 from replaykit.operations import Adapter, MethodMap
 from replaykit.protocols import Restorable
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["GROUP", "adapter_of", "map_of", "module_map_of", "restorable_of", "supported_libraries"]
 
@@ -82,9 +84,12 @@ def _loaded(top: str, path: tuple[str, ...]) -> Adapter | None:
 
 
 @functools.lru_cache(maxsize=4)
-def _entries(path: tuple[str, ...]) -> tuple[importlib.metadata.EntryPoint, ...]:
+def _entries(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
     """Return the registered adapters; *path* is where they were looked for."""
-    return tuple(importlib.metadata.entry_points(group=GROUP))
+    # Loaded on first use: whoever records functions of their own asks for none.
+    from importlib.metadata import entry_points
+
+    return tuple(entry_points(group=GROUP))
 
 
 # -- what reads and fills a store ---------------------------------------------------

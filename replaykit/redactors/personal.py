@@ -129,7 +129,7 @@ PERSONAL: tuple[Rule, ...] = (
     Rule(
         name="email",
         scan=rb"(?:@|%40)[A-Za-z0-9\x80-\xff][A-Za-z0-9\x80-\xff.-]{0,70}\.[A-Za-z\x80-\xff]",
-        exact=re.compile(
+        exact=(
             rb"(?:@|%40)[A-Za-z0-9\x80-\xff](?:[A-Za-z0-9\x80-\xff-]|\.(?=[A-Za-z0-9\x80-\xff])){0,70}"
             rb"(?<=[A-Za-z0-9\x80-\xff-])\.[A-Za-z\x80-\xff][A-Za-z0-9\x80-\xff-]{1,62}+"
         ),
@@ -138,20 +138,20 @@ PERSONAL: tuple[Rule, ...] = (
     Rule(
         name="card",
         scan=rb"[2-6][0-9 -]{12}",
-        exact=re.compile(_ALONE + rb"[2-6](?=(?:[ -]?[0-9]){12})"),
+        exact=_ALONE + rb"[2-6](?=(?:[ -]?[0-9]){12})",
         locate=_card_span,
     ),
     Rule(
         name="iban",
         scan=rb"[A-Z]{2}[0-9]{2}[ -]?[A-Z0-9]{4}",
-        exact=re.compile(_ALONE + rb"(?i:[A-Z]{2})[0-9]{2}(?=(?:[ -]?[A-Za-z0-9]){11})"),
+        exact=_ALONE + rb"(?i:[A-Z]{2})[0-9]{2}(?=(?:[ -]?[A-Za-z0-9]){11})",
         caseless=True,
         locate=_iban_span,
     ),
     Rule(
         name="phone",
         scan=_NUMBER,
-        exact=re.compile(
+        exact=(
             _ALONE
             + rb"(?:\+(?=[ (]?[1-9])|(?<![0-9] )00(?=[ ]?[1-9])|(?i:tel:)\+?)"
             + _GAP
@@ -164,13 +164,13 @@ PERSONAL: tuple[Rule, ...] = (
     Rule(
         name="phone",
         scan=_NUMBER,
-        exact=re.compile(_ALONE + rb"(?:\+?1[ .-]?)?\(?[2-9][0-9]{2}\)?[ .-]{1,2}[2-9][0-9]{2}[ .-][0-9]{4}"),
+        exact=_ALONE + rb"(?:\+?1[ .-]?)?\(?[2-9][0-9]{2}\)?[ .-]{1,2}[2-9][0-9]{2}[ .-][0-9]{4}",
         locate=_phone_span,
     ),
     Rule(
         name="phone",
         scan=_NUMBER,
-        exact=re.compile(_ALONE + rb"\(?0[1-9][0-9]{1,4}\)?[ /-]{1,2}[0-9](?:[ -]?[0-9]){5,11}+"),
+        exact=_ALONE + rb"\(?0[1-9][0-9]{1,4}\)?[ /-]{1,2}[0-9](?:[ -]?[0-9]){5,11}+",
         locate=_phone_span,
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
 
@@ -36,10 +37,15 @@ class Rule:
 
     name: str
     scan: bytes
-    exact: re.Pattern[bytes]
+    exact: bytes
     caseless: bool = False
     reach: int = 96
     locate: Locate = whole
+
+    @functools.cached_property
+    def decider(self) -> re.Pattern[bytes]:
+        """The pattern *exact*: compiled with the first candidate, since to compile all took a tenth of a start."""
+        return re.compile(self.exact)
 
 
 # A letter before the shape makes it part of a word, unless that letter ends
@@ -53,5 +59,5 @@ def token(name: str, pattern: bytes, tail: bytes, least: int, *, boundary: bool 
     return Rule(
         name=name,
         scan=pattern + tail + b"{%d}" % least,
-        exact=re.compile((LEFT if boundary else b"") + pattern + tail + b"{%d,}+" % least),
+        exact=(LEFT if boundary else b"") + pattern + tail + b"{%d,}+" % least,
     )

@@ -121,33 +121,33 @@ _SHAPES = (
     Rule(
         name="sendgrid",
         scan=rb"SG\.[A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16}",
-        exact=re.compile(rb"SG\.[A-Za-z0-9_-]{16,64}+\.[A-Za-z0-9_-]{16,}+"),
+        exact=rb"SG\.[A-Za-z0-9_-]{16,64}+\.[A-Za-z0-9_-]{16,}+",
         reach=192,
     ),
     Rule(
         name="jwt",
         scan=rb"[A-Za-z0-9_-]{5}\.eyJ[A-Za-z0-9_-]{2}",
-        exact=re.compile(rb"\.eyJ[A-Za-z0-9_-]{2,}+(?:\.[A-Za-z0-9_-]*+)?"),
+        exact=rb"\.eyJ[A-Za-z0-9_-]{2,}+(?:\.[A-Za-z0-9_-]*+)?",
         locate=_jwt_span,
     ),
     Rule(
         name="pem",
         scan=rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY",
-        exact=re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,8}(?:-----)?"),
+        exact=rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,8}(?:-----)?",
         reach=128,
         locate=_pem_span,
     ),
     Rule(
         name="bearer",
         scan=rb"bearer(?:[ \t:=]|%20){1,4}[A-Za-z0-9._~+/-]{8}",
-        exact=re.compile(rb"(?i:bearer)(?:[ \t:=]|%20){1,4}(?P<secret>[A-Za-z0-9._~+/-]{8,}+=*+)"),
+        exact=rb"(?i:bearer)(?:[ \t:=]|%20){1,4}(?P<secret>[A-Za-z0-9._~+/-]{8,}+=*+)",
         caseless=True,
         locate=_bearer_span,
     ),
     Rule(
         name="basic",
         scan=rb"basic(?:[ \t]|%20){1,4}[A-Za-z0-9+/]{4}",
-        exact=re.compile(rb"(?i:basic)(?:[ \t]|%20){1,4}(?P<secret>[A-Za-z0-9+/]{4,}+={0,2})"),
+        exact=rb"(?i:basic)(?:[ \t]|%20){1,4}(?P<secret>[A-Za-z0-9+/]{4,}+={0,2})",
         caseless=True,
         locate=_basic_span,
     ),
@@ -155,7 +155,7 @@ _SHAPES = (
         name="url",
         scan=rb"://[^\s/:@\x22'<>]{0,64}:[^\s/\x22'<>]{1,256}@",
         # Greedy: a password may hold an @ itself, the last one ends it.
-        exact=re.compile(rb"://[^\s/:@\"'<>]{0,64}+:(?P<secret>[^\s/\"'<>]{1,256})@"),
+        exact=rb"://[^\s/:@\"'<>]{0,64}+:(?P<secret>[^\s/\"'<>]{1,256})@",
         reach=400,
         locate=_secret_group,
     ),
@@ -168,37 +168,35 @@ _PAIRS = (
     Rule(
         name="pair",
         scan=NAME + _BETWEEN + _SEPARATOR + rb"[^\s=]",
-        exact=re.compile(rb"(?i:(?P<name>" + EXACT_NAME + rb"))" + _BETWEEN + rb"(?P<separator>" + _SEPARATOR + rb")"),
+        exact=rb"(?i:(?P<name>" + EXACT_NAME + rb"))" + _BETWEEN + rb"(?P<separator>" + _SEPARATOR + rb")",
         caseless=True,
         locate=pair_span,
     ),
     Rule(
         name="pair",
         scan=rb"(?:authorization|cookie):[ \t]{0,4}[^\s]",
-        exact=re.compile(rb"(?i:(?P<name>authorization|cookie)):[ \t]{0,4}(?=\S)"),
+        exact=rb"(?i:(?P<name>authorization|cookie)):[ \t]{0,4}(?=\S)",
         caseless=True,
         locate=header_span,
     ),
     Rule(
         name="pair",
         scan=rb"--[A-Za-z0-9_-]{0,40}" + NAME + rb"[ \t]{1,4}[^\s-]",
-        exact=re.compile(
-            rb"--[A-Za-z0-9_-]{0,40}?(?i:(?P<name>" + EXACT_NAME + rb"))(?P<separator>[ \t]{1,4})(?=[^\s-])"
-        ),
+        exact=(rb"--[A-Za-z0-9_-]{0,40}?(?i:(?P<name>" + EXACT_NAME + rb"))(?P<separator>[ \t]{1,4})(?=[^\s-])"),
         caseless=True,
         locate=pair_span,
     ),
     Rule(
         name="pair",
         scan=rb"\(b?[\x22'][A-Za-z0-9_.-]{0,40}" + NAME + rb"[\x22'], ?b?[\x22']",
-        exact=re.compile(rb"\(b?[\"'][A-Za-z0-9_.-]{0,40}?(?i:(?P<name>" + EXACT_NAME + rb"))[\"'], ?(?=b?[\"'])"),
+        exact=rb"\(b?[\"'][A-Za-z0-9_.-]{0,40}?(?i:(?P<name>" + EXACT_NAME + rb"))[\"'], ?(?=b?[\"'])",
         caseless=True,
         locate=couple_span,
     ),
     Rule(
         name="pair",
         scan=rb"<[A-Za-z0-9_:.-]{0,40}" + NAME + rb">[^\s<]",
-        exact=re.compile(rb"<[A-Za-z0-9_:.-]{0,40}?(?i:(?P<name>" + EXACT_NAME + rb"))>(?=[^\s<])"),
+        exact=rb"<[A-Za-z0-9_:.-]{0,40}?(?i:(?P<name>" + EXACT_NAME + rb"))>(?=[^\s<])",
         caseless=True,
         locate=tag_span,
     ),
@@ -214,7 +212,7 @@ _PASSWORD_WITH_SLASH = Rule(
     name="url",
     scan=rb"://[^\s/:@\x22'<>]{0,64}:[^\s\x22'<>]{1,256}@",
     # A port is no password, nor is a drive a user.
-    exact=re.compile(
+    exact=(
         rb"://(?!\[|[A-Za-z]:[/\\])[^\s/:@\"'<>]{0,64}+:(?![0-9]{0,5}/)"
         rb"(?P<secret>[^\s@/\"'<>]{0,256}+/[^\s\"'<>]{0,256}?)@(?=[^\s/@\"'<>]{0,256}+(?:[/?#\s\"'<>\\]|\Z))"
     ),
@@ -226,7 +224,7 @@ _STRUCTURES = (
     Rule(
         name="pair",
         scan=NAME_OF_MANY + rb"[\\\x22'\]]{0,9}" + _GAP + rb"(?::=|=>|=|:|%3D)",
-        exact=re.compile(
+        exact=(
             rb"(?i:" + EXACT_NAME_OF_MANY + rb")(?P<quote>[\\\"'\]]{0,9}+)(?P<gap>" + _GAP + rb")"
             rb"(?P<separator>(?::=|=>|=|:|%3D)[ \t]*+)"
         ),
@@ -238,16 +236,14 @@ _STRUCTURES = (
     Rule(
         name="pair",
         scan=rb"<[A-Za-z0-9_:.-]{0,40}" + NAME_OF_MANY + rb"[\s>]",
-        exact=re.compile(
-            rb"<(?P<tag>[A-Za-z0-9_:.-]{0,40}?(?i:" + EXACT_NAME_OF_MANY + rb"))(?P<rest>(?=[\s>])[^<>]*+)>"
-        ),
+        exact=(rb"<(?P<tag>[A-Za-z0-9_:.-]{0,40}?(?i:" + EXACT_NAME_OF_MANY + rb"))(?P<rest>(?=[\s>])[^<>]*+)>"),
         caseless=True,
         locate=element_span,
     ),
     Rule(
         name="pair",
         scan=_CALLED + NAME_OF_MANY + rb"[\x22'\\]",
-        exact=re.compile(rb"(?i:" + _CALLED.replace(b"{0,40}", b"{0,40}?") + EXACT_NAME_OF_MANY + rb")\\{0,7}[\"']"),
+        exact=rb"(?i:" + _CALLED.replace(b"{0,40}", b"{0,40}?") + EXACT_NAME_OF_MANY + rb")\\{0,7}[\"']",
         caseless=True,
         reach=128,
         locate=named_span,
@@ -255,7 +251,7 @@ _STRUCTURES = (
     Rule(
         name="pair",
         scan=_ESCAPED,
-        exact=re.compile(rb"(?i:" + _ESCAPED + rb")"),
+        exact=rb"(?i:" + _ESCAPED + rb")",
         caseless=True,
         locate=escaped_name_span,
     ),

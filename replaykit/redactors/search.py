@@ -36,11 +36,11 @@ def secret_spans(scanner: Scanner, data: bytes) -> list[tuple[int, int, str]]:
 
 def _located(rule: Rule, data: bytes, windows: Iterable[tuple[int, int]]) -> Iterable[tuple[int, int]]:
     """Yield what *rule* hides of the shapes that begin in *windows*; a shape may reach beyond its window."""
-    done = 0
+    done, exact = 0, rule.decider
     for low, high in windows:
         at = max(low, done)
-        while at < high and (begun := rule.exact.search(data, at, high)):
-            match = rule.exact.match(data, begun.start()) or begun
+        while at < high and (begun := exact.search(data, at, high)):
+            match = exact.match(data, begun.start()) or begun
             span = rule.locate(data, match)
             at = done = max(match.end(), span[1] if span else 0, at + 1)
             if span:

@@ -20,7 +20,7 @@ def _secret_group(_data: bytes, match: re.Match[bytes]) -> tuple[int, int] | Non
 
 def _between(name: str, head: bytes, middle: bytes, tail: bytes, *, reach: int) -> Rule:
     """Return a rule for a key whose mark stands inside: *head*, *middle* and *tail* are all of it."""
-    return Rule(name=name, scan=head + middle + tail, exact=re.compile(head + middle + tail), reach=reach)
+    return Rule(name=name, scan=head + middle + tail, exact=head + middle + tail, reach=reach)
 
 
 _AZURE = (
@@ -34,7 +34,7 @@ _AZURE = (
     Rule(
         name="azure",
         scan=rb"[?&;]sig=[A-Za-z0-9%+/_-]{20}",
-        exact=re.compile(rb"[?&;](?:amp;)?(?i:sig)=(?P<secret>[A-Za-z0-9%+/=_-]{20,}+)"),
+        exact=rb"[?&;](?:amp;)?(?i:sig)=(?P<secret>[A-Za-z0-9%+/=_-]{20,}+)",
         caseless=True,
         locate=_secret_group,
     ),

@@ -8,7 +8,7 @@ from replaykit.adapters.finding import restorable_of
 from replaykit.errors import PlaybackError, UsageError
 from replaykit.intercept.proxy import RecordedObject
 from replaykit.intercept.scope import is_playing
-from replaykit.model import Checkpoint, Restoration
+from replaykit.model import Checkpoint
 from replaykit.operations import Operation
 from replaykit.protocols import Restorable
 from replaykit.rewinding.places import shadow_path
@@ -17,6 +17,7 @@ from replaykit.surface import SessionSurface
 # A recorder that holds nothing, which is what most are, loads no memory.
 if TYPE_CHECKING:
     from replaykit.memory.memory import Memory
+    from replaykit.model import Restoration
     from replaykit.rewinding.rewinder import Rewinder
 
 __all__ = ["RewindingSurface"]
