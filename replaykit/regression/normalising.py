@@ -30,6 +30,7 @@ __all__ = [
     "demand_readable",
     "has_calls",
     "not_made_again",
+    "not_recorded_since",
     "positions_of",
     "same_calls",
     "stored_actions",
@@ -183,13 +184,39 @@ def not_made_again(old: ReplaySession, new: ReplaySession) -> list[int]:
 
     A call that *new* makes within another only is not made again by itself.
     """
-    made = {_asked(asked) for asked in tape_of(new.actions).asked() if asked.parent is None}
+    made = set(_top_level(new))
     kept: set[int] = set()
     for asked in tape_of(old.actions).asked():
         is_kept = _asked(asked) not in made if asked.parent is None else asked.parent in kept
         if is_kept:
             kept.add(asked.sequence)
     return sorted(kept)
+
+
+def not_recorded_since(before: ReplaySession | None, old: ReplaySession, new: ReplaySession) -> list[int]:
+    """
+    Return the sequences of the calls of *new* that *old* has not got since *before*, with the calls that those made.
+
+    Had *new* begun later, the calls that *old* has got would have answered
+    as many of its own.
+    """
+    answering = Counter(_top_level(old))
+    answering.subtract(() if before is None else _top_level(before))
+    kept: set[int] = set()
+    for asked in tape_of(new.actions).asked():
+        if asked.parent is not None:
+            is_kept = asked.parent in kept
+        else:
+            key = _asked(asked)
+            answering[key] -= 1
+            is_kept = answering[key] < 0
+        if is_kept:
+            kept.add(asked.sequence)
+    return sorted(kept)
+
+
+def _top_level(session: ReplaySession) -> Iterator[bytes]:
+    return (_asked(asked) for asked in tape_of(session.actions).asked() if asked.parent is None)
 
 
 def _asked(asked: Any) -> bytes:

@@ -31,10 +31,10 @@ from replaykit.recording.session import ActiveSession
 from replaykit.redactors import make_redactor, redactor_for, rule_sets_of
 from replaykit.regression.lacking import calls_without_form, demand_whole
 from replaykit.regression.modes import Mode
-from replaykit.regression.normalising import demand_readable, has_calls, not_made_again, same_calls
+from replaykit.regression.normalising import demand_readable, has_calls, not_made_again, not_recorded_since, same_calls
 from replaykit.regression.owners import owner_of
 from replaykit.regression.places import Place, is_empty, proposal_path
-from replaykit.regression.replacing import remove_file, write_recording
+from replaykit.regression.replacing import one_at_a_time, remove_file, write_recording
 from replaykit.regression.writing import id_of_test, recording_bytes
 from replaykit.settings import Settings
 
@@ -461,7 +461,11 @@ class RecordedTest:
             reasons = "; ".join(new.playable.reasons)
             raise PlaybackError(f"{self.path} was not written, since it could not be played: {reasons}")
         self._demand_whole(new)
-        return self._written(new)
+        if not self.place.is_shared:
+            return self._written(new)
+        # Others may read it now, and would write what they have read with their own calls only.
+        with one_at_a_time(self.path):
+            return self._written(new)
 
     def _ignored(self, name: str) -> frozenset[str]:
         return frozenset() if self._player is None else self._player.ignored(name)
@@ -538,7 +542,9 @@ class RecordedTest:
             )
         if self.mode == "all":
             return [(old, not_made_again(old, new)), (new, None)]
-        return [(old, None), (new, None)]
+        if old is self._played:
+            return [(old, None), (new, None)]
+        return [(old, None), (new, not_recorded_since(self._played, old, new))]
 
     def hold(self) -> None:
         """Have what was recorded to look at after `close`, too; it cannot be kept any more."""

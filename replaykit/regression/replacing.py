@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import closing, suppress
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from uuid import uuid4
 
 from replaykit.errors import LockedError, NotAStoreError, ReadOnlyError, StorageError, StoreNotFoundError
@@ -14,11 +16,58 @@ from replaykit.protocols import FileLayer
 from replaykit.storage.files import SystemFiles
 from replaykit.storage.segment_file import OpenFile, open_file
 
-__all__ = ["remove_file", "write_recording"]
+__all__ = ["one_at_a_time", "remove_file", "write_recording"]
 
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _ANY_MAY_WRITE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 _CHUNK_BYTES = 8 << 20
+_NAP_SECONDS = 0.01
+
+
+@contextmanager
+def one_at_a_time(path: str, *, wait_s: float = 60) -> Iterator[None]:
+    """
+    Be the only one in such a block for recordings in the folder of *path*, of all threads and processes.
+
+    So what a block reads there is still so when it writes.  The folder is
+    made where it is missing.  A killed process is in no block any more.
+
+    Raises:
+        LockedError: Another one stays in its block for *wait_s* seconds.
+        ReadOnlyError, StorageError: The system refuses.
+    """
+    files = SystemFiles()
+    handle = _open_folder(path)
+    try:
+        until = time.monotonic() + wait_s
+        while not _is_locked(files, handle, path):
+            if time.monotonic() >= until:
+                error = LockedError(path)
+                error.add_note(f"Another process has been writing a recording in its folder for {wait_s:g} seconds")
+                raise error
+            time.sleep(_NAP_SECONDS)
+        yield
+    finally:
+        files.close(handle)
+
+
+def _open_folder(path: str) -> int:
+    # The folder itself is locked: the recording is another file once it is
+    # replaced, and a file for the lock alone would be left in the project.
+    folder = os.path.dirname(os.path.abspath(path))
+    try:
+        os.makedirs(folder, exist_ok=True)
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _as_ours(error, path) from error
+
+
+def _is_locked(files: FileLayer, handle: int, path: str) -> bool:
+    """Return whether the lock is ours now."""
+    try:
+        return files.lock(handle)
+    except OSError as error:
+        raise _as_ours(error, path) from error
 
 
 def write_recording(path: str | os.PathLike[str], data: bytes, *, files: FileLayer | None = None) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pytest_plugin.conftest import project  # noqa: F401 - a fixture
 from regression.proposed import of_test
+
+import replaykit
 
 MANY = """
     import agent, pytest
@@ -29,6 +33,66 @@ SHUFFLED = """
     def pytest_collection_modifyitems(items):
         random.Random(os.environ.get("SEED", "1")).shuffle(items)
 """
+
+SHARING = """
+    import os, time
+    from pathlib import Path
+
+    import agent, pytest
+
+    def meet(number):
+        # Until all four workers are at their test of this number; not for ever.
+        folder, until = Path("meeting"), time.monotonic() + 10
+        folder.mkdir(exist_ok=True)
+        (folder / f"{number} {os.environ['PYTEST_XDIST_WORKER']}").touch()
+        while len(list(folder.glob(f"{number} *"))) < 4 and time.monotonic() < until:
+            time.sleep(0.001)
+
+    @pytest.mark.replaykit("shared/calls.rpk")
+    @pytest.mark.parametrize("number", range(int(os.environ["TESTS"])))
+    def test_sharing(number):
+        agent.search(f"{Path(__file__).stem} {number}")
+        agent.search("the same")
+        meet(number)
+"""
+MODULES = ["test_a", "test_b", "test_c", "test_d"]
+"""Each is the tests of one of four workers."""
+
+
+def shared_calls(path: Path) -> list[tuple[str, str]]:
+    """Return what was asked in a recording, and the first of what was found."""
+    with replaykit.load(path) as recording:
+        actions = recording.get_session("last").actions
+        return sorted((action.arguments["query"], action.output[0]["text"]) for action in actions)
+
+
+def calls_of(tests: int) -> list[tuple[str, str]]:
+    """Return what four modules of `SHARING` ask and find in so many tests of each, all of it once."""
+    asked = ["the same", *(f"{module} {number}" for module in MODULES for number in range(tests))]
+    return sorted((query, f"{query} 0") for query in asked)
+
+
+@pytest.mark.parametrize(
+    ("tests", "mode"), [(1, "once"), (8, "new_episodes"), (8, "all"), (8, "rewrite"), (8, "update")]
+)
+def test_workers_lose_no_call_of_a_recording_that_they_share(
+    project: pytest.Pytester,  # noqa: F811 - the fixture
+    monkeypatch: pytest.MonkeyPatch,
+    tests: int,
+    mode: str,
+) -> None:
+    """Four of them write it at the same moment, again and again; what two of them record at once is there once."""
+    project.makepyfile(**dict.fromkeys(MODULES, SHARING))
+    monkeypatch.setenv("TESTS", str(tests))
+    says = "--replay-update" if mode == "update" else f"--replay-mode={mode}"
+
+    result = project.runpytest_subprocess("-n", "4", "-q", "--dist=loadfile", says)
+
+    result.assert_outcomes(passed=4 * tests)
+    folder = project.path / "shared"
+    name = "calls.new.rpk" if mode == "update" else "calls.rpk"
+    assert [path.name for path in folder.iterdir()] == [name]
+    assert shared_calls(folder / name) == calls_of(tests)
 
 
 def test_four_workers_record_once_and_play_in_any_order(

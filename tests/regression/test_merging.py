@@ -8,7 +8,7 @@ import pytest
 
 import replaykit
 from replaykit.model import ReplaySession
-from replaykit.regression.normalising import has_calls, not_made_again
+from replaykit.regression.normalising import has_calls, not_made_again, not_recorded_since
 
 
 @replaykit.records("find")
@@ -49,3 +49,15 @@ def test_calls_are_there_as_often_as_they_are_made(recorder: replaykit.Recorder)
     assert has_calls(twice, one)
     assert not has_calls(one, twice)
     assert not has_calls(session(recorder, (fetch, "paris")), one)
+
+
+def test_what_others_have_recorded_meanwhile_is_not_recorded_twice(recorder: replaykit.Recorder) -> None:
+    """As if the test had begun after them: each of their calls answers one of its own, with all that it made."""
+    before = session(recorder, (search, "paris"))
+    old = session(recorder, (search, "paris"), (search, "rome"), (fetch, "lyon"))
+    new = session(recorder, (search, "paris"), (search, "rome"), (search, "rome"), (fetch, "lyon"), (fetch, "nice"))
+
+    assert not_recorded_since(before, old, new) == [0, 2, 5, 6]
+    assert not_recorded_since(None, old, new) == [2, 5, 6]
+    assert not_recorded_since(old, old, new) == list(range(7))
+    assert not_recorded_since(old, before, new) == list(range(7))

@@ -7,6 +7,7 @@ import errno
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from uuid import uuid4
 
@@ -30,6 +31,7 @@ from replaykit.errors import (
 from replaykit.format.segment import read_head
 from replaykit.model import ReplaySession
 from replaykit.protocols import Store
+from replaykit.regression.replacing import one_at_a_time
 from replaykit.regression.writing import id_of_test, is_of_test, recording_bytes, same_calls, write_recording
 from replaykit.storage.catalogue import Catalogue
 from replaykit.storage.files import SystemFiles
@@ -381,6 +383,47 @@ def test_a_read_only_checkout_says_which_mode_to_use(tmp_path: Path, data: bytes
     write_recording(path, data, files=files)
     with pytest.raises(ReadOnlyError, match=r"a\.rpk.*--replay-mode=none"):
         write_recording(path, recording_bytes("t", []), files=files)
+
+
+def test_one_writer_at_a_time_in_a_folder(tmp_path: Path) -> None:
+    """Who waits for another in vain is told; what the block leaves in the folder is nothing."""
+    path = f"{tmp_path}/new/a.rpk"
+
+    with (
+        one_at_a_time(path),
+        pytest.raises(LockedError, match=r"a\.rpk") as caught,
+        one_at_a_time(path, wait_s=0.02),
+    ):
+        pytest.fail("two are in it")
+    with one_at_a_time(path, wait_s=0):
+        pass
+
+    assert "for 0.02 seconds" in caught.value.__notes__[0]
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_who_waits_for_another_writer_comes_after_it(tmp_path: Path) -> None:
+    path, order = f"{tmp_path}/a.rpk", []
+
+    def write() -> None:
+        with one_at_a_time(path):
+            order.append("second")
+
+    with one_at_a_time(path):
+        waiting = Thread(target=write)
+        waiting.start()
+        waiting.join(0.05)
+        order.append("first")
+    waiting.join(20)
+
+    assert order == ["first", "second"]
+
+
+def test_a_folder_that_is_none_is_said(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("notes")
+
+    with pytest.raises(StorageError, match=r"text/a\.rpk"), one_at_a_time(f"{tmp_path}/text/a.rpk"):
+        pytest.fail("there is no such folder")
 
 
 # -- comparing ------------------------------------------------------------------------
