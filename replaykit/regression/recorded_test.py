@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from replaykit.errors import (
     NoMatchError,
     NotAStoreError,
     PlaybackError,
+    ReplaykitWarning,
     SessionNotFoundError,
     StoreNotFoundError,
     UsageError,
@@ -27,7 +29,7 @@ from replaykit.playback.player import Player
 from replaykit.playback.turns import OnRepeat
 from replaykit.recording.engine import RecordingEngine
 from replaykit.recording.opening import Asked
-from replaykit.recording.session import ActiveSession
+from replaykit.recording.session import ActiveSession, Unrecorded
 from replaykit.redactors import make_redactor, redactor_for, rule_sets_of
 from replaykit.regression.lacking import calls_without_form, demand_whole
 from replaykit.regression.modes import Mode
@@ -36,7 +38,7 @@ from replaykit.regression.owners import owner_of
 from replaykit.regression.places import Place, is_empty, proposal_path
 from replaykit.regression.replacing import one_at_a_time, remove_file, write_recording
 from replaykit.regression.writing import id_of_test, recording_bytes
-from replaykit.settings import Settings
+from replaykit.settings import Settings, is_disabled
 
 __all__ = ["Kept", "PlayOptions", "RecordedTest", "RecordedTestSession"]
 
@@ -44,6 +46,11 @@ Kept = Literal["nothing", "recorded", "unchanged", "proposed"]
 """What became of the recording: ``nothing`` was to be written, or it was, or it would not differ, or it waits."""
 
 _RUNS_EVERYTHING = frozenset({"all", "rewrite"})
+# No path in it: pytest then shows it once for all tests.
+_SWITCHED_OFF = (
+    "calls ran and were not recorded: REPLAYKIT_DISABLED switches recording off. Unset it to record tests, or have "
+    "the mode none, in which calls that are not recorded fail"
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -227,6 +234,7 @@ class RecordedTest:
         self._player: _TestPlayer | None = None
         self._engine: RecordingEngine | None = None
         self._recorded: ActiveSession | None = None
+        self._unrecorded: Unrecorded | None = None
         self._held: ReplaySession | None = None
 
     # -- around the test ----------------------------------------------------------
@@ -252,7 +260,10 @@ class RecordedTest:
         if self.mode not in _RUNS_EVERYTHING:
             self._played = self._recorded_session()
         if self.mode in ("new_episodes", *_RUNS_EVERYTHING) or (self.mode == "once" and self._played is None):
-            self._recorded = self._begin_recording()
+            if is_disabled():
+                self._unrecorded = Unrecorded(self)
+            else:
+                self._recorded = self._begin_recording()
         self._player = self._new_player()
         self._playing.enter_context(self._player)
 
@@ -309,7 +320,8 @@ class RecordedTest:
 
     def _new_player(self) -> _TestPlayer:
         session = self._played or self._nothing_recorded()
-        return _TestPlayer(session, self._advised, record_missing=self._recorded, **self._options.for_player())
+        missing = self._recorded or self._unrecorded
+        return _TestPlayer(session, self._advised, record_missing=missing, **self._options.for_player())
 
     def _nothing_recorded(self) -> ReplaySession:
         version = make_redactor(self._options.redact).version if self._engine is None else self._engine.redactor.version
@@ -383,7 +395,7 @@ class RecordedTest:
     @property
     def is_recording(self) -> bool:
         """Whether a call that the recording does not answer runs: then the memory has to be there."""
-        return self.mode == "off" or self._recorded is not None
+        return self.mode == "off" or self._recorded is not None or self._unrecorded is not None
 
     @property
     def play_count(self) -> int:
@@ -439,12 +451,16 @@ class RecordedTest:
         """
         Write the recording if this run brought something new; call it for a test that passed.
 
+        Where ``REPLAYKIT_DISABLED`` has let calls run that would have been recorded a `ReplaykitWarning` says so.
+
         Raises:
             SecretFoundError: What would be written holds a secret in spite of the redaction.
             RecordingError: A call could not be recorded.
             PlaybackError: What was recorded could not be played.
             StorageError: It cannot be written.
         """
+        if self._unrecorded is not None and self._player is not None and self._player.missing_count:
+            warnings.warn(_SWITCHED_OFF, ReplaykitWarning, stacklevel=4)
         if self._engine is None or self._recorded is None:
             return "nothing"
         self._engine.troubles.settle_losses(self._recorded)

@@ -253,3 +253,55 @@ def test_a_wrong_option_says_which_there_are(project: pytest.Pytester, run: Run,
 
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(["*Error*"])
+
+
+SWITCHED_OFF = """
+    import agent, replaykit
+
+    def test_marked(replay_recording):
+        agent.search("paris")
+        agent.search("rome")
+
+    def test_block():
+        with replaykit.use_recording("block.rpk", mode="new_episodes") as recording:
+            agent.search("paris")
+        assert (recording.recorded_count, len(recording.session.actions)) == (0, 0)
+"""
+
+
+@pytest.mark.parametrize(
+    "said", ["--replay-mode=once", "--replay-mode=all", "--replay-mode=rewrite", "--replay-update"]
+)
+def test_where_recording_is_switched_off_calls_run_and_it_is_said(
+    project: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    """As everywhere ``REPLAYKIT_DISABLED`` wins over what is asked for: nothing is written, and nothing fails."""
+    project.makepyfile(test_off=SWITCHED_OFF)
+    monkeypatch.setenv("REPLAYKIT_DISABLED", "1")
+
+    result = run(said, "-W", "default")
+
+    result.assert_outcomes(passed=2, warnings=2)
+    result.stdout.fnmatch_lines(
+        ["*calls ran and were not recorded: REPLAYKIT_DISABLED switches recording off. Unset it to record tests*"]
+    )
+    assert list(project.path.rglob("*.rpk")) == []
+
+
+def test_where_recording_is_switched_off_recordings_are_played(
+    run: Run, recording: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then there is nothing to say; a call that may run is another matter, and one that may not a miss as ever."""
+    run().assert_outcomes(passed=1)
+    before = recording.read_bytes()
+    monkeypatch.setenv("REPLAYKIT_DISABLED", "1")
+
+    for mode in ("once", "new_episodes", "none"):
+        result = run(f"--replay-mode={mode}")
+        result.assert_outcomes(passed=1, warnings=0)
+        result.stdout.fnmatch_lines(["replaykit: 1 played, 0 recorded, 0 unused"])
+
+    monkeypatch.setenv("QUERIES", "paris lyon")
+    run().assert_outcomes(failed=1)
+    run("--replay-mode=new_episodes", "-W", "default").assert_outcomes(passed=1, warnings=1)
+    assert recording.read_bytes() == before
