@@ -18,7 +18,7 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
-from replaykit.cli.render import STATE_STYLES, gaps_text, time_text
+from replaykit.cli.render import STATE_STYLES, lacking_text, time_text
 from replaykit.model import SessionSummary
 from replaykit.plain_text import one_line, printable
 
@@ -75,13 +75,11 @@ def session_table(summaries: Sequence[SessionSummary], most: int) -> Table:
 
 
 def _row(item: SessionSummary) -> _Row:
-    trouble = f", {item.lost} lost" if item.lost else ""
-    trouble += f", {gaps_text(item.gaps)}" if item.gaps else ""
     cells = (
         str(item.session_id)[:8], one_line(item.name or "", _LONGEST_NAME), time_text(item.created_secs),
         f"{item.action_count:,}", str(item.checkpoint_count), str(item.duration_secs), item.state,
     )  # fmt: skip
-    return _Row(cells, trouble)
+    return _Row(cells, lacking_text(item.lost, item.gaps))
 
 
 def _widths(rows: Sequence[_Row], most: int) -> dict[str, int]:

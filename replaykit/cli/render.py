@@ -21,6 +21,7 @@ __all__ = [
     "action_line",
     "console",
     "gaps_text",
+    "lacking_text",
     "show_action",
     "show_info",
     "show_session",
@@ -94,6 +95,11 @@ def show_session(out: Console, session: ReplaySession, limit: int) -> None:
 def gaps_text(gaps: int) -> str:
     """Return at how many places of its log a session lacks something; empty where there is none."""
     return counted(gaps, "gap") if gaps else ""
+
+
+def lacking_text(lost: int, gaps: int) -> str:
+    """Return what follows a session's state where actions are missing; empty where none is."""
+    return (f", {lost} lost" if lost else "") + (f", {gaps_text(gaps)}" if gaps else "")
 
 
 def _missing(first: int, last: int) -> str:
@@ -212,11 +218,12 @@ def action_line(action: ReplayAction) -> Text:
     return Text.assemble(f"{number:>5}  ", kind, " ", subject, (f"{found}  {milliseconds} ms", "dim"))
 
 
-def state_text(session_id: UUID, name: str | None, state: str, count: int) -> Text:
-    """Return on one line which session it was, how it ended and how many actions it had."""
+def state_text(session_id: UUID, name: str | None, state: str, lacking: str, count: int) -> Text:
+    """Return on one line which session it was, how it ended, what is *lacking* and how many actions it had."""
     return Text.assemble(
         (f"{one_line(name or '(unnamed)', 60)}  ", "bold"),
         f"{session_id}  ",
         (state, STATE_STYLES.get(state, "")),
+        (lacking, "bold red"),
         f"  {count:,} actions",
     )

@@ -35,7 +35,13 @@ def report_of(store: str, memory: str, options: ReplayOptions, *, workers: int |
 def report_for_machines(report: ReplayReport) -> dict[str, Any]:
     """Return all that a program wants to know of it."""
     sessions = [
-        {"session_id": session_id, "name": result.name, "verdict": result.verdict, "error": result.error}
+        {
+            "session_id": session_id,
+            "name": result.name,
+            "verdict": result.verdict,
+            "error": result.error,
+            "incomplete": result.incomplete,
+        }
         for session_id, result in report.results.items()
     ]
     return {

@@ -37,8 +37,9 @@ def tail(words: tuple[str, ...], last: int, wait: bool, go_on: bool, interval: f
     Show the actions of a session that is being recorded, a line each, as they end.
 
     Without SESSION: the one that was opened last and is still open. It ends
-    when the session has ended. With --json each line is an object. Sessions
-    that begin and end while --follow shows another one are not shown.
+    when the session has ended. With --json each line is an object; where
+    actions are missing the last one says so. Sessions that begin and end
+    while --follow shows another one are not shown.
     """
     target = target_of(words)
     if target.number is not None and not target.word:
@@ -89,7 +90,7 @@ def _found(target: Target, last: int, shown: set[UUID], *, wait: bool) -> Follow
 
 def _show(follower: Follower, pause: Callable[[], None], *, as_json: bool) -> None:
     from replaykit.cli.as_json import jsonable
-    from replaykit.cli.render import action_line, console, state_text
+    from replaykit.cli.render import action_line, console, lacking_text, state_text
     from replaykit.storage.following import follow
 
     out, aside = console(), console(err=True)
@@ -98,4 +99,9 @@ def _show(follower: Follower, pause: Callable[[], None], *, as_json: bool) -> No
             click.echo(json.dumps({"session_id": str(follower.session_id), **jsonable(action)}))
         else:
             out.print(action_line(action), soft_wrap=True)
-    aside.print(state_text(follower.session_id, follower.name, follower.state, follower.count), soft_wrap=True)
+    lost, gaps = follower.lacking()
+    if as_json and (lost or gaps):
+        said = {"session_id": str(follower.session_id), "state": follower.state, "lost": lost, "gaps": gaps}
+        click.echo(json.dumps(said))
+    lacking = lacking_text(lost, gaps)
+    aside.print(state_text(follower.session_id, follower.name, follower.state, lacking, follower.count), soft_wrap=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import attrs
 
 from replaykit.model import MEMVID, ActionResult, Divergence, ReplayOptions, ReplayResult, ReplaySession
+from replaykit.plain_text import counted
 
 __all__ = ["confirmed", "summed"]
 
@@ -47,6 +48,8 @@ def _missing(session: ReplaySession) -> Iterator[str]:
         yield f"the session is {session.state}"
     if session.lost:
         yield f"{session.lost} calls could not be recorded"
+    if session.gaps:
+        yield f"{counted(session.gaps, 'gap')}: records of its log were damaged"
     if session.late:
         yield f"{session.late} calls began after the session's end"
     if session.capture == MEMVID:

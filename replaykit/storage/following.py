@@ -21,6 +21,7 @@ from replaykit.format.entries import Entry
 from replaykit.model import ReplayAction
 from replaykit.pipeline import entry_of
 from replaykit.protocols import Log, Store, StoredSession
+from replaykit.storage.catalogue import Catalogue
 from replaykit.storage.live_log import Item, LogReader, read_opening
 
 __all__ = ["Follower", "follow", "newest_open"]
@@ -52,8 +53,6 @@ class Follower:
         self.session_id = session_id
         self.name: str | None = None
         self.state = _OPEN
-        self.gaps = 0
-        """How many stretches of the log were no records."""
         if self._log is None:
             # Published and removed already, or there never was such a session.
             self.name = store.read(session_id).card.name
@@ -62,6 +61,18 @@ class Follower:
     def count(self) -> int:
         """How many actions have ended so far, returned or not."""
         return self._seen.count
+
+    def lacking(self) -> tuple[int, int]:
+        """
+        Return how many actions were lost, and at how many places records of logs were damaged: as listings say it.
+
+        None of both where the session has been deleted.
+        """
+        try:
+            session = Catalogue(self._store).get_session(self.session_id)
+        except SessionNotFoundError:
+            return 0, 0
+        return session.lost, session.gaps
 
     def step(self) -> list[ReplayAction]:
         """
@@ -101,9 +112,7 @@ class Follower:
 
     def _logged(self, reader: LogReader) -> Iterator[_Found]:
         for what, item in reader.items():
-            if what is Item.GAP:
-                self.gaps += 1
-            elif what is Item.CALL and self._seen.take(item.sequence):
+            if what is Item.CALL and self._seen.take(item.sequence):
                 yield partial(entry_of, item)
             elif what is Item.ENTRY and self._seen.take(item["i"]):
                 yield partial(_itself, item)

@@ -118,6 +118,46 @@ def test_a_gap_is_told_once_its_session_is_published(store: Path) -> None:
         assert "1 gap" in run("verify", store).stdout
 
 
+def test_a_gap_is_told_by_tail(store: Path) -> None:
+    """With how the session ended, in the words of ``list``; as JSON on a line of its own, after the actions."""
+    for _ in range(2):
+        said, (listed,) = run("tail", store, "hole"), parsed("list", store)
+        last = json.loads(run("tail", store, "hole", "--json").stdout.splitlines()[-1])
+
+        assert said.exit_code == 0
+        assert f"interrupted, 1 gap  {CALLS - len(missing_in(store))} actions" in said.stderr
+        assert last == {"session_id": listed["session_id"], "state": "interrupted", "lost": 0, "gaps": 1}
+        assert run("compact", store).exit_code == 0
+
+
+def test_a_gap_is_told_by_the_verdict_of_a_replay(store: Path) -> None:
+    """Also of a session that was resumed and has ended: all that is there agrees, and yet it does not pass."""
+
+    @replaykit.records("find")
+    def search(query: str) -> list[int]:
+        return [1]
+
+    with replaykit.Recorder(store) as recorder:
+        recorder.resume_session("hole")
+        search("resumed")
+        recorder.end_session()
+    with replaykit.load(store) as recording:
+        session = recording.get_session("hole")
+        result = replaykit.replay(session, search)
+
+    assert (session.state, session.gaps) == ("sealed", 1)
+    assert (result.verdict, result.mismatched_actions) == ("incomplete", 0)
+    assert list(result.incomplete) == ["1 gap: records of its log were damaged"]
+
+    memory = store.parent / "notes.mv"
+    replaykit.open(memory).close()
+    one, every = (("replay", store, which, "--on", memory, "--base", "live") for which in ("hole", "--all"))
+    assert "note: 1 gap: records of its log were damaged" in run(*one).stdout
+    assert "note: 1 gap: records of its log were damaged" in run(*every).stdout
+    assert parsed(*one)["incomplete"] == list(result.incomplete)
+    assert parsed(*every)["sessions"][0]["incomplete"] == list(result.incomplete)
+
+
 def test_a_session_with_a_gap_is_not_recovered_whole(store: Path, tmp_path: Path) -> None:
     """Exit code 3: out of the log, and out of the store that it was published in."""
     for number in range(2):

@@ -153,7 +153,7 @@ def test_a_session_that_ends_between_two_looks_loses_nothing(location: str) -> N
 
 
 def test_a_writer_that_was_killed_ends_the_session_as_interrupted(tmp_path: Path) -> None:
-    """The call that was running is shown as unfinished, a torn record is counted; nothing is waited for."""
+    """The call that was running is shown as unfinished, a torn end is no gap; nothing is waited for."""
     source = """
         import os, signal, replaykit
         recorder = replaykit.Recorder("runs.rpk")
@@ -183,7 +183,7 @@ def test_a_writer_that_was_killed_ends_the_session_as_interrupted(tmp_path: Path
         ("kept", []),
         ("die", ["unfinished"]),
     ]
-    assert (follower.state, follower.gaps) == ("interrupted", 1)
+    assert (follower.state, follower.lacking()) == ("interrupted", (0, 0))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
