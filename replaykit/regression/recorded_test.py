@@ -497,7 +497,8 @@ class RecordedTest:
         if old is not None and self.mode in _RUNS_EVERYTHING and self._is_same(old, new):
             self._drop_proposal()
             return "unchanged"
-        data = recording_bytes(self.place.identity, self._sources(old, new), metadata=self.metadata)
+        others = old.metadata if old is not None and self.place.is_shared else {}
+        data = recording_bytes(self.place.identity, self._sources(old, new), metadata={**others, **self.metadata})
         write_recording(proposal_path(self.path) if self._proposes else self.path, data)
         self.without_form = calls_without_form(new, self._ignored)
         if self._proposes:

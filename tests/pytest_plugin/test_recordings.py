@@ -521,6 +521,27 @@ def test_what_the_test_says_of_itself_is_in_the_recording(project: pytest.Pytest
     assert (session.name, dict(session.metadata)) == ("test_one.py::test_one", {"ticket": "A-17"})
 
 
+@pytest.mark.parametrize("mode", ["new_episodes", "rewrite"])
+def test_what_tests_say_of_a_recording_that_they_share_stays(project: pytest.Pytester, run: Run, mode: str) -> None:
+    """As their calls do: what another says under a key of its own takes nothing away."""
+    project.makepyfile(
+        test_notes="""
+            import agent, pytest
+
+            @pytest.mark.replaykit("shared.rpk")
+            @pytest.mark.parametrize("city", ["paris", "lyon"])
+            def test_city(city, replay_session):
+                replay_session.annotate(**{city: "said", "newest": city})
+                agent.search(city)
+        """
+    )
+
+    run(f"--replay-mode={mode}").assert_outcomes(passed=2)
+
+    with replaykit.load(project.path / "shared.rpk") as found:
+        assert found.get_session("last").metadata == {"paris": "said", "lyon": "said", "newest": "lyon"}
+
+
 def test_recordings_have_a_folder_of_another_name(project: pytest.Pytester, run: Run) -> None:
     project.makepyfile(test_one=PARIS)
     project.makeini("[pytest]\nreplaykit_recordings = cassettes")
