@@ -24,7 +24,7 @@ from replaykit.recording.background import background_of
 
 CALLS = 5
 PAUSE_S = 0.002
-MOST_WAITING = 200
+MOST_WAITING = 2_000
 """Twice of what the background lets wait: a disk that hangs for a moment is no fault."""
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from replaykit.errors import ReplaykitWarning, StorageError
 from replaykit.recording import background, pace
 from replaykit.recording.background import background_of
 from replaykit.recording.watched import Watched
+from replaykit.storage import log_files
 from replaykit.storage.file_store import FileStore
 
 
@@ -42,6 +45,49 @@ def test_no_more_than_some_ever_wait(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with replaykit.Recorder(str(tmp_path / location)) as recorder:
         assert end_sessions(recorder, 40) <= 3
         assert len(recorder.list_sessions(state="sealed")) == 40
+
+
+def test_files_that_get_scarce_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a process may open few, fewer sessions wait: the next ones need theirs."""
+    monkeypatch.setattr(log_files, "_most_handles", lambda: 64)
+    monkeypatch.setattr(pace, "_LONGEST_WAIT_SECONDS", 300)
+    monkeypatch.setattr(pace, "_PATIENCE_SECONDS", 300)
+
+    with replaykit.Recorder(str(tmp_path / "runs.rpk")) as recorder:
+        assert end_sessions(recorder, 100) <= 24
+        assert recorder.stats()["skipped"] == 0
+        assert len(recorder.list_sessions(state="sealed")) == 100
+
+
+def test_on_a_loop_they_are_awaited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many wait and no more, and yet the loop's thread never sleeps."""
+    monkeypatch.setattr(pace, "_MOST_WAITING", 3)
+    monkeypatch.setattr(pace, "_LONGEST_WAIT_SECONDS", 300)
+    monkeypatch.setattr(pace, "_PATIENCE_SECONDS", 300)
+    sleep, slept, most = time.sleep, [], 0
+
+    def noted(seconds: float) -> None:
+        slept.append(threading.current_thread())
+        sleep(seconds)
+
+    async def requests(count: int) -> None:
+        nonlocal most
+        for number in range(count):
+            async with recorder.session(f"request {number}"):
+                find("a question")
+            most = max(most, len(background_of(recorder._engine.lease.store)._ended))
+
+    async def serve() -> None:
+        await requests(40)
+        assert most <= 3
+        await asyncio.gather(*map(requests, [1] * 40))
+
+    monkeypatch.setattr(time, "sleep", noted)
+    with replaykit.Recorder(str(tmp_path / "runs.rpk")) as recorder:
+        asyncio.run(serve())
+        assert threading.current_thread() not in slept
+        assert len(recorder.list_sessions(state="sealed")) == 80
+    assert most > 0
 
 
 def test_whoever_ends_a_session_waits_for_a_moment_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,9 +66,10 @@ class _Process:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.open: tuple[Any, ...] = ()
+        self.open: dict[int, Any] = {}
         self.ambient: tuple[Any, ...] = ()
         self.adopter: Any = None
+        self.eldest: Any = None
         self.players: tuple[Any, ...] = ()
         self.forked: dict[int, weakref.WeakMethod[Callable[[], None]]] = {}
         self.most_forked = _FEW_FORKED
@@ -86,7 +87,7 @@ def opened(session: Any) -> None:
         if session.is_ambient:
             PROCESS.ambient = (*PROCESS.ambient, session)
         else:
-            PROCESS.open = (*PROCESS.open, session)
+            PROCESS.open[id(session)] = session
         _choose_adopter()
     surrounding = None if session.is_ambient else ambient_session()
     if surrounding is not None:
@@ -96,13 +97,14 @@ def opened(session: Any) -> None:
 def closed(session: Any) -> None:
     """Note that *session* is open no more."""
     with PROCESS.lock:
-        PROCESS.open = tuple(item for item in PROCESS.open if item is not session)
+        PROCESS.open.pop(id(session), None)
         PROCESS.ambient = tuple(item for item in PROCESS.ambient if item is not session)
         _choose_adopter()
 
 
 def _choose_adopter() -> None:
-    only = PROCESS.open[0] if len(PROCESS.open) == 1 else None
+    PROCESS.eldest = next(iter(PROCESS.open.values()), None)
+    only = PROCESS.eldest if len(PROCESS.open) == 1 else None
     adopter = only if only is not None and only.adopts else ambient_session()
     PROCESS.adopter = adopter if adopter is not None and adopter.adopts else None
 
@@ -114,7 +116,8 @@ def ambient_session() -> Any:
 
 def open_sessions() -> tuple[Any, ...]:
     """Return the sessions that are open in this process: those that stand for all of it, then the others by age."""
-    return (*PROCESS.ambient, *PROCESS.open)
+    # A list of what is there is made in one step, whoever opens and closes meanwhile.
+    return (*PROCESS.ambient, *list(PROCESS.open.values()))
 
 
 def play_begins(player: Any) -> None:
@@ -174,9 +177,9 @@ def handler_for(recorder: Any) -> Any:
         return _player_here()
     scope = CURRENT.get()
     if scope is None:
-        adopter, sessions = PROCESS.adopter, PROCESS.open
-        if adopter is None and sessions:
-            sessions[0].count_unscoped()
+        adopter, eldest = PROCESS.adopter, PROCESS.eldest
+        if adopter is None and eldest is not None:
+            eldest.count_unscoped()
         return adopter
     if recorder is None or scope.session.recorder is recorder:
         return scope.session
@@ -252,7 +255,7 @@ def _after_fork_in_child() -> None:
     PROCESS.lock = threading.RLock()
     for session in open_sessions():
         session.abandon()
-    PROCESS.open = PROCESS.ambient = ()
+    PROCESS.open, PROCESS.ambient, PROCESS.eldest = {}, (), None
     # The adopter stays until the child opens a session: it counts the calls
     # that it would have taken.
     for reference in list(PROCESS.forked.values()):

@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -132,13 +132,16 @@ class Background:
         return self._ready.take()
 
     def ended(self, session: ActiveSession) -> None:
-        """Publish a session that just ended, soon."""
+        """Publish a session that just ended, soon; `naps` says whether to wait for that."""
         watched = self._open.pop(id(session), None)
         if watched is not None:
             self._ended.append(watched)
         self._start()
         self._wake.put(None)
-        self._pace.wait_for_room(self._is_working_elsewhere)
+
+    def naps(self) -> Iterator[float]:
+        """Yield seconds to sleep while more ended sessions wait than may."""
+        return self._pace.naps(self._is_working_elsewhere)
 
     def _is_working_elsewhere(self) -> bool:
         thread = self._thread

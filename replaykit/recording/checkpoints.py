@@ -64,7 +64,7 @@ class Checkpoints:
             finally:
                 self._asking.release()
         if session.is_open and self._is_reached(max(ticket.sequence, self._newest)):
-            session.engine.end(session, by="limit")
+            session.engine.end(session, by="limit", waits=False)
 
     def _is_reached(self, sequence: int) -> bool:
         return self.is_full or (self.limit is not None and sequence + 1 >= self.limit)

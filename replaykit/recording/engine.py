@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -237,11 +237,13 @@ class RecordingEngine:
         self.troubles.settle_losses(session)
         return self.result(session)
 
-    def end(self, session: ActiveSession, *, by: str) -> None:
+    def end(self, session: ActiveSession, *, by: str, waits: bool = True) -> None:
         """
         Seal *session* and leave the publishing to the background; nothing happens if it has ended.
 
-        An interrupt in the middle lets the end come about and goes on its way.
+        With *waits* it returns once no more ended sessions than may wait to
+        be published.  An interrupt in the middle lets the end come about and
+        goes on its way.
         """
         with self.lease:
             try:
@@ -249,6 +251,14 @@ class RecordingEngine:
             except BaseException:
                 self._end(session, by)
                 raise
+            if waits:
+                for nap in self.naps():
+                    time.sleep(nap)
+
+    def naps(self) -> Iterator[float]:
+        """Yield seconds to sleep while more ended sessions wait to be published than may."""
+        background = self.lease.background_if_open
+        return iter(()) if background is None else background.naps()
 
     def _end(self, session: ActiveSession, by: str) -> None:
         scope.closed(session)

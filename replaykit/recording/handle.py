@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 from uuid import UUID
@@ -72,12 +73,15 @@ class SessionHandle:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._exit(error, waits=True)
+
+    def _exit(self, error: BaseException | None, *, waits: bool) -> None:
         if self._scope is None:
             return
         try:
             if self._active is not None and self._active.keeping is not None and is_failure(error):
                 self._active.keeping.keep(self._active, "exception")
-            self._leave("block" if error is None else "exception")
+            self._leave("block" if error is None else "exception", waits=waits)
         except BaseException:
             # An interrupt in the middle: the session ends all the same.
             self._leave("exception")
@@ -85,11 +89,11 @@ class SessionHandle:
         if self._active is not None:
             self._engine.troubles.settle_losses(self._active, raising=error is None)
 
-    def _leave(self, ended_by: str) -> None:
+    def _leave(self, ended_by: str, *, waits: bool = False) -> None:
         if self._scope is not None:
             leave(self._scope)
         if self._active is not None:
-            self._engine.end(self._active, by=ended_by)
+            self._engine.end(self._active, by=ended_by, waits=waits)
         self._scope = None
 
     async def __aenter__(self) -> SessionHandle:
@@ -98,7 +102,10 @@ class SessionHandle:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.__exit__(kind, error, trace)
+        # On a loop nobody sleeps: the others go on while this one waits.
+        self._exit(error, waits=False)
+        if error is None:
+            await _sleep(self._engine.naps())
 
     def __call__(self, function: F) -> F:
         """Return *function* so that each call of it is a session of its own."""
@@ -219,6 +226,15 @@ class SessionHandle:
 
     def __repr__(self) -> str:
         return f"<session {self.name!r} {self.id}>"
+
+
+async def _sleep(naps: Iterator[float]) -> None:
+    """Sleep *naps* on the loop that runs here, if it is asyncio's."""
+    asyncio: Any = sys.modules.get("asyncio")
+    if asyncio is None or asyncio._get_running_loop() is None:
+        return
+    for nap in naps:
+        await asyncio.sleep(nap)
 
 
 def _by_hand(kind: str, name: str, frames: Any) -> Operation:

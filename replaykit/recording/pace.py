@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 
+from replaykit.storage.log_files import are_handles_scarce
+
 __all__ = ["Pace"]
 
 _SLICE_SECONDS = 0.00015
@@ -17,8 +19,11 @@ _SOON_SECONDS = 0.0003
 _SHORTEST_REST_SECONDS = 0.0001
 _LONGEST_REST_SECONDS = 0.01
 
-_MOST_WAITING = 100
-"""So many ended sessions wait before whoever ends one more waits for a moment too: each holds a file open."""
+_MOST_WAITING = 1000
+"""So many ended sessions wait, or fewer that hold many files open, before whoever ends one more waits too."""
+
+_FEW_WAITING = 10
+"""As long as no more wait, it is open sessions that hold the files."""
 
 _LONGEST_WAIT_SECONDS = 1.0
 _PATIENCE_SECONDS = 0.05
@@ -90,15 +95,23 @@ class Pace:
         time.sleep(_LOOK_SECONDS)
         return time.perf_counter() - before >= _SOON_SECONDS or self._calls_begun() != seen
 
-    def wait_for_room(self, is_working: Callable[[], bool]) -> None:
-        """Wait while too many sessions do, as long as the thread *is_working* and publishes some of them."""
-        if len(self._waiting) <= _MOST_WAITING:
+    def naps(self, is_working: Callable[[], bool]) -> Iterator[float]:
+        """
+        Yield seconds to sleep while too many sessions wait, as long as the thread *is_working* and publishes some.
+
+        Who has ended one sleeps them: each that waits has its memory and its file.
+        """
+        if not self._is_full():
             return
         done, now = self._published, time.monotonic()
         until, patience = now + _LONGEST_WAIT_SECONDS, now + _PATIENCE_SECONDS
         with self.hurried():
-            while len(self._waiting) > _MOST_WAITING and now < min(until, patience) and is_working():
-                time.sleep(_NAP_SECONDS)
+            while self._is_full() and now < min(until, patience) and is_working():
+                yield _NAP_SECONDS
                 now = time.monotonic()
                 if self._published != done:
                     done, patience = self._published, now + _PATIENCE_SECONDS
+
+    def _is_full(self) -> bool:
+        waiting = len(self._waiting)
+        return waiting > _MOST_WAITING or (waiting > _FEW_WAITING and are_handles_scarce())

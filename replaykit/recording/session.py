@@ -169,7 +169,7 @@ class ActiveSession(Calls):
         self._checkpoints.is_full = True
         self.late += 1
         if ticket.parent < 0:
-            self.engine.end(self, by="limit")
+            self.engine.end(self, by="limit", waits=False)
 
     def _before_call(self, operation: Operation) -> None:
         self._checkpoints.before(self, operation)

@@ -22,7 +22,7 @@ from replaykit.storage.guard import abandon_in_child
 from replaykit.storage.reserve import Reserve, means_full
 from replaykit.storage.syncing import SharedSync
 
-__all__ = ["FileLog", "MemoryLog", "log_path", "logs_beside", "session_of_log"]
+__all__ = ["FileLog", "MemoryLog", "are_handles_scarce", "log_path", "logs_beside", "session_of_log"]
 
 _NAME = re.compile(r"\.([0-9a-f]{32})\.live\Z")
 _CLOSED = -1
@@ -217,11 +217,8 @@ class FileLog:
             raise StorageError(f"Cannot create {self.path}: its folder is gone", path=self.path) from error
 
     def _demand_handles(self) -> None:
-        # Where the platform has no such module, opening a store has said so before.
-        import resource
-
         # What is left is the program's: without files it could not even accept a connection.
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        most = _most_handles()
         if 2 * len(_held.logs) >= most > 0:
             raise StorageError(
                 f"Cannot create {self.path}: {len(_held.logs)} open sessions hold half of the {most} files that this "
@@ -344,6 +341,19 @@ class _HeldLogs:
 
 
 _held = _HeldLogs()
+
+
+def are_handles_scarce() -> bool:
+    """Return whether live logs hold three quarters of the files that they may, which is half of the process's."""
+    return 8 * len(_held.logs) >= 3 * _most_handles() > 0
+
+
+def _most_handles() -> int:
+    """Return how many files this process may open, -1 for any number."""
+    # Where the platform has no such module, opening a store has said so before.
+    import resource
+
+    return int(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 class MemoryLog:
