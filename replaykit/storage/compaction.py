@@ -74,10 +74,12 @@ def rewrite(
 
     Raises:
         DamagedError: Something in the file is damaged; nothing was changed.
-        StorageError: There is no room, or the system refuses: nothing was
-            changed, unless it is only the sync of the new file's name that failed.
+        StorageError: There is no room, somebody else changed or replaced the
+            file, or the system refuses: nothing was changed, unless it is only
+            the sync of the new file's name that failed.
     """
     path = store.location
+    store.demand_unchanged()
     _remove_leftovers(store.files, path)
     before = store.size()
     others = list(_other_blocks(store.segment, with_gaps=not erase))
@@ -94,6 +96,8 @@ def rewrite(
             for record in kept:
                 demand_same(store.read(UUID(bytes=record.session_id)), copy.read(UUID(bytes=record.session_id)))
             file = copy.synced()
+        # To copy takes its time, and what stands there now may be somebody's backup.
+        store.demand_unchanged()
         store.files.rename(temporary, path)
         store.adopt(file)
         store.files.sync_directory(os.path.dirname(path))

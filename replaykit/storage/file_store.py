@@ -258,6 +258,15 @@ class FileStore:
 
     # -- for the compaction ---------------------------------------------------------
 
+    def demand_unchanged(self) -> None:
+        """
+        Return if the file is as this store has left it, and still has its name.
+
+        Raises:
+            StorageError: Somebody else changed, removed or replaced it, or a write to it failed.
+        """
+        self._demand_writable().demand_healthy()
+
     def beside(self, path: str, options: StoreOptions, files: FileLayer) -> FileStore:
         """Return the store at another *path*, with this one's clock."""
         return FileStore(path, options=options, files=files, clock=self._clock)

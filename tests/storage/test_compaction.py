@@ -254,6 +254,34 @@ def test_a_copy_that_differs_is_not_taken(store: FileStore, path: Path, monkeypa
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("when", ["before", "while it is copied"])
+@pytest.mark.parametrize("rewrites", ["compact", "erase"])
+def test_a_file_that_somebody_else_has_put_there_is_not_replaced(
+    rewrites: str, when: str, store: FileStore, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup that was put back under a running service stays what it is."""
+    ids = fill(store)
+    backup = tmp_path / "backup"
+    backup.write_bytes(b"what was put back")
+    if when == "before":
+        backup.rename(path)
+    else:
+        true_parts = compaction.parts_of
+
+        def beside(session: Any) -> Iterator[Any]:
+            if backup.exists():
+                backup.rename(path)
+            yield from true_parts(session)
+
+        monkeypatch.setattr(compaction, "parts_of", beside)
+
+    with pytest.raises(StorageError, match="removed or replaced"):
+        store.compact() if rewrites == "compact" else store.erase(ids[0])
+
+    assert path.read_bytes() == b"what was put back"
+    assert os.listdir(tmp_path) == ["runs.rpk"]
+
+
 def test_a_damaged_file_is_not_compacted(path: Path) -> None:
     """What is damaged must be recovered first, so that nothing of it goes unseen."""
     store = FileStore(path)
