@@ -36,7 +36,9 @@ IMPORTS_BY_NAME = {
     "__init__.py": "the package's own table of lazy names",
     "adapters/model_clients.py": "the library's own name, and those in its adapter's table",
     "adapters/reviving.py": "a name from the adapter's own list, never one that only a recording has",
+    "cli/verbs.py": "the command line's own table of verbs",
     "intercept/functions.py": "where a recorded method is, which pickle would import itself if it could name it",
+    "model/__init__.py": "the package's own table of lazy names",
     "plugins.py": "entry points, which the user installed",
     "testing/__init__.py": "the package's own table of lazy names",
 }
