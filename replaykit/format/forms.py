@@ -11,15 +11,15 @@ import decimal
 import enum
 import pathlib
 import sys
-import types
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, cast
 
 import attrs
 
+from replaykit.format.layouts import class_attribute, field_names, layout_of, own_dict, own_fields, snapshot
 from replaykit.model import Answer, Erasure, Failure, Frame, Hit, Opaque, SearchResult, Structured
 
 __all__ = [
@@ -102,84 +102,40 @@ def _inexact_form(value: Any) -> Any:
             return freeze(value)
     if cls.__module__ == "numpy":
         return _numpy_form(value)
-    names = _field_names(cls)
+    names = field_names(cls)
     return _object_form(value) if names is None else _fields_form(value, names)
 
 
 def _object_form(value: Any) -> list[Any]:
     identity: dict[str, Any] = {}
-    for name, item in _own_fields(value, _own_dict(value), ("frame_id", "id")):
+    for name, item in own_fields(value, own_dict(value), ("frame_id", "id")):
         if type(item) is str or (type(item) is int and -(2**63) <= item < 2**64):
             identity[name] = item
     return typed("object", type_name(value), identity)
 
 
-def _field_names(cls: type) -> tuple[str, ...] | None:
-    # From the classes' own dictionaries: getattr() would ask a metaclass.
-    for attribute in ("__dataclass_fields__", "__pydantic_fields__"):
-        fields = _class_attribute(cls, attribute)
-        if isinstance(fields, dict):
-            return tuple(fields)
-    fields = _class_attribute(cls, "__attrs_attrs__")
-    if isinstance(fields, tuple):
-        return tuple(field.name for field in fields)
-    return None
-
-
-def _class_attribute(cls: type, name: str) -> Any:
-    return next((base.__dict__[name] for base in type.mro(cls) if name in base.__dict__), None)
-
-
-@attrs.frozen
-class _Layout:
-    """Where the instances of a class keep what they hold."""
-
-    dictionary: types.GetSetDescriptorType | None
-    slots: Mapping[str, types.MemberDescriptorType]
-    declared: tuple[str, ...]
-    """The slots that Python classes declare."""
-    is_model: bool
-    """Whether it is a pydantic model."""
-
-
-@lru_cache(maxsize=1024)
-def _layout_of(cls: type) -> _Layout:
-    slots: dict[str, types.MemberDescriptorType] = {}
-    declared: dict[str, None] = {}
-    for base in reversed(type.mro(cls)):
-        for name, item in list(base.__dict__.items()):
-            slots.pop(name, None)
-            if isinstance(item, types.MemberDescriptorType):
-                slots[name] = item
-                declared |= {name: None} if "__slots__" in base.__dict__ else {}
-    holder = _class_attribute(cls, "__dict__")
-    # A property of this name would be the class's own code.
-    dictionary = holder if isinstance(holder, types.GetSetDescriptorType) else None
-    return _Layout(dictionary, slots, tuple(declared), "__pydantic_fields_set__" in slots)
-
-
 def _fields_form(value: Any, names: tuple[str, ...]) -> list[Any]:
     cls: Any = type(value)
-    layout, own = _layout_of(cls), _own_dict(value)
-    fields = dict(_own_fields(value, own, names))
+    layout, own = layout_of(cls), own_dict(value)
+    fields = dict(own_fields(value, own, names))
     if layout.is_model:
         return _model_form(value, own, fields)
-    others = own | dict(_own_fields(value, {}, layout.declared)) if layout.declared else own
+    others = own | dict(own_fields(value, {}, layout.declared)) if layout.declared else own
     return _struct_form(type_name(value), fields, {"attributes": _without(others, fields)})
 
 
 def _model_form(value: Any, own: dict[str, Any], fields: dict[str, Any]) -> list[Any]:
     """Return the form of a pydantic model: what it was given beyond its fields counts as one of them."""
-    hidden = dict(_own_fields(value, {}, _HIDDEN))
+    hidden = dict(own_fields(value, {}, _HIDDEN))
     given, private, given_names = (hidden.get(name) for name in _HIDDEN)
     beside: dict[str, Any] = {"attributes": _without(own, fields)}
     if isinstance(given, dict) and given:
-        extra = _snapshot(given)
+        extra = snapshot(given)
         # An alias leaves a field's own name free for something else.
         beside["extra"] = {name: extra.pop(name) for name in fields if name in extra}
         fields.update(extra)
     if isinstance(private, dict):
-        beside["private"] = _snapshot(private)
+        beside["private"] = snapshot(private)
     if isinstance(given_names, set) and given_names != fields.keys():
         # As a map: of two names in a list the first may seem to announce a secret.
         beside["set"] = dict.fromkeys(sorted(given_names), True)
@@ -224,36 +180,7 @@ _OWN_STATE = frozenset({"attributes", "private"})
 @lru_cache(maxsize=1024)
 def _has_form(cls: type) -> bool:
     is_known = cls in _SCALARS or cls is list or cls is dict or cls in _FREEZERS
-    return is_known or cls.__module__ == "numpy" or _field_names(cls) is not None or issubclass(cls, _FORMED)
-
-
-def _own_fields(value: Any, own: dict[str, Any], names: Iterable[str]) -> Iterator[tuple[str, Any]]:
-    """Yield the named fields that live in *own*, the instance's dictionary, or slots; others are left out."""
-    cls: Any = type(value)
-    slots = _layout_of(cls).slots
-    for name in names:
-        if name in own:
-            yield name, own[name]
-        elif name in slots:
-            try:
-                yield name, slots[name].__get__(value)
-            except AttributeError:
-                continue
-
-
-def _own_dict(value: Any) -> dict[str, Any]:
-    """Return a copy of the instance's dictionary."""
-    cls: Any = type(value)
-    dictionary = _layout_of(cls).dictionary
-    own = {} if dictionary is None else dictionary.__get__(value)
-    return _snapshot(own) if isinstance(own, dict) else {}
-
-
-def _snapshot(items: dict[Any, Any]) -> dict[Any, Any]:
-    """Return a copy of a map that another thread may be changing: all of a change is in it, or nothing."""
-    # Both are one step for the interpreter.  A subclass may say otherwise what
-    # its keys are, and hashing those of its pairs may run their own code.
-    return items.copy() if type(items) is dict else dict(list(dict.items(items)))
+    return is_known or cls.__module__ == "numpy" or field_names(cls) is not None or issubclass(cls, _FORMED)
 
 
 _SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
@@ -282,11 +209,11 @@ def _enum_form(value: enum.Enum) -> list[Any]:
 
 
 def _tuple_form(value: tuple[Any, ...]) -> list[Any]:
-    names = _class_attribute(type(value), "_fields")
+    names = class_attribute(type(value), "_fields")
     items = tuple.__getitem__(value, slice(None))
     if isinstance(names, tuple) and len(names) == len(items):
         fields = dict(zip(names, items, strict=True))
-        return _struct_form(type_name(value), fields, {"attributes": _own_dict(value)})
+        return _struct_form(type_name(value), fields, {"attributes": own_dict(value)})
     return typed("tuple", *items)
 
 
@@ -322,7 +249,7 @@ def _error_attributes(value: BaseException) -> Iterator[tuple[str, Any]]:
         if issubclass(type(value), cls):
             held = {name: member.__get__(value) for name, member in members.items()}
             yield from ((name, item) for name, item in held.items() if item is not None and _is_plain(item))
-    notes = _own_dict(value).get("__notes__")
+    notes = own_dict(value).get("__notes__")
     if type(notes) is list and notes:
         yield "notes", [note for note in notes.copy() if type(note) is str]
 
@@ -443,7 +370,7 @@ _SUBCLASS_FREEZERS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (bool, bool),
     (tuple, _tuple_form),
     (list, list.copy),
-    (dict, _snapshot),
+    (dict, snapshot),
     (bytes, lambda value: bytes.__getitem__(value, slice(None))),
     (bytearray, lambda value: bytes(bytearray.__getitem__(value, slice(None)))),
     (set, lambda value: _set_form("set", list(set.__iter__(value)))),
