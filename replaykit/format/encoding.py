@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
-from replaykit.format.forms import stored_form
+from replaykit.format.learnt import stored_form
 
 __all__ = ["encoder", "pack_copied"]
 
@@ -58,7 +58,7 @@ def pack_copied(value: Any) -> bytes:
     """
     encode, options = encoder()
     own = _copied(value, ()) if _is_container(value) else value
-    return encode(own, _stored_apart, options)
+    return encode(own, _stored_apart(), options)
 
 
 def _copied(value: Any, inside: tuple[int, ...]) -> Any:
@@ -93,21 +93,23 @@ def _holds_containers(items: Iterable[Any]) -> bool:
         return True
 
 
-def _stored_apart(value: Any) -> Any:
-    """Return the `stored_form` of one value, with nothing in it that anybody else may change."""
-    form = stored_form(value)
-    if not _is_container(form):
-        return form
-    encode, options = encoder()
-    try:
-        # Most forms are plain all through: packed at once they need no copy.
-        return _fragment()(encode(form, None, options))
-    except TypeError:
-        return _filled(form, ())
-
-
 @cache
-def _fragment() -> Callable[[bytes], Any]:
+def _stored_apart() -> Callable[[Any], Any]:
+    """Return what gives the `stored_form` of one value, with nothing in it that anybody else may change."""
     from ormsgpack import Fragment
 
-    return Fragment
+    # Made once: it is called for each value that is not plain.
+    encode, options = encoder()
+
+    def stored_apart(value: Any) -> Any:
+        form = stored_form(value)
+        cls = type(form)
+        if not (cls is list or cls is dict):
+            return form
+        try:
+            # Most forms are plain all through: packed at once they need no copy.
+            return Fragment(encode(form, None, options))
+        except TypeError:
+            return _filled(form, ())
+
+    return stored_apart

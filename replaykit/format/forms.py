@@ -13,22 +13,40 @@ import pathlib
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from operator import attrgetter
 from typing import Any, cast
 
 import attrs
 
-from replaykit.format.layouts import class_attribute, field_names, layout_of, own_dict, own_fields, snapshot
+from replaykit.format.layouts import (
+    MODEL_SLOTS,
+    OF_THIS_PROCESS,
+    class_attribute,
+    field_names,
+    layout_of,
+    own_dict,
+    own_fields,
+    snapshot,
+)
 from replaykit.model import Answer, Erasure, Failure, Frame, Hit, Opaque, SearchResult, Structured
 
 __all__ = [
     "ERROR_ATTRIBUTES",
+    "IDS",
+    "SUBCLASS_FREEZERS",
     "Marker",
     "NeedsWalking",
+    "bare_object_form",
     "describe_error",
+    "exact_freezer",
     "exact_text",
-    "stored_form",
+    "general_form",
+    "mark_of",
+    "numpy_form",
+    "object_form",
+    "plain_ids",
+    "tuple_form",
     "type_name",
     "typed",
 ]
@@ -66,52 +84,67 @@ def type_name(value: object) -> str:
 
 def typed(name: str, *content: Any) -> list[Any]:
     """Return the packed form of a typed value."""
+    return [mark_of(name), *content]
+
+
+@cache
+def mark_of(name: str) -> Any:
+    """Return what the packed form of a typed value begins with; nobody can change it."""
     import ormsgpack
 
-    return [ormsgpack.Ext(_CODES[name], b""), *content]
+    return ormsgpack.Ext(_CODES[name], b"")
 
 
-def stored_form(value: Any) -> Any:
+def general_form(value: Any) -> Any:
     """
-    Turn one value that the encoder does not know into pieces that it may know.
+    Return the stored form of any value, asking its class for everything: `format.learnt` asks once for each class.
 
     Raises:
         NeedsWalking: A set holds more than plain scalars.
+        Exception: The class has hostile or broken internals.
     """
-    try:
-        freeze = _FREEZERS.get(type(value))
-        return freeze(value) if freeze is not None else _inexact_form(value)
-    except NeedsWalking:
-        raise
-    except Exception:
-        # A class with hostile or broken internals must not cost the call.
-        return _bare_object_form(value)
+    cls = type(value)
+    freeze = exact_freezer(cls)
+    if freeze is not None:
+        return freeze(value)
+    for base, freeze in SUBCLASS_FREEZERS:
+        if issubclass(cls, base):
+            return freeze(value)
+    if cls.__module__ == "numpy":
+        return numpy_form(value)
+    names = field_names(cls)
+    return object_form(value) if names is None else _fields_form(value, names)
 
 
-def _bare_object_form(value: Any) -> list[Any]:
+def exact_freezer(cls: type) -> Callable[[Any], Any] | None:
+    """Return what freezes the instances of one of the table's own types; None of any other class."""
+    return _FREEZERS.get(cls)
+
+
+def object_form(value: Any) -> list[Any]:
+    """Return the form of an object that is not looked into."""
+    return typed("object", type_name(value), plain_ids(dict(own_fields(value, own_dict(value), IDS))))
+
+
+def bare_object_form(value: Any) -> list[Any]:
+    """Return the form of an object of whose class nothing may be asked any more."""
     try:
-        return _object_form(value)
+        return object_form(value)
     except Exception:
         return typed("object", "unknown", {})
 
 
-def _inexact_form(value: Any) -> Any:
-    cls = type(value)
-    for base, freeze in _SUBCLASS_FREEZERS:
-        if issubclass(cls, base):
-            return freeze(value)
-    if cls.__module__ == "numpy":
-        return _numpy_form(value)
-    names = field_names(cls)
-    return _object_form(value) if names is None else _fields_form(value, names)
+IDS = ("frame_id", "id")
 
 
-def _object_form(value: Any) -> list[Any]:
+def plain_ids(held: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what identifies an object, of what it holds: numbers and texts only."""
     identity: dict[str, Any] = {}
-    for name, item in own_fields(value, own_dict(value), ("frame_id", "id")):
+    for name in IDS:
+        item = held.get(name)
         if type(item) is str or (type(item) is int and -(2**63) <= item < 2**64):
             identity[name] = item
-    return typed("object", type_name(value), identity)
+    return identity
 
 
 def _fields_form(value: Any, names: tuple[str, ...]) -> list[Any]:
@@ -126,8 +159,8 @@ def _fields_form(value: Any, names: tuple[str, ...]) -> list[Any]:
 
 def _model_form(value: Any, own: dict[str, Any], fields: dict[str, Any]) -> list[Any]:
     """Return the form of a pydantic model: what it was given beyond its fields counts as one of them."""
-    hidden = dict(own_fields(value, {}, _HIDDEN))
-    given, private, given_names = (hidden.get(name) for name in _HIDDEN)
+    hidden = dict(own_fields(value, {}, MODEL_SLOTS))
+    given, private, given_names = (hidden.get(name) for name in MODEL_SLOTS)
     beside: dict[str, Any] = {"attributes": _without(own, fields)}
     if isinstance(given, dict) and given:
         extra = snapshot(given)
@@ -142,17 +175,10 @@ def _model_form(value: Any, own: dict[str, Any], fields: dict[str, Any]) -> list
     return _struct_form(type_name(value), fields, beside)
 
 
-_HIDDEN = ("__pydantic_extra__", "__pydantic_private__", "__pydantic_fields_set__")
-
-
 def _without(attributes: dict[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
     if attributes.keys() == fields.keys():
         return {}
-    return {name: item for name, item in attributes.items() if name not in fields and name not in _OF_THIS_PROCESS}
-
-
-# Where attrs keeps a hash, which is another one in each process.
-_OF_THIS_PROCESS = frozenset({"_attrs_cached_hash"})
+    return {name: item for name, item in attributes.items() if name not in fields and name not in OF_THIS_PROCESS}
 
 
 def _struct_form(name: str, fields: dict[str, Any], beside: Mapping[str, Any]) -> list[Any]:
@@ -208,7 +234,8 @@ def _enum_form(value: enum.Enum) -> list[Any]:
     return typed("enum", type_name(value), value._name_, value._value_)
 
 
-def _tuple_form(value: tuple[Any, ...]) -> list[Any]:
+def tuple_form(value: tuple[Any, ...]) -> list[Any]:
+    """Return the form of an instance of a subclass of tuple."""
     names = class_attribute(type(value), "_fields")
     items = tuple.__getitem__(value, slice(None))
     if isinstance(names, tuple) and len(names) == len(items):
@@ -260,13 +287,14 @@ def _is_plain(item: Any) -> bool:
     return type(item) in _SCALARS or issubclass(type(item), pathlib.PurePath)
 
 
-def _numpy_form(value: Any) -> Any:
+def numpy_form(value: Any) -> Any:
+    """Return the form of an instance of a class of numpy."""
     numpy = sys.modules["numpy"]
     cls = type(value)
     is_array, is_scalar = issubclass(cls, numpy.ndarray), issubclass(cls, numpy.generic)
     # A structured dtype is more than its ``str``, which is all that is kept.
     if not (is_array or is_scalar) or value.dtype.hasobject or value.dtype.fields is not None:
-        return _object_form(value)
+        return object_form(value)
     if is_array:
         return typed("array", value.dtype.str, list(value.shape), _array_data(value))
     return typed("scalar", value.dtype.str, value.tobytes())
@@ -296,7 +324,7 @@ def describe_error(error: BaseException) -> tuple[str, str]:
 def _number_form(value: Any) -> Any:
     """Keep a subclass of int or float as its base, a numpy scalar as itself."""
     if type(value).__module__ == "numpy":
-        return _numpy_form(value)
+        return numpy_form(value)
     if isinstance(value, int):
         exact = int.__int__(value)
         return exact if -(2**63) <= exact < 2**64 else typed("int", hex(exact))
@@ -343,7 +371,7 @@ def _marker_form(value: Marker) -> Any:
 
 _FREEZERS: dict[type, Callable[[Any], Any]] = {
     Marker: _marker_form,
-    tuple: lambda value: typed("tuple", *value),
+    tuple: lambda value: [mark_of("tuple"), *value],
     set: lambda value: _set_form("set", list(value)),
     frozenset: lambda value: _set_form("frozenset", list(value)),
     int: lambda value: typed("int", hex(value)),
@@ -362,13 +390,13 @@ _FREEZERS: dict[type, Callable[[Any], Any]] = {
     **{cls: _freezer_of(cls) for cls in (Answer, Erasure, Frame, Hit, SearchResult)},
 }
 
-_SUBCLASS_FREEZERS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+SUBCLASS_FREEZERS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (enum.Enum, _enum_form),
     (BaseException, _error_form),
     (pathlib.PurePath, lambda value: typed("path", type(value).__name__, str(value))),
     (str, lambda value: exact_text(str.__str__(value))),
     (bool, bool),
-    (tuple, _tuple_form),
+    (tuple, tuple_form),
     (list, list.copy),
     (dict, snapshot),
     (bytes, lambda value: bytes.__getitem__(value, slice(None))),
@@ -379,5 +407,6 @@ _SUBCLASS_FREEZERS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (int, _number_form),
     (float, _number_form),
 )
+"""What freezes instances of subclasses: the first that fits counts."""
 
-_FORMED = tuple(base for base, _ in _SUBCLASS_FREEZERS)
+_FORMED = tuple(base for base, _ in SUBCLASS_FREEZERS)

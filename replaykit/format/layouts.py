@@ -9,7 +9,23 @@ from typing import Any
 
 import attrs
 
-__all__ = ["Layout", "class_attribute", "field_names", "layout_of", "own_dict", "own_fields", "snapshot"]
+__all__ = [
+    "MODEL_SLOTS",
+    "OF_THIS_PROCESS",
+    "Layout",
+    "class_attribute",
+    "field_names",
+    "layout_of",
+    "own_dict",
+    "own_fields",
+    "snapshot",
+]
+
+MODEL_SLOTS = ("__pydantic_extra__", "__pydantic_private__", "__pydantic_fields_set__")
+"""What a pydantic model holds beside its fields."""
+
+OF_THIS_PROCESS = frozenset({"_attrs_cached_hash"})
+"""Where attrs keeps a hash, which is another one in each process."""
 
 
 def field_names(cls: type) -> tuple[str, ...] | None:

@@ -48,7 +48,8 @@ from itertools import chain, compress
 from typing import Any
 
 from replaykit.format.encoding import encoder, pack_copied
-from replaykit.format.forms import Marker, describe_error, exact_text, stored_form, type_name, typed
+from replaykit.format.forms import Marker, describe_error, exact_text, type_name, typed
+from replaykit.format.learnt import stored_form
 
 __all__ = [
     "MAX_DEPTH",
