@@ -17,7 +17,7 @@ from typing import Any
 
 from replaykit.format.learnt import stored_form
 
-__all__ = ["encoder", "pack_copied"]
+__all__ = ["encoder", "pack_copied", "packed_alone"]
 
 _CONTAINERS = frozenset({list, dict})
 _DEEPEST = 64
@@ -96,10 +96,8 @@ def _holds_containers(items: Iterable[Any]) -> bool:
 @cache
 def _stored_apart() -> Callable[[Any], Any]:
     """Return what gives the `stored_form` of one value, with nothing in it that anybody else may change."""
-    from ormsgpack import Fragment
-
     # Made once: it is called for each value that is not plain.
-    encode, options = encoder()
+    fragment, (encode, options) = _fragment(), encoder()
 
     def stored_apart(value: Any) -> Any:
         form = stored_form(value)
@@ -108,8 +106,26 @@ def _stored_apart() -> Callable[[Any], Any]:
             return form
         try:
             # Most forms are plain all through: packed at once they need no copy.
-            return Fragment(encode(form, None, options))
+            return fragment(encode(form, None, options))
         except TypeError:
             return _filled(form, ())
 
     return stored_apart
+
+
+def packed_alone(value: Any) -> Any:
+    """
+    Return *value* packed, as a piece that the encoder takes as it is.
+
+    Raises:
+        TypeError: It is not plain.
+    """
+    encode, options = encoder()
+    return _fragment()(encode(value, None, options))
+
+
+@cache
+def _fragment() -> Callable[[bytes], Any]:
+    from ormsgpack import Fragment
+
+    return Fragment

@@ -47,8 +47,8 @@ from collections.abc import Callable
 from itertools import chain, compress
 from typing import Any
 
-from replaykit.format.encoding import encoder, pack_copied
-from replaykit.format.forms import Marker, describe_error, exact_text, type_name, typed
+from replaykit.format.encoding import encoder, pack_copied, packed_alone
+from replaykit.format.forms import Marker, describe_error, exact_text, mark_of, type_name, typed
 from replaykit.format.learnt import stored_form
 
 __all__ = [
@@ -104,6 +104,7 @@ def pack_typed(value: Any) -> bytes:
 # -- the walker ---------------------------------------------------------------
 
 _SETS: tuple[type, ...] = (set, frozenset)
+_SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 def _walked(value: Any, depth: int, path: tuple[int, ...]) -> Any:
@@ -119,20 +120,47 @@ def _walked(value: Any, depth: int, path: tuple[int, ...]) -> Any:
         return typed("deep", type_name(value))
     inside = (*path, id(value))
     if cls is dict:
-        return _walked_map(value, depth, inside)
+        # Copied in one step: others may change it while it is walked.
+        return _walked_map(value.copy(), depth, inside)
     if cls is list:
-        return [_walked(item, depth + 1, inside) for item in list(value)]
+        items = value.copy()
+        packed = _packed(items)
+        return [_walked(item, depth + 1, inside) for item in items] if packed is None else packed
     if issubclass(cls, _SETS):
         return _walked_set(value, depth, inside)
     return _walked_typed(value, depth, inside)
 
 
-def _walked_map(value: dict[Any, Any], depth: int, inside: tuple[int, ...]) -> Any:
-    # Copied in one step: others may change it while it is walked.
-    pairs = [(_exact_key(key), item) for key, item in value.copy().items()]
+def _walked_map(own: dict[Any, Any], depth: int, inside: tuple[int, ...]) -> Any:
+    if (packed := _packed(own)) is not None:
+        return packed
+    pairs = [(_exact_key(key), item) for key, item in own.items()]
     if all(type(key) is str for key, _ in pairs):
         return {key: _walked(item, depth + 1, inside) for key, item in pairs}
     return typed("dict", *([_walked(key, depth + 2, inside), _walked(item, depth + 2, inside)] for key, item in pairs))
+
+
+def _packed(content: Any) -> Any:
+    """
+    Return a list or map that nobody else has as the encoder packs it, if it holds scalars only; else None.
+
+    Most of what stands beside a value that must be walked is such, and no scalar is cut.
+    """
+    is_map = type(content) is dict
+    try:
+        if not _SCALARS.issuperset(map(type, content.values() if is_map else content)):
+            return None
+        if not is_map or _TEXT.issuperset(map(type, content)):
+            return packed_alone(content)
+        pairs = typed("dict", *map(list, content.items()))
+        return packed_alone(pairs) if _SCALARS.issuperset(map(type, content)) else None
+    except Exception:
+        # Texts with surrogates, integers beyond 64 bits; a class with a
+        # metaclass that has no hash.
+        return None
+
+
+_TEXT = frozenset({str})
 
 
 def _exact_key(key: Any) -> Any:
@@ -151,13 +179,12 @@ def _walked_set(value: Any, depth: int, inside: tuple[int, ...]) -> Any:
 
 
 def _walked_typed(value: Any, depth: int, inside: tuple[int, ...]) -> Any:
-    import ormsgpack
-
-    if type(value) is ormsgpack.Ext:
+    mark = type(mark_of("tuple"))
+    if type(value) is mark:
         return value
     form = stored_form(value) if type(value) is not bytearray else bytes(value)
     if type(form) is list:
-        is_typed = bool(form) and type(form[0]) is ormsgpack.Ext
+        is_typed = bool(form) and type(form[0]) is mark
         step = 2 if is_typed else 1
         return [_walked(item, depth + step, inside) for item in form]
     return _walked_map(form, depth, inside) if type(form) is dict else form
@@ -271,9 +298,6 @@ def _plain_map(tree: dict[str, Any], notes: set[str], depth: int) -> Any:
         return _too_deep(tree, notes)
     pairs = [[key, plain(item, notes=notes, depth=depth + 3)] for key, item in tree.items()]
     return {"~t": "dict", "~v": pairs}
-
-
-_SCALARS = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 def _plain_list(tree: list[Any], notes: set[str], depth: int) -> Any:

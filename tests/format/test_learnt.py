@@ -24,7 +24,7 @@ import wrapt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replaykit.format import learnt
+from replaykit.format import learnt, values
 from replaykit.format.values import pack, unpack
 
 
@@ -105,15 +105,34 @@ def test_an_instance_costs_a_few_calls(make: Callable[..., Any], most: int) -> N
     assert each <= most
 
 
+@pytest.mark.parametrize(
+    "odd", ["\ud800", {1: 2}, {("a", 1)}], ids=["a lone surrogate", "a key that is no text", "a set of tuples"]
+)
+def test_what_is_plain_beside_an_odd_value_is_not_taken_apart(odd: Any) -> None:
+    """Maps and lists of scalars are packed at once, however many they hold."""
+    hits = [dict.fromkeys(map(str, range(50)), 1.5) for _ in range(100)]
+
+    assert calls_in(lambda: pack([*hits, odd])) < 10 * len(hits)
+
+
+def test_a_map_of_numbers_is_packed_at_once() -> None:
+    """Its keys are no text, so it becomes pairs; a table of scores may have ten thousand of them."""
+    scores = {number: 0.5 for number in range(1000)}
+    pack(scores)
+
+    assert calls_in(lambda: pack(scores)) < 100
+
+
 # -- the same bytes ----------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def nothing_learnt() -> Iterator[None]:
-    """Every class goes the general way meanwhile."""
+    """Every class goes the general way meanwhile, and what the encoder refuses is taken apart to the last scalar."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(learnt, "_LEARNT", {})
         patched.setattr(learnt, "_is_steady", lambda cls: False)
+        patched.setattr(values, "_packed", lambda content: None)
         yield
 
 
@@ -411,6 +430,11 @@ MAKERS: list[Callable[[Any], Any]] = [
 ]  # fmt: skip
 
 plain = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.binary(max_size=4)
+leaf_keys = (
+    st.text(st.characters(codec=None, categories=None), max_size=2)
+    | st.integers(0, 2**65)
+    | st.sampled_from([Key.A, Text("t"), 1.5, None, True, datetime.date(2026, 1, 1)])
+)
 leaves = (
     plain
     | st.text(st.characters(codec=None, categories=None), max_size=6)
@@ -424,7 +448,9 @@ def around(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         st.builds(lambda make, a: make(a), st.sampled_from(MAKERS), inner)
         | st.lists(inner, max_size=3)
         | st.lists(inner, max_size=3).map(tuple)
-        | st.dictionaries(st.text(max_size=2) | st.integers(0, 3), inner, max_size=3)
+        | st.dictionaries(leaf_keys, inner, max_size=3)
+        | st.dictionaries(leaf_keys, plain, max_size=3)
+        | st.frozensets(leaf_keys | st.tuples(leaf_keys, plain), max_size=3)
     )
 
 
