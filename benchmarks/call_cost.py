@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextvars
+import dataclasses
 import gc
 import json
 import statistics
@@ -26,6 +27,7 @@ import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,20 @@ def find(query: str, k: int = 5) -> list[dict[str, Any]]:
         {"frame_id": number, "score": 0.9 - number / 10, "title": _TITLES[number], "text": _TEXTS[number]}
         for number in range(k)
     ]
+
+
+@dataclasses.dataclass
+class Found:
+    """What a memory may give in place of a map."""
+
+    frame_id: int
+    score: float
+    title: str
+    text: str
+
+
+def find_objects(query: str, k: int = 5) -> list[Found]:
+    return [Found(number, 0.9 - number / 10, _TITLES[number], _TEXTS[number]) for number in range(k)]
 
 
 def ask(question: str) -> dict[str, Any]:
@@ -183,14 +199,14 @@ class Telemetry:
         )
         self._tracer = self._provider.get_tracer("benchmark")
 
-    def traced(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def traced(self, function: Callable[..., Any], dumps: Callable[[Any], str] = json.dumps) -> Callable[..., Any]:
         tracer, name = self._tracer, function.__name__
 
         def call(*args: Any, **kwargs: Any) -> Any:
             with tracer.start_as_current_span(name) as span:
                 span.set_attribute("input", json.dumps([args, kwargs]))
                 result = function(*args, **kwargs)
-                span.set_attribute("output", json.dumps(result))
+                span.set_attribute("output", dumps(result))
                 return result
 
         return call
@@ -267,7 +283,18 @@ def variants(folder: Path, stack: ExitStack) -> tuple[list[Variant], Callable[[]
             *((name, label, repeated(each.traced(function), argument)) for label, each in traced.items()),
         ]
     instrumented = recorder.instrument(OnItself())
+    with_fields = partial(json.dumps, default=dataclasses.asdict)
     rows += [
+        ("five dataclasses", "bare", repeated(find_objects, "the capital")),
+        (
+            "five dataclasses",
+            "decorated, recorded",
+            recorded(repeated(replaykit.records("find")(find_objects), "the capital")),
+        ),
+        *(
+            ("five dataclasses", label, repeated(each.traced(find_objects, with_fields), "the capital"))
+            for label, each in traced.items()
+        ),
         ("find of an object", "instrumented, recorded", recorded(repeated(instrumented.find, "the capital"))),
         ("unmapped method", "bare", repeated(Notes().unmapped, "x")),
         ("unmapped method", "wrapped, counted", recorded(repeated(notes.unmapped, "x"))),

@@ -8,7 +8,8 @@ class, once.  Whatever is then unusual about one instance (a field that is not
 set, an attribute that is none of its fields) is left to the general way, and
 so is a class that could answer differently each time.
 
-A class is taken as it was when its first instance was recorded.
+The fields of a class are taken as they were when its first instance was
+recorded; an instance that has others goes the general way.
 """
 
 from __future__ import annotations
@@ -198,6 +199,9 @@ def _named_tuple_freezer(cls: type) -> _Freeze:
     return freeze
 
 
+_attributes_of: Callable[[type], Any] = type.__dict__["__dict__"].__get__
+
+
 def _object_freezer(cls: type) -> _Freeze:
     """Return what freezes foreign objects, of which only an id in their dictionary is kept."""
     layout = layout_of(cls)
@@ -205,9 +209,14 @@ def _object_freezer(cls: type) -> _Freeze:
         return object_form
     mark, label = mark_of("object"), f"{cls.__module__}.{cls.__qualname__}"
     read = layout.dictionary.__get__
+    # A view: the class gets longer when it is made a dataclass after all.
+    attributes = _attributes_of(cls)
+    count = len(attributes)
 
     def freeze(value: Any) -> Any:
         own = read(value)
-        return [mark, label, plain_ids(own.copy())] if type(own) is dict else object_form(value)
+        if type(own) is not dict or len(attributes) != count:
+            return general_form(value)
+        return [mark, label, plain_ids(own.copy())]
 
     return freeze

@@ -484,6 +484,26 @@ def test_deep_objects_are_cut_as_in_the_general_way(make: Callable[[Any], Any], 
         assert quick == general
 
 
+@pytest.mark.parametrize("decorate", [dataclasses.dataclass, attrs.define(slots=False)], ids=["dataclass", "attrs"])
+def test_a_class_that_gets_fields_later_is_asked_again(decorate: Callable[[type], type]) -> None:
+    """Its first instance was an object that is not looked into."""
+
+    class Late:
+        id: int
+        text: str = "x"
+
+    early: Any = Late()
+    early.id = 1
+    assert len(unpack(pack(early))) == 3
+
+    made: Any = decorate(Late)
+    general, quick = packed_either_way([early, made(2)])
+
+    assert made is Late
+    assert quick == general
+    assert unpack(quick)[1][2] == {"id": 2, "text": "x"}
+
+
 def test_a_class_with_code_for_its_name_is_asked_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """As before."""
     value = Renamed(1)
