@@ -294,6 +294,8 @@ def test_a_name_in_json_that_is_a_text_in_json_counts(redactor: Redactor, texts:
         [(b"authorization", b"zq1secret")],
         {"headers": [{"name": "Authorization", "value": "zq1secret"}]},
         {"headers": [{"value": "zq1secret", "key": "token"}]},
+        [{"value": "zq1secret", "name": "password"}, None],
+        [{"value": "zq1secret", "key": "Müller's long-winded and many-splendoured password"}, 5],
         ["curl", "--password", "zq1secret", "-v"],
         {("db", "password"): "zq1secret"},
         {b"password": "zq1secret"},

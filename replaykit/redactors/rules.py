@@ -267,13 +267,18 @@ RULES_OF: dict[str, tuple[Rule, ...]] = {
 }
 """The rules of each version that a session may state; where two overlap, the earlier one gives its name."""
 
+_LABEL = rb"\xa5value.*(?:name|key)(?:[\xa0-\xbf]|\xd9.|\xda..|\xdb....)(?:[\x00-\x7f]|[\xc2-\xf4][\x80-\xbf]{1,3})*"
+
 KEY_SCAN = (
     rb"(?:" + NAME + rb"\]?(?:[\x80-\xbf\xc4-\xdf]|\z)"
-    rb"|" + PLURAL_NAME + rb"s\]?(?:[\x80-\xbf\xc4-\xc9\xd4-\xdf]|\z))"
+    rb"|" + PLURAL_NAME + rb"s\]?(?:[\x80-\xbf\xc4-\xc9\xd4-\xdf]|\z)"
+    rb"|" + _LABEL + NAME + rb")"
 )
 """
 A secret name that is followed by the packed header of a text, bytes, list, map or number, or by nothing.
 
 None, booleans and whole numbers from -32 to 127, which have one-byte headers
-of their own, do not match; under a name in the plural no number does.
+of their own, do not match; under a name in the plural no number does.  Behind
+the key ``value`` a secret name may be the text under ``name`` or ``key``, and
+whatever follows it matches.
 """
