@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import pathlib
 import random
@@ -627,6 +628,61 @@ def test_packed_and_decoded_values_are_redacted_alike(value: Any) -> None:
 
     assert pack(redactor.clean_value(unpack(packed))) == cleaned
     assert redactor.clean_packed(cleaned) == cleaned
+
+
+def _nested(value: Any, levels: int) -> Any:
+    return functools.reduce(lambda inner, _: [inner], range(levels), value)
+
+
+_ANNOUNCED = ["password", "--password", "hunter2", "token: abc", "name", "Basic YTpi", "x"]
+_HITS = st.recursive(
+    st.one_of(st.sampled_from(_ANNOUNCED), st.sampled_from(_ANNOUNCED).map(str.encode), _TEXTS, st.integers(-5, 300)),
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=2, max_size=24),
+        st.lists(inner, min_size=4, max_size=6).map(tuple),
+        st.dictionaries(st.sampled_from([*_ANNOUNCED, "value", "key", "text", 3]), inner, max_size=4),
+        st.builds(Login, inner, inner),
+        st.builds(ValueError, _TEXTS, inner),
+        st.tuples(inner, st.integers(55, 70)).map(lambda pair: _nested(*pair)),
+    ),
+    max_leaves=40,
+)
+
+
+@settings(max_examples=effort(20_000), deadline=None)
+@given(_HITS)
+def test_to_ask_first_changes_nothing(value: Any) -> None:
+    """Walking only the suspect ones of many items hides, and counts, what walking all of them does."""
+    asking, walking = make_redactor(), make_redactor()
+    packed = pack({"password": "hunter2", "hits": value})
+
+    assert unpack(asking.clean_packed(packed)) == walking.clean_value(unpack(packed))
+    assert asking.fired == walking.fired
+
+
+@dataclasses.dataclass
+class Hit:
+    id: int
+    text: str
+
+
+@pytest.mark.parametrize("as_hit", [dict, Hit])
+def test_one_suspect_hit_costs_no_walk_of_the_others(as_hit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many hits those that hold nothing for sure are not gone into."""
+    hits = [as_hit(id=each, text="The capital of a country, and a river.") for each in range(100)]
+    hits[50] = as_hit(id=50, text="set token: abc in the config")
+    packed = pack({"hits": hits})
+    walk, walked = Redactor._walk, []
+
+    def counted(self: Redactor, value: Any, *place: Any) -> Any:
+        walked.append(value)
+        return walk(self, value, *place)
+
+    monkeypatch.setattr(Redactor, "_walk", counted)
+    cleaned = make_redactor().clean_packed(packed)
+
+    assert b"abc" not in cleaned
+    assert len(walked) < 12
 
 
 # -- the choice of redactors --------------------------------------------------
