@@ -7,6 +7,7 @@ from typing import Any
 
 from replaykit.errors import RedactionError
 from replaykit.format.values import MAX_DEPTH, Marker, is_shallow, pack, pack_tree, unpack
+from replaykit.redactors.model_tokens import is_model_token
 from replaykit.redactors.pairs import is_secret_name
 from replaykit.redactors.patterns import Pattern
 from replaykit.redactors.quoted import Quoted
@@ -232,13 +233,15 @@ class Redactor:
 
     def _map(self, items: dict[Any, Any], path: Path, depth: int) -> dict[Any, Any]:
         named = self._holds_named_secret(items)
+        spared = "token" if self._is_thorough and is_model_token(items) else None
         cleaned: dict[Any, Any] = {}
         changed = False
         for key, value in items.items():
             new_key = self._key(key)
             if new_key is not key and new_key in cleaned:
                 new_key = _free_key(new_key, cleaned)
-            if self._is_secret(key, value) or (named and key == "value" and not _stays(value)):
+            is_secret = key != spared and self._is_secret(key, value)
+            if is_secret or (named and key == "value" and not _stays(value)):
                 new = self._hidden(value)
             else:
                 new = self._walk(value, self._inside(path, key), depth + 1)

@@ -14,6 +14,7 @@ import binascii
 import re
 
 from replaykit.redactors.elements import element_span, named_span
+from replaykit.redactors.model_tokens import is_model_token_in_text
 from replaykit.redactors.pairs import (
     EXACT_NAME,
     EXACT_NAME_OF_MANY,
@@ -204,6 +205,12 @@ _PAIRS = (
 
 # -- since secrets/3: whatever structure a value has, `redactors.structures` finds where it ends ---
 
+
+def _named_span(data: bytes, match: re.Match[bytes]) -> Span | None:
+    """Return where the value under a secret's name is; None for a model's tokens, or if it is no secret."""
+    return None if is_model_token_in_text(data, match) else value_span(data, match)
+
+
 _GAP = rb"[ \t\r\n]{0,64}"
 _ESCAPED = rb"\\(?:u00|x)(?:2[0de]|[4-7][0-9a-f])"
 _CALLED = rb"(?:key|name)\\{0,7}[\x22']?[ \t]{0,4}[=:][ \t]{0,4}\\{0,7}[\x22'][A-Za-z0-9_.:/ -]{0,40}"
@@ -230,7 +237,7 @@ _STRUCTURES = (
         ),
         caseless=True,
         reach=112,
-        locate=value_span,
+        locate=_named_span,
     ),
     *_PAIRS[1:4],
     Rule(
