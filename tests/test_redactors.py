@@ -634,7 +634,7 @@ def _nested(value: Any, levels: int) -> Any:
     return functools.reduce(lambda inner, _: [inner], range(levels), value)
 
 
-_ANNOUNCED = ["password", "--password", "hunter2", "token: abc", "name", "Basic YTpi", "x"]
+_ANNOUNCED = ["password", "--password", "hunter2", "token: abc", "name", "Basic YTpi", "x", "token", "logprob"]
 _HITS = st.recursive(
     st.one_of(st.sampled_from(_ANNOUNCED), st.sampled_from(_ANNOUNCED).map(str.encode), _TEXTS, st.integers(-5, 300)),
     lambda inner: st.one_of(
@@ -656,7 +656,7 @@ def test_to_ask_first_changes_nothing(value: Any) -> None:
     asking, walking = make_redactor(), make_redactor()
     packed = pack({"password": "hunter2", "hits": value})
 
-    assert unpack(asking.clean_packed(packed)) == walking.clean_value(unpack(packed))
+    assert asking.clean_packed(packed) == pack(walking.clean_value(unpack(packed)))
     assert asking.fired == walking.fired
 
 
@@ -666,23 +666,47 @@ class Hit:
     text: str
 
 
+@dataclasses.dataclass
+class Piece:
+    token: str
+    logprob: float
+    bytes: list[int] | None
+    top_logprobs: list[Any]
+
+
 @pytest.mark.parametrize("as_hit", [dict, Hit])
 def test_one_suspect_hit_costs_no_walk_of_the_others(as_hit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many hits those that hold nothing for sure are not gone into."""
     hits = [as_hit(id=each, text="The capital of a country, and a river.") for each in range(100)]
     hits[50] = as_hit(id=50, text="set token: abc in the config")
     packed = pack({"hits": hits})
+    walked = _noting_walks(monkeypatch)
+
+    assert b"abc" not in make_redactor().clean_packed(packed)
+    assert len(walked) < 12
+
+
+@pytest.mark.parametrize("as_token", [dict, Piece])
+def test_tokens_of_a_model_cost_no_walk(as_token: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that is no secret's there is no reason for one."""
+    others = [as_token(token=" London", logprob=-2.5, bytes=[32, 76, 111, 110], top_logprobs=[])] * 5
+    tokens = [as_token(token=" Paris", logprob=-0.1, bytes=None, top_logprobs=others)] * 100
+    packed = pack({"content": tokens})
+    walked = _noting_walks(monkeypatch)
+
+    assert make_redactor().clean_packed(packed) is packed
+    assert len(walked) < 5
+
+
+def _noting_walks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     walk, walked = Redactor._walk, []
 
-    def counted(self: Redactor, value: Any, *place: Any) -> Any:
+    def noted(self: Redactor, value: Any, *place: Any) -> Any:
         walked.append(value)
         return walk(self, value, *place)
 
-    monkeypatch.setattr(Redactor, "_walk", counted)
-    cleaned = make_redactor().clean_packed(packed)
-
-    assert b"abc" not in cleaned
-    assert len(walked) < 12
+    monkeypatch.setattr(Redactor, "_walk", noted)
+    return walked
 
 
 # -- the choice of redactors --------------------------------------------------

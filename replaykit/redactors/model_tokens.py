@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import Any
 
-__all__ = ["is_model_token", "is_model_token_in_text"]
+__all__ = ["is_model_token", "is_model_token_in_text", "without_their_names"]
 
 _PLACES = frozenset({"start", "bytes", "index", "word"})
 
@@ -18,6 +19,16 @@ _PLACES = frozenset({"start", "bytes", "index", "word"})
 def is_model_token(names: Collection[object]) -> bool:
     """Return whether a ``token`` among *names*, those of all fields of a map, is a piece of text."""
     return "logprob" in names or ("score" in names and not _PLACES.isdisjoint(names))
+
+
+def without_their_names(tree: Any) -> Any:
+    """Return an unpacked tree whose model tokens stand as values without a name; all else is in it as before."""
+    if type(tree) is list and tree and type(tree[0]) is not int:
+        return [without_their_names(each) for each in tree]
+    if type(tree) is not dict:
+        return tree
+    fields = {name: without_their_names(each) if type(each) is list else each for name, each in tree.items()}
+    return [fields.pop("token", None), fields] if is_model_token(fields) else fields
 
 
 _GAP = rb"(?:\s|\\n){0,64}+"

@@ -7,7 +7,7 @@ from typing import Any
 
 from replaykit.errors import RedactionError
 from replaykit.format.values import MAX_DEPTH, Marker, is_shallow, pack, pack_tree, unpack
-from replaykit.redactors.model_tokens import is_model_token
+from replaykit.redactors.model_tokens import is_model_token, without_their_names
 from replaykit.redactors.pairs import is_secret_name
 from replaykit.redactors.patterns import Pattern
 from replaykit.redactors.quoted import Quoted
@@ -30,6 +30,9 @@ _DEEP = "deep"
 _ERROR = "error"
 _SCALARS = frozenset({str, bytes, int, float, bool, type(None)})
 _CONTAINERS = frozenset({list, dict})
+_TOKEN = b"\xa5token"
+"""A key of just that name, packed."""
+
 _SHORTEST = 7
 """No shape of secret fits into fewer bytes."""
 _CACHED_NAMES = 4096
@@ -294,9 +297,15 @@ class Redactor:
 
     def _may_hold(self, tree: Any) -> bool:
         try:
-            return self.is_suspect(pack_tree(tree))
+            packed = pack_tree(tree)
         except TypeError:
             return True
+        if not self.is_suspect(packed):
+            return False
+        if not (self._is_thorough and _TOKEN in packed):
+            return True
+        # The name alone of what is no secret is not worth a walk.
+        return self.is_suspect(pack_tree(without_their_names(tree)))
 
     def _typed(self, items: list[Any], path: Path, depth: int) -> Any:
         """Return a typed value without secrets, in a form that its type can have."""
