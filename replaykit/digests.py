@@ -8,10 +8,11 @@ content stands somewhere unusual.  `completed` adds what an entry leaves out.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import blake3
@@ -22,6 +23,7 @@ from replaykit.facts import bare_content, view
 from replaykit.model import MAX_PREVIEW, ZERO_HASH
 
 __all__ = [
+    "Shown",
     "bare",
     "completed",
     "content_hash",
@@ -64,8 +66,11 @@ def bare(value: Any) -> bytes | None:
 
 # -- of a call ----------------------------------------------------------------
 
+Shown = Callable[[], bytes]
+"""Makes what is previewed: of many calls it is not kept."""
 
-def input_data(kind: str, query: str, content: Any, arguments: Any) -> tuple[bytes, bytes]:
+
+def input_data(kind: str, query: str, content: Any, arguments: Any) -> tuple[bytes, Shown]:
     """Return what is hashed and what is previewed of an input."""
     data = None
     if kind in ("find", "ask"):
@@ -73,33 +78,37 @@ def input_data(kind: str, query: str, content: Any, arguments: Any) -> tuple[byt
     elif kind in ("put", "update"):
         data = bare(content)
     if data is not None:
-        return data, data
-    return (cbor2.dumps(arguments), _readable(arguments)) if arguments else (b"", b"")
+        return data, functools.partial(bytes, data)
+    return (cbor2.dumps(arguments), functools.partial(_readable, arguments)) if arguments else (b"", bytes)
 
 
-def output_data(kind: str, output: Any) -> tuple[bytes, bytes]:
+def output_data(kind: str, output: Any) -> tuple[bytes, Shown]:
     """Return what is hashed and what is previewed of an output."""
     if output is None:
-        return b"", b""
+        return b"", bytes
     data = bare(output)
     if data is not None:
-        return data, data
+        return data, functools.partial(bytes, data)
     stored = cbor2.dumps(output)
+    return stored, functools.partial(_shown_output, kind, output, stored)
+
+
+def _shown_output(kind: str, output: Any, stored: bytes) -> bytes:
     fields = view(output)
     if kind == "ask" and isinstance(fields, dict):
         for name in ("text", "answer"):
             if (text := bare(fields.get(name))) is not None:
-                return stored, text
+                return text
     if len(stored) <= _SMALL_BYTES and _TYPED not in stored:
         # Most results: the whole of it is encoded faster than a part is chosen.
-        return stored, _as_json(output)
-    return stored, _readable(output)
+        return _as_json(output)
+    return _readable(output)
 
 
 # -- of a stored entry ----------------------------------------------------------
 
 
-def _stored_input_data(kind: str, fields: Mapping[str, Any], arguments: Any) -> tuple[bytes, bytes]:
+def _stored_input_data(kind: str, fields: Mapping[str, Any], arguments: Any) -> tuple[bytes, Shown]:
     """
     Return `input_data` as it follows from an entry.
 
@@ -133,10 +142,10 @@ def _left_out(entry: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if "ih" not in entry:
         data, shown = _stored_input_data(kind, fields, arguments)
-        found["ih"], found["ip"] = content_hash(data), preview_of(shown)
+        found["ih"], found["ip"] = content_hash(data), preview_of(shown())
     if "oh" not in entry:
         data, shown = output_data(kind, entry.get("out"))
-        found["oh"], found["op"] = content_hash(data), preview_of(shown)
+        found["oh"], found["op"] = content_hash(data), preview_of(shown())
     if kind == "tool" and "args_hash" not in fields and arguments:
         found["x"] = {**fields, "args_hash": content_hash(cbor2.dumps(arguments))}
     return found

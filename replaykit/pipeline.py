@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import cbor2
 
-from replaykit.digests import bare, content_hash, input_data, output_data, preview_of, stored_content, utf8
+from replaykit.digests import Shown, bare, content_hash, input_data, output_data, preview_of, stored_content, utf8
 from replaykit.facts import Facts, facts_of
 from replaykit.format.values import plain_of
 from replaykit.model import MAX_BODY_BYTES, ZERO_HASH
@@ -73,17 +73,19 @@ def entry_of(
     entry["x"] = _own_fields(kind, facts, definition, limit)
     # What may be cut although it is short must not be what a hash follows from.
     says_all = capture == "full" and hasher is content_hash and limit >= MAX_BODY_BYTES
+    previews = capture != "hash"
     input_size, output_size = len(packed_input), 0
     if not (says_all and input_size <= _SHORT_BYTES and _says_input(kind, facts, entry["x"], arguments)):
         data, shown = input_data(kind, facts.query, facts.content, arguments)
         input_size = max(input_size, len(data))
-        _set_digest(entry, "i", data, shown, hasher)
+        _set_digest(entry, "i", data, shown if previews else None, hasher)
         if kind == "tool":
-            entry["x"]["args_hash"] = hasher(cbor2.dumps(arguments)) if arguments else ZERO_HASH
+            # Of a tool just that is hashed.
+            entry["x"]["args_hash"] = entry["ih"]
     if not (says_all and len(packed_output) <= _SHORT_BYTES):
         data, shown = output_data(kind, output)
         output_size = len(data)
-        _set_digest(entry, "o", data, shown, hasher)
+        _set_digest(entry, "o", data, shown if previews else None, hasher)
     if error is not None:
         entry["err"] = error if len(packed_error) <= limit else _reduced_error(error, "preview")
         notes |= set() if len(packed_error) <= limit else {"cut"}
@@ -122,10 +124,11 @@ def _says_input(kind: str, facts: Facts, fields: Mapping[str, Any], arguments: A
     return kind not in ("put", "update") or bare(stored_content(arguments)) == bare(facts.content)
 
 
-def _set_digest(entry: dict[str, Any], side: str, data: bytes, shown: bytes, hasher: Hasher) -> None:
+def _set_digest(entry: dict[str, Any], side: str, data: bytes, shown: Shown | None, hasher: Hasher) -> None:
     # Also of no data: an entry without a hash says that it follows from what is stored.
     entry[f"{side}h"] = hasher(data) if data else ZERO_HASH
-    entry[f"{side}p"] = preview_of(shown) if data else ""
+    if shown is not None:
+        entry[f"{side}p"] = preview_of(shown()) if data else ""
 
 
 def _own_fields(kind: str, facts: Facts, definition: Mapping[str, Any], limit: int) -> dict[str, Any]:
@@ -173,7 +176,8 @@ def _bounded(
     entry[length_key] = size
     if isinstance(value, dict) and "~t" not in value:
         return {key: _cut(item, limit // max(1, len(value))) for key, item in value.items()}
-    return _cut(value, limit)
+    # Of a list of results that is what its hash was made of.
+    return _cut(value, limit, size if length_key == "out_n" and type(value) is list else None)
 
 
 def _holds_too_much(value: Any, limit: int) -> bool:
@@ -181,10 +185,10 @@ def _holds_too_much(value: Any, limit: int) -> bool:
     return any(isinstance(part, (str, bytes)) and len(bare(part) or b"") > limit for part in parts)
 
 
-def _cut(value: Any, limit: int) -> Any:
+def _cut(value: Any, limit: int, stored_bytes: int | None = None) -> Any:
     if isinstance(value, (str, bytes)):
         return value if len(value) <= limit // 4 else value[: min(_KEPT_HEAD_BYTES, limit // 4)]
-    if isinstance(value, (list, dict)) and len(cbor2.dumps(value)) > limit:
+    if isinstance(value, (list, dict)) and (stored_bytes or len(cbor2.dumps(value))) > limit:
         return {"~t": "deep", "~v": ["cut"]}
     return value
 
@@ -196,9 +200,6 @@ def _reduced(entry: dict[str, Any], capture: Capture) -> dict[str, Any]:
     fields = entry["x"]
     if "query" in fields:
         fields["query"] = preview_of(utf8(fields["query"])) if capture == "preview" else ""
-    if capture == "hash":
-        entry.pop("ip", None)
-        entry.pop("op", None)
     if "err" in entry:
         entry["err"] = _reduced_error(entry["err"], capture)
     return entry

@@ -7,10 +7,13 @@ import time
 from typing import Any
 
 import pytest
+from effort import effort
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 import replaykit
 from replaykit.errors import NoMatchError, RedactionError
-from replaykit.format.values import pack
+from replaykit.format.values import pack, unpack
 from replaykit.redactors import Redactor, make_redactor, pattern, redactor_for
 
 
@@ -113,6 +116,131 @@ def test_an_own_pattern_hides_what_it_matches() -> None:
     assert redactor.fired == {"employee": 1}
 
 
+@pytest.mark.parametrize(
+    "expression",
+    [
+        r"EMP-[0-9]{6}",
+        r"emp[^@ ]+@",
+        r"(?i)emp|Müller",
+        r"(?i:emp)-(?P<number>[]^$)\]]+)",
+        r"\$[A-Z]+\^",
+        r"[a-z[:]{3}\x41\.",
+    ],
+)
+def test_a_call_without_a_match_is_asked_once(expression: str) -> None:
+    """Not each of its texts."""
+    for redact in (("secrets", pattern("own", expression), pattern("other", "x[0-9]")), (pattern("own", expression),)):
+        packed = pack({"query": "the capital", "hits": [{"id": each, "text": "a city"} for each in range(5)]})
+
+        assert not make_redactor(redact).is_suspect(packed)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        r"^EMP",
+        r"EMP$",
+        r"\bEMP",
+        r"\BMP",
+        r"\AEMP",
+        r"EMP\z",
+        r"EMP\Z",
+        r"(?m)^EMP",
+        r"(?x)[ # [ \n ]EMP",
+        r"\Q[\E^EMP]?",
+        r"(*UTF8)EMP",
+    ],
+)
+def test_what_depends_on_the_bytes_around_a_text_is_asked_of_each(expression: str) -> None:
+    """In a packed value there are others around it."""
+    try:
+        own = pattern("own", expression)
+    except RedactionError:
+        pytest.skip("refused anyway")
+
+    assert own.is_suspect is None
+    assert make_redactor((own,)).is_suspect(b"")
+
+
+def test_a_callable_is_asked_of_each_text_beside_a_pattern() -> None:
+    """Nobody knows what it replaces."""
+    redactor = make_redactor((pattern("own", "EMP"), lambda path, value: value.replace("bob", "x")))
+
+    assert unpack(redactor.clean_packed(pack(["bob"]))) == ["x"]
+
+
+_EXPRESSIONS = st.lists(
+    st.sampled_from(
+        [
+            "a",
+            "b",
+            "é",
+            "EMP",
+            "[redacted:x]",
+            "[0-9]",
+            "[^a]",
+            "[]^]",
+            "[\\]^]",
+            ".",
+            "\\d",
+            "\\W",
+            "\\x91",
+            "[\x80-\xff]",
+        ]
+        + [
+            "^",
+            "$",
+            "\\b",
+            "\\B",
+            "\\A",
+            "\\z",
+            "\\Z",
+            "(?i)",
+            "(?m)",
+            "(?s)",
+            "(?x)",
+            "(?:",
+            "(",
+            ")",
+            "|",
+            "+",
+            "{2}",
+        ]
+        + ["\\Q", "\\E", "[", "]", "#", "\\c", "\\", "\n", "(?i:", "(?P<n>", "[[:^alpha:]]", "[a\\", "\\$", "[\\Q"]
+    ),
+    min_size=1,
+    max_size=6,
+).map("".join)
+_SPOKEN = st.lists(
+    st.sampled_from(
+        ["a", "b", "é", "EMP", "emp", "0", "9", "[redacted:x]", "]", "^", "$", "\n", " ", "x" * 80, "#", "\\"]
+    ),
+    max_size=6,
+).map("".join)
+_SAID = st.recursive(
+    st.one_of(_SPOKEN, _SPOKEN.map(str.encode), st.integers(), st.just("\ud800a"), st.none()),
+    lambda inner: st.one_of(st.lists(inner, max_size=6), st.dictionaries(_SPOKEN, inner, max_size=4), st.tuples(inner)),
+    max_leaves=12,
+)
+
+
+@pytest.mark.filterwarnings("ignore:Possible nested set")
+@settings(max_examples=effort(40_000), deadline=None)
+@given(_EXPRESSIONS, st.booleans(), _SAID)
+def test_to_ask_of_a_call_first_misses_nothing(expression: str, ignore_case: bool, value: Any) -> None:
+    """What is hidden by asking each text by itself is hidden."""
+    try:
+        own = pattern("own", expression, ignore_case=ignore_case)
+    except RedactionError:
+        assume(False)
+    packed = pack(value)
+
+    for redact in ((own,), ("secrets", own)):
+        each, whole = make_redactor(redact), make_redactor(redact)
+        assert whole.clean_packed(packed) == pack(each.clean_value(unpack(packed)))
+        assert whole.fired == each.fired
+
+
 @pytest.mark.parametrize("expression", [r"(?=a)b", r"(a)\1", r"a*", r"(", r"a{1,99999}b{1,99999}"])
 def test_a_pattern_without_a_bound_is_refused(expression: str) -> None:
     """Before anything is recorded."""
@@ -131,6 +259,12 @@ def test_a_classic_of_catastrophic_backtracking_is_harmless(expression: str, uni
         own((), unit * (10_000 // len(unit)) + end)
 
     assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize("expression", [r"$", r"\b", r"EMP|\Z"])
+def test_a_match_of_nothing_at_the_end_of_a_text_is_found_once(expression: str) -> None:
+    """And not for ever."""
+    assert b"[redacted:own]" in pattern("own", expression)((), b"an EMP")
 
 
 @pytest.mark.parametrize(

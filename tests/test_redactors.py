@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import pathlib
 import random
@@ -294,6 +295,8 @@ def test_a_name_in_json_that_is_a_text_in_json_counts(redactor: Redactor, texts:
         [(b"authorization", b"zq1secret")],
         {"headers": [{"name": "Authorization", "value": "zq1secret"}]},
         {"headers": [{"value": "zq1secret", "key": "token"}]},
+        [{"value": "zq1secret", "name": "password"}, None],
+        [{"value": "zq1secret", "key": "Müller's long-winded and many-splendoured password"}, 5],
         ["curl", "--password", "zq1secret", "-v"],
         {("db", "password"): "zq1secret"},
         {b"password": "zq1secret"},
@@ -625,6 +628,85 @@ def test_packed_and_decoded_values_are_redacted_alike(value: Any) -> None:
 
     assert pack(redactor.clean_value(unpack(packed))) == cleaned
     assert redactor.clean_packed(cleaned) == cleaned
+
+
+def _nested(value: Any, levels: int) -> Any:
+    return functools.reduce(lambda inner, _: [inner], range(levels), value)
+
+
+_ANNOUNCED = ["password", "--password", "hunter2", "token: abc", "name", "Basic YTpi", "x", "token", "logprob"]
+_HITS = st.recursive(
+    st.one_of(st.sampled_from(_ANNOUNCED), st.sampled_from(_ANNOUNCED).map(str.encode), _TEXTS, st.integers(-5, 300)),
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=2, max_size=24),
+        st.lists(inner, min_size=4, max_size=6).map(tuple),
+        st.dictionaries(st.sampled_from([*_ANNOUNCED, "value", "key", "text", 3]), inner, max_size=4),
+        st.builds(Login, inner, inner),
+        st.builds(ValueError, _TEXTS, inner),
+        st.tuples(inner, st.integers(55, 70)).map(lambda pair: _nested(*pair)),
+    ),
+    max_leaves=40,
+)
+
+
+@settings(max_examples=effort(20_000), deadline=None)
+@given(_HITS)
+def test_to_ask_first_changes_nothing(value: Any) -> None:
+    """Walking only the suspect ones of many items hides, and counts, what walking all of them does."""
+    asking, walking = make_redactor(), make_redactor()
+    packed = pack({"password": "hunter2", "hits": value})
+
+    assert asking.clean_packed(packed) == pack(walking.clean_value(unpack(packed)))
+    assert asking.fired == walking.fired
+
+
+@dataclasses.dataclass
+class Hit:
+    id: int
+    text: str
+
+
+@dataclasses.dataclass
+class Piece:
+    token: str
+    logprob: float
+    bytes: list[int] | None
+    top_logprobs: list[Any]
+
+
+@pytest.mark.parametrize("as_hit", [dict, Hit])
+def test_one_suspect_hit_costs_no_walk_of_the_others(as_hit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many hits those that hold nothing for sure are not gone into."""
+    hits = [as_hit(id=each, text="The capital of a country, and a river.") for each in range(100)]
+    hits[50] = as_hit(id=50, text="set token: abc in the config")
+    packed = pack({"hits": hits})
+    walked = _noting_walks(monkeypatch)
+
+    assert b"abc" not in make_redactor().clean_packed(packed)
+    assert len(walked) < 12
+
+
+@pytest.mark.parametrize("as_token", [dict, Piece])
+def test_tokens_of_a_model_cost_no_walk(as_token: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name that is no secret's there is no reason for one."""
+    others = [as_token(token=" London", logprob=-2.5, bytes=[32, 76, 111, 110], top_logprobs=[])] * 5
+    tokens = [as_token(token=" Paris", logprob=-0.1, bytes=None, top_logprobs=others)] * 100
+    packed = pack({"content": tokens})
+    walked = _noting_walks(monkeypatch)
+
+    assert make_redactor().clean_packed(packed) is packed
+    assert len(walked) < 5
+
+
+def _noting_walks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    walk, walked = Redactor._walk, []
+
+    def noted(self: Redactor, value: Any, *place: Any) -> Any:
+        walked.append(value)
+        return walk(self, value, *place)
+
+    monkeypatch.setattr(Redactor, "_walk", noted)
+    return walked
 
 
 # -- the choice of redactors --------------------------------------------------

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import enum
 import json
 import pathlib
 import pprint
 import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -417,6 +419,71 @@ def test_a_member_with_a_secrets_name_has_its_value_hidden(tmp_path: pathlib.Pat
 
     assert S.encode() not in data
     assert values == ["[redacted:key]", "[redacted:key]", "api_key", "refreshToken", "bob", 5]
+
+
+# -- tokens of a model, which are no secrets --------------------------------------
+
+_LOGPROB = {"token": " Paris", "logprob": -1.5e-05, "bytes": [32, 80, 97]}
+_MODEL_TOKENS = [
+    {**_LOGPROB, "top_logprobs": [{**_LOGPROB, "token": ' "a\\\n'}, {**_LOGPROB, "token": "\\", "bytes": None}]},
+    {"bytes": None, "logprob": -0.1, "token": "password"},
+    {"token": "Paris", "score": 0.99, "start": 5, "end": 10},
+    {"token": 4711, "score": 0.99, "index": 3},
+    {"entity": "B-LOC", "score": 0.99, "index": 1, "token": "Paris"},
+    {"word": "Par", "score": 0.5, "token": "Par"},
+]
+
+
+def _object_of(fields: dict[str, Any]) -> Any:
+    return dataclasses.make_dataclass("Fields", fields)(**fields)
+
+
+_WRITINGS: list[Callable[[Any], Any]] = [
+    lambda value: value,
+    json.dumps,
+    lambda value: json.dumps(value, indent=2, sort_keys=True),
+    lambda value: json.dumps(value, separators=(",", ":"), ensure_ascii=False),
+    lambda value: json.dumps({"body": json.dumps(value)}),
+    lambda value: json.dumps({"body": json.dumps(value, indent=1)}),
+    lambda value: [_object_of(each) for each in value],
+]
+
+
+@pytest.mark.parametrize("write", _WRITINGS)
+@pytest.mark.parametrize("fields", _MODEL_TOKENS)
+def test_a_token_of_a_model_is_no_secret(
+    redactor: Redactor, fields: dict[str, Any], write: Callable[[Any], Any]
+) -> None:
+    """Beside its probability, or its score and place, in maps, objects and JSON: a play gives what was returned."""
+    packed = pack({"content": write([fields] * 5)})
+
+    assert redactor.clean_packed(packed) == packed
+
+
+@pytest.mark.parametrize("write", _WRITINGS)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"token": S, "score": 5},
+        {"token": S, "index": 5, "user": "bob"},
+        {"access_token": S, "logprob": -0.1},
+        {"password": S, "logprob": -0.1, "token": "x"},
+        {"a": {"logprob": -0.1}, "token": S},
+        {"token": "sk-abcdefghijklmnopqrst" + S, "logprob": -0.1},
+    ],
+)
+def test_any_other_token_is_one(redactor: Redactor, fields: dict[str, Any], write: Callable[[Any], Any]) -> None:
+    """Also what has the shape of a secret."""
+    assert S.encode() not in redactor.clean_packed(pack({"content": write([fields] * 5)}))
+
+
+@pytest.mark.parametrize("version", ["secrets/1", "secrets/2"])
+@pytest.mark.parametrize("write", _WRITINGS[:2])
+def test_older_rules_hide_tokens_of_a_model(version: str, write: Callable[[Any], Any]) -> None:
+    """As they did when the session was recorded."""
+    packed = redactor_for(version).clean_packed(pack(write([_MODEL_TOKENS[0]])))
+
+    assert b"Paris" not in packed
 
 
 # -- older rules --------------------------------------------------------------

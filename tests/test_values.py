@@ -12,6 +12,7 @@ import datetime
 import decimal
 import enum
 import itertools
+import json
 import math
 import pathlib
 import sys
@@ -25,14 +26,15 @@ from typing import Any
 
 import attrs
 import blake3
+import cbor2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import replaykit
 from replaykit.format.values import MAX_DEPTH, pack, plain, unpack
-from replaykit.model import Failure, Opaque, Structured
-from replaykit.pipeline import RawCall, entry_of
+from replaykit.model import MAX_BODY_BYTES, Failure, Opaque, Structured
+from replaykit.pipeline import Capture, RawCall, entry_of
 
 
 @pytest.fixture(scope="module")
@@ -619,6 +621,57 @@ def test_a_text_of_50_megabytes_is_cut(mv: replaykit.Memory) -> None:
     assert 512 <= len(action.output) < 1_000_000 and text.startswith(action.output)
     call = RawCall(sequence=0, definition={"kind": "tool", "name": "f", "source": ""}, time_ns=0, output=pack(text))
     assert entry_of(call)["out_n"] == 50_000_000
+
+
+# What agents wait for: these entries are made before a call returns.
+_FIND, _TOOL = ({"kind": kind, "name": "f", "source": "s"} for kind in ("find", "tool"))
+_HITS = [{"frame_id": each, "text": "The capital of a country, and a river."} for each in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("definition", "capture", "limit", "encoded", "shown"),
+    [
+        (_FIND, "hash", MAX_BODY_BYTES, 1, 0),
+        (_TOOL, "hash", MAX_BODY_BYTES, 2, 0),
+        (_FIND, "preview", MAX_BODY_BYTES, 1, 1),
+        (_TOOL, "preview", MAX_BODY_BYTES, 2, 2),
+        (_FIND, "full", 1000, 1, 1),
+    ],
+)
+def test_what_is_hashed_is_encoded_once_and_what_is_not_kept_never(
+    definition: dict[str, Any],
+    capture: Capture,
+    limit: int,
+    encoded: int,
+    shown: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Arguments and result, for their hashes, the hash of a tool's arguments, the cut and the previews."""
+    call = RawCall(0, definition, 0, arguments=pack({"query": "the capital", "k": 5}), output=pack(_HITS))
+    made = []
+    dumps, encode = cbor2.dumps, json.JSONEncoder.encode
+    monkeypatch.setattr(cbor2, "dumps", lambda value: made.append("cbor") or dumps(value))
+    monkeypatch.setattr(json.JSONEncoder, "encode", lambda self, value: made.append("json") or encode(self, value))
+
+    entry = entry_of(call, capture=capture, limit=limit)
+
+    assert (made.count("cbor"), made.count("json")) == (encoded, shown)
+    assert blake3.blake3(dumps(_HITS)).digest() == entry["oh"]
+    assert (definition is _FIND) == ("args_hash" not in entry["x"])
+    assert entry["x"].get("args_hash", entry["ih"]) == entry["ih"]
+
+
+@given(value=trees)
+def test_hashes_are_those_of_a_capture_that_keeps_more(value: Any) -> None:
+    """Only the texts are gone."""
+    arguments = pack({"query": value, "content": value})
+    for kind in ("put", "put_many", "find", "ask", "update", "delete", "tool"):
+        definition = {"kind": kind, "name": "f", "source": "s"}
+        call = RawCall(sequence=0, definition=definition, time_ns=0, arguments=arguments, output=pack(value))
+        hashed, shown = entry_of(call, capture="hash"), entry_of(call, capture="preview")
+
+        assert isinstance(shown.pop("ip"), str) and isinstance(shown.pop("op"), str)
+        assert {**shown, "x": {**shown["x"], **hashed["x"]}} == hashed
 
 
 def test_integers_and_decimals_of_any_size(mv: replaykit.Memory) -> None:

@@ -56,7 +56,9 @@ __all__ = [
     "Marker",
     "describe_error",
     "encoder",
+    "is_shallow",
     "pack",
+    "pack_tree",
     "pack_typed",
     "plain",
     "plain_of",
@@ -99,6 +101,23 @@ def pack_typed(value: Any) -> bytes:
         # and deep nesting: the walker brings them into a form that fits.
         packb, options = encoder()
         return packb(_walked(value, 0, ()), None, options)
+
+
+def pack_tree(tree: Any) -> bytes:
+    """
+    Return an unpacked tree packed again; nobody else may have it.
+
+    Raises:
+        TypeError: There is something in it that no packed value holds.
+    """
+    packb, options = encoder()
+    return packb(tree, _marker_again, options)
+
+
+def _marker_again(value: Any) -> Any:
+    if type(value) is not Marker:
+        raise TypeError(f"{type_name(value)} is nothing that was unpacked")
+    return stored_form(value)
 
 
 # -- the walker ---------------------------------------------------------------
@@ -233,7 +252,7 @@ def plain_of(packed: bytes, *, notes: set[str]) -> Any:
     # Most values are what they become, and that is told without a look at each.
     # One byte is found, or not, several times faster than two.
     may_be_typed = b"~" in packed and _TYPED in packed
-    return plain(tree, notes=notes) if may_be_typed or not _fits(tree, packed) else tree
+    return plain(tree, notes=notes) if may_be_typed or not is_shallow(tree, packed) else tree
 
 
 _TYPED = b"~t"
@@ -245,8 +264,8 @@ _COUNTED_BYTES = 4096
 """In no more than this they are counted faster than the levels of what was unpacked are walked."""
 
 
-def _fits(tree: Any, packed: bytes) -> bool:
-    """Return whether an unpacked tree without markers has no more levels than are kept."""
+def is_shallow(tree: Any, packed: bytes) -> bool:
+    """Return whether a tree, unpacked from *packed*, has no more levels of lists and maps than are kept."""
     if len(packed) <= MAX_DEPTH:
         return True
     # There is no list or map without such a byte, so few of them make no

@@ -42,6 +42,7 @@ _MAX_STREAM_BYTES = 64 * 1024 * 1024
 
 _MOST_OPERATIONS = 4096
 _CANCELLED_NAMES = frozenset({"CancelledError", "Cancelled"})
+_NO_FLAGS: frozenset[str] = frozenset()
 _DROPPED = Opaque(reason="object", type_name="replaykit.RedactionError")
 
 
@@ -305,7 +306,7 @@ class Calls(ABC):
             output=facts if failed else packed,
             error=packed if failed else b"",
             facts=b"" if failed else facts,
-            flags=frozenset(name for bit, name in records.FLAG_NAMES.items() if ticket.flags & bit),
+            flags=_named(ticket.flags) if ticket.flags else _NO_FLAGS,
         )
         limit = self.engine.settings.max_action_bytes or MAX_BODY_BYTES
         entry = entry_of(call, capture=self.engine.settings.capture, hasher=self.engine.lease.hasher, limit=limit)
@@ -416,6 +417,10 @@ class Calls(ABC):
         except OSError as error:
             path = self.live.path
             raise StorageError(f"Cannot sync {path}: {error.strerror or error}", path=path) from error
+
+
+def _named(flags: int) -> frozenset[str]:
+    return frozenset(name for bit, name in records.FLAG_NAMES.items() if flags & bit)
 
 
 def _of_bearable_size(body: bytes) -> bytes:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from replaykit.errors import RedactionError
@@ -47,7 +48,14 @@ def pattern(name: str, *expressions: str, ignore_case: bool = False, load: Loade
 
 
 class Pattern:
-    """What `pattern` returns: a callable ``(path, value)`` for ``redact=``; any number of threads may use it."""
+    """
+    What `pattern` returns: a callable ``(path, value)`` for ``redact=``; any number of threads may use it.
+
+    Attributes:
+        is_suspect: Says whether packed bytes, of one value or of several end
+            to end, may hold what it replaces; None where that depends on what
+            stands around a text, so that each has to be asked by itself.
+    """
 
     def __init__(self, name: str, expressions: tuple[str, ...], ignore_case: bool, load: Loader) -> None:
         self._made_of = (name, expressions, ignore_case, load)
@@ -56,6 +64,8 @@ class Pattern:
         self._engine, self._database = _compiled(*self._made_of)
         self._exact = _exact(expressions, ignore_case)
         self._local = threading.local()
+        is_asked_at_once = all(map(_FREE_OF_CONTEXT.fullmatch, expressions))
+        self.is_suspect: Callable[[bytes], bool] | None = self._may_match if is_asked_at_once else None
 
     def __call__(self, path: object, value: str | bytes) -> str | bytes:
         """Return *value*, a text or bytes, without what matches; itself if nothing does."""
@@ -68,6 +78,17 @@ class Pattern:
             cleaned = self._placeholder
         return cleaned if isinstance(value, bytes) else cleaned.decode("utf-8", "replace")
 
+    def _may_match(self, data: bytes) -> bool:
+        # Matches in what was redacted before count, too: bytes between two
+        # texts may make a placeholder of what is none in its text.
+        try:
+            self._database.scan(data, _stop, 0, None, self._scratch())
+        except self._engine.HyperscanError:
+            # Stopped, or already scanning in this thread, which a finaliser
+            # or signal handler has interrupted.
+            return True
+        return False
+
     def _ends(self, data: bytes) -> list[int]:
         """Return where matches end, but for those in what was redacted before."""
         found: list[int] = []
@@ -79,7 +100,7 @@ class Pattern:
         pieces, done = [], 0
         for low, high in windows_around(ends, _REACH_BYTES, len(data)):
             at = max(low, done)
-            while self._exact is not None and (match := self._exact.search(data, at, high)):
+            while self._exact is not None and at <= high and (match := self._exact.search(data, at, high)):
                 pieces += [data[done : match.start()], self._placeholder]
                 at = done = max(match.end(), match.start() + 1)
         return b"".join([*pieces, data[done:]])
@@ -96,6 +117,10 @@ class Pattern:
 
     def __repr__(self) -> str:
         return f"pattern({', '.join(map(repr, (self._made_of[0], *self._made_of[1])))})"
+
+
+def _stop(_which: int, _start: int, _end: int, _flags: int, _context: object) -> bool:
+    return True
 
 
 def _note(_which: int, _start: int, end: int, _flags: int, found: list[int]) -> None:
@@ -127,6 +152,16 @@ def _compiled(name: str, expressions: tuple[str, ...], ignore_case: bool, load: 
         ) from error
     return engine, database
 
+
+# What is listed, and nothing else: no anchor or boundary, no group but plain
+# ones, no mode that changes how the rest is read.
+_ESCAPE = r"\\(?:[dDwWsSaefnrtx]|[^A-Za-z0-9])"
+_FREE_OF_CONTEXT = re.compile(
+    r"(?:" + _ESCAPE + r"|\[\^?+\]?+(?:" + _ESCAPE + r"|[^\]\\])*+\]"
+    r"|\((?:\?(?:i?:|i\)|P<\w+>))?+(?![?*])|[^\\\[(^$])*+",
+    re.DOTALL,
+)
+"""An expression that matches the same bytes wherever they stand."""
 
 _REPEAT = re.compile(rb"[*+?]|\{[0-9]*,?[0-9]*\}")
 _ATOM = re.compile(rb"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?|.", re.DOTALL)

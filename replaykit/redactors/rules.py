@@ -14,6 +14,7 @@ import binascii
 import re
 
 from replaykit.redactors.elements import element_span, named_span
+from replaykit.redactors.model_tokens import is_model_token_in_text
 from replaykit.redactors.pairs import (
     EXACT_NAME,
     EXACT_NAME_OF_MANY,
@@ -204,6 +205,12 @@ _PAIRS = (
 
 # -- since secrets/3: whatever structure a value has, `redactors.structures` finds where it ends ---
 
+
+def _named_span(data: bytes, match: re.Match[bytes]) -> Span | None:
+    """Return where the value under a secret's name is; None for a model's tokens, or if it is no secret."""
+    return None if is_model_token_in_text(data, match) else value_span(data, match)
+
+
 _GAP = rb"[ \t\r\n]{0,64}"
 _ESCAPED = rb"\\(?:u00|x)(?:2[0de]|[4-7][0-9a-f])"
 _CALLED = rb"(?:key|name)\\{0,7}[\x22']?[ \t]{0,4}[=:][ \t]{0,4}\\{0,7}[\x22'][A-Za-z0-9_.:/ -]{0,40}"
@@ -230,7 +237,7 @@ _STRUCTURES = (
         ),
         caseless=True,
         reach=112,
-        locate=value_span,
+        locate=_named_span,
     ),
     *_PAIRS[1:4],
     Rule(
@@ -267,13 +274,18 @@ RULES_OF: dict[str, tuple[Rule, ...]] = {
 }
 """The rules of each version that a session may state; where two overlap, the earlier one gives its name."""
 
+_LABEL = rb"\xa5value.*(?:name|key)(?:[\xa0-\xbf]|\xd9.|\xda..|\xdb....)(?:[\x00-\x7f]|[\xc2-\xf4][\x80-\xbf]{1,3})*"
+
 KEY_SCAN = (
     rb"(?:" + NAME + rb"\]?(?:[\x80-\xbf\xc4-\xdf]|\z)"
-    rb"|" + PLURAL_NAME + rb"s\]?(?:[\x80-\xbf\xc4-\xc9\xd4-\xdf]|\z))"
+    rb"|" + PLURAL_NAME + rb"s\]?(?:[\x80-\xbf\xc4-\xc9\xd4-\xdf]|\z)"
+    rb"|" + _LABEL + NAME + rb")"
 )
 """
 A secret name that is followed by the packed header of a text, bytes, list, map or number, or by nothing.
 
 None, booleans and whole numbers from -32 to 127, which have one-byte headers
-of their own, do not match; under a name in the plural no number does.
+of their own, do not match; under a name in the plural no number does.  Behind
+the key ``value`` a secret name may be the text under ``name`` or ``key``, and
+whatever follows it matches.
 """
