@@ -7,6 +7,7 @@ import enum
 import json
 import pathlib
 import pprint
+import random
 import time
 import warnings
 from typing import Any
@@ -527,23 +528,58 @@ HOSTILE = (
     "password: [redacted:pair]\n",
 )
 
+LOOKED_AT_FOR_LONG = (
+    r"{\"password\": [\"a\\\\\", ",
+    r"\"password\": [\"a\", {\"b\": \"c\\\", ",
+    r"\"password\": {\"u\": \"C:\\\\\\\\x\\\", ",
+    r": \\\\\"password\": [\"]",
+    ' "password: [hunter]\n',
+)
+"""One way to read them ends soon, another goes on to the end of the text and fails."""
 
-@pytest.mark.parametrize("unit", some_of(HOSTILE))
+
+def _seconds(redactor: Redactor, text: str) -> float:
+    packed, best = pack(text), 9.0
+    for _ in range(2):
+        begun = time.process_time()
+        redactor.clean_packed(packed)
+        best = min(best, time.process_time() - begun)
+    return best
+
+
+@pytest.mark.parametrize("unit", [*some_of(HOSTILE), *LOOKED_AT_FOR_LONG])
 def test_hostile_structures_take_linear_time(redactor: Redactor, unit: str) -> None:
     """Four times the input takes about four times as long, and an eighth of a megabyte never seconds."""
-
-    def seconds(size: int) -> float:
-        packed, best = pack(unit * (size // len(unit))), 9.0
-        for _ in range(2):
-            begun = time.process_time()
-            redactor.clean_packed(packed)
-            best = min(best, time.process_time() - begun)
-        return best
-
-    small, large = seconds(32_768), seconds(131_072)
+    small, large = (_seconds(redactor, unit * (size // len(unit))) for size in (32_768, 131_072))
 
     assert large < 12 * small + 0.05
     assert large < 2
+
+
+FRAGMENTS = [
+    "a", "x1", "1", " ", "[", "{", "(", "]", "}", ")", ":", "=", ",", "|", ">", "<", "/", "@", "://", "--token ", "%3D",
+    '"', "'", '"""', "\'\'\'", '\\"', '\\\\\\"', "\\", "\\\\", "\\\\\\", "\n", "\n  ", "\n- ", "\r\n", "\\n", "\\n  ",
+    "\\\\n", "password", "token", "api_keys", "credentials", "secrets ", "password=", "password: ", '"password": ', "'token': ",
+    '\\"password\\": ', '\\\\\\"secret\\\\\\": ', '\\"password\\": [\\"', '"password: [', "password: [hunter",
+    '"\\u0070', 'name="token"', 'value="', "value=", "<password>", "<secret a=", "</password>", "X(", "('token', '", ": |\n ",
+    "&a ", "!b ", "{{", "$(", "[redacted:pair]", "authorization: ", "Bearer ",
+]  # fmt: skip
+"""What decides where a secret ends; texts of it, repeated, are what a search goes wrong on."""
+
+
+@pytest.mark.parametrize("number", range(effort(8_000)))
+def test_texts_of_anything_repeated_take_linear_time(redactor: Redactor, number: int) -> None:
+    """Likewise of fragments put together at random, behind and before others that make all of it one text or block."""
+    chance = random.Random(number)
+    before, unit, after = ("".join(chance.choices(FRAGMENTS, k=chance.randint(0, most))) for most in (3, 9, 3))
+    unit = chance.choice(FRAGMENTS) + unit
+
+    def seconds(size: int) -> float:
+        return _seconds(redactor, before + unit * (size // len(unit)) + after)
+
+    small, large = seconds(10_000), seconds(40_000)
+
+    assert large < 12 * small + 0.05, (before, unit, after)
 
 
 @pytest.mark.parametrize("shape", ["staircase", "nested", "backslashes", "quotes"])

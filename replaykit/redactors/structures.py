@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from replaykit.redactors.blocks import block_span, end_of_line, yaml_key, yaml_span
-from replaykit.redactors.brackets import LEVELS, Escapes, balanced, closed, end_of_text
+from replaykit.redactors.brackets import FAR, LEVELS, Escapes, balanced, closed, end_of_text
 from replaykit.redactors.pairs import (
     BREAKS,
     KEY_BYTES,
@@ -121,8 +121,7 @@ def _bracket_span(data: bytes, match: re.Match[bytes], at: int) -> Span | None:
     is_list = _FIELD_NAME.match(data, inside) or data[word.end() : word.end() + 1] == b","
     if not is_list and is_said(data, word, match["name"]):
         return None
-    stop = _end_of_flow(data, match, at)
-    return None if stop is None else (at, balanced(data, at, stop, outer=outer) or stop)
+    return _flow_span(data, match, at, outer)
 
 
 def _is_keyword_with_literal(data: bytes, match: re.Match[bytes], at: int) -> bool:
@@ -149,14 +148,20 @@ _ANY_QUOTE = re.compile(rb"[\"']")
 _BRACKETS = re.compile(rb"[\[\](){}]")
 
 
-def _end_of_flow(data: bytes, match: re.Match[bytes], at: int) -> int | None:
-    """Return how far a bare list or map at *at* can reach in YAML; None if the name is no key of it."""
-    key = yaml_key(data, match)
+def _flow_span(data: bytes, match: re.Match[bytes], at: int, outer: int) -> Span | None:
+    """Return a bare list or map at *at* as YAML ends it; None if the name is no key of it."""
+    line_end, key = end_of_line(data, at), yaml_key(data, match)
+    below: Span | None = None
     if key is not None:
         below = block_span(data, match, at, key, is_literal=True)
-        return max(below[1] if below else 0, end_of_line(data, at))
-    before = data[max(0, match.start() - 64) : match.start()].rstrip(KEY_BYTES)
-    return end_of_line(data, at) if before.rstrip()[-1:] in (b"{", b",") else None
+    else:
+        before = data[max(0, match.start() - 64) : match.start()].rstrip(KEY_BYTES)
+        if before.rstrip()[-1:] not in (b"{", b","):
+            return None
+    stop = max(below[1], line_end) if below else line_end
+    end = balanced(data, at, stop, outer=outer) or stop
+    # In YAML nothing stands below a list that has closed.
+    return at, below[1] if below and below[1] - end > FAR else end
 
 
 _PRINTED = re.compile(
