@@ -8,6 +8,7 @@ import json
 import pathlib
 import pprint
 import random
+import re
 import time
 import warnings
 from typing import Any
@@ -23,7 +24,7 @@ from replaykit.errors import DamagedError, ReplaykitWarning
 from replaykit.format.block import read_block
 from replaykit.format.values import pack, unpack
 from replaykit.redactors import Redactor, make_redactor, redactor_for
-from replaykit.redactors.rules import CURRENT
+from replaykit.redactors.rules import CURRENT, RULES_OF
 from replaykit.scanning import scan
 
 S = "zq1hunter-9"
@@ -534,6 +535,8 @@ LOOKED_AT_FOR_LONG = (
     r"\"password\": {\"u\": \"C:\\\\\\\\x\\\", ",
     r": \\\\\"password\": [\"]",
     ' "password: [hunter]\n',
+    '"password: [hunter]',
+    '"password: \\\\tfoo ',
 )
 """One way to read them ends soon, another goes on to the end of the text and fails."""
 
@@ -559,10 +562,10 @@ def test_hostile_structures_take_linear_time(redactor: Redactor, unit: str) -> N
 FRAGMENTS = [
     "a", "x1", "1", " ", "[", "{", "(", "]", "}", ")", ":", "=", ",", "|", ">", "<", "/", "@", "://", "--token ", "%3D",
     '"', "'", '"""', "\'\'\'", '\\"', '\\\\\\"', "\\", "\\\\", "\\\\\\", "\n", "\n  ", "\n- ", "\r\n", "\\n", "\\n  ",
-    "\\\\n", "password", "token", "api_keys", "credentials", "secrets ", "password=", "password: ", '"password": ', "'token': ",
-    '\\"password\\": ', '\\\\\\"secret\\\\\\": ', '\\"password\\": [\\"', '"password: [', "password: [hunter",
-    '"\\u0070', 'name="token"', 'value="', "value=", "<password>", "<secret a=", "</password>", "X(", "('token', '", ": |\n ",
-    "&a ", "!b ", "{{", "$(", "[redacted:pair]", "authorization: ", "Bearer ",
+    "\\\\n", "password", "token", "api_keys", "credentials", "secrets ", "password=", "password: ", '"password": ',
+    '\\"password\\": ', "'token': ", '\\\\\\"secret\\\\\\": ', '\\"password\\": [\\"', '"password: [',
+    "password: [hunter", '"\\u0070', 'name="token"', 'value="', "value=", "<password>", "<secret a=", "</password>",
+    "X(", "('token', '", ": |\n ", "&a ", "!b ", "{{", "$(", "[redacted:pair]", "authorization: ", "Bearer ",
 ]  # fmt: skip
 """What decides where a secret ends; texts of it, repeated, are what a search goes wrong on."""
 
@@ -580,6 +583,18 @@ def test_texts_of_anything_repeated_take_linear_time(redactor: Redactor, number:
     small, large = seconds(10_000), seconds(40_000)
 
     assert large < 12 * small + 0.05, (before, unit, after)
+
+
+def test_what_a_rule_begins_with_is_where_it_matches() -> None:
+    """Rules that ignore case are only tried where that stands: no match of theirs may begin otherwise."""
+    chance = random.Random(1)
+    texts = [*SHAPES.values(), *("".join(chance.choices(FRAGMENTS, k=40)) for _ in range(effort(200_000)))]
+    rules = {rule for rules in RULES_OF.values() for rule in rules if rule.begins}
+
+    for rule in rules:
+        found = [each[0] for text in texts for each in rule.decider.finditer(text.encode())]
+
+        assert all(re.match(rule.begins, each.lower()) for each in found)
 
 
 @pytest.mark.parametrize("shape", ["staircase", "nested", "backslashes", "quotes"])

@@ -6,7 +6,7 @@ import re
 
 import attrs
 
-__all__ = ["FAR", "LEVELS", "Escapes", "balanced", "closed", "end_of_text", "is_apostrophe"]
+__all__ = ["FAR", "LEVELS", "Escapes", "balanced", "closed", "closing", "end_of_text", "is_apostrophe"]
 
 
 def closed(data: bytes, at: int, *, outer: int) -> int:
@@ -29,20 +29,26 @@ def balanced(data: bytes, at: int, stop: int, *, outer: int) -> int | None:
     makes a difference, the farthest end that makes sense is returned; where
     one way had to look far beyond it, all that was looked at.
     """
+    end, _ = closing(data, at, stop, outer=outer)
+    return end
+
+
+def closing(data: bytes, at: int, stop: int, *, outer: int) -> tuple[int | None, bool]:
+    """Return what `balanced` does, and whether it would be the same with any later *stop*."""
     farthest = seen = -1
     for is_strict in (True, False):
         for unit in LEVELS:
             end, looked, counted = _balanced_at(data, at, stop, Escapes(unit, outer, is_strict))
             if not counted:
                 # All ways to read it are the same.
-                return end
+                return end, end is not None or looked < stop
             if end is None:
                 seen = max(seen, looked)
             else:
                 farthest = max(farthest, end)
         if farthest >= 0:
-            return seen if seen - farthest > FAR else farthest
-    return None
+            return seen if seen - farthest > FAR else farthest, seen < stop
+    return None, seen < stop
 
 
 @attrs.frozen
