@@ -536,6 +536,7 @@ LOOKED_AT_FOR_LONG = (
     r": \\\\\"password\": [\"]",
     ' "password: [hunter]\n',
     '"password: [hunter]',
+    "=api_keys",
     '"password: \\\\tfoo ',
 )
 """One way to read them ends soon, another goes on to the end of the text and fails."""
@@ -583,6 +584,15 @@ def test_texts_of_anything_repeated_take_linear_time(redactor: Redactor, number:
     small, large = seconds(10_000), seconds(40_000)
 
     assert large < 12 * small + 0.05, (before, unit, after)
+
+
+def test_a_text_that_ends_with_a_backslash_hides_no_more_than_it_is_in(redactor: Redactor) -> None:
+    """Read as JSON in JSON it would go on; only where other secrets stand on that way all of it goes."""
+    rest = [{"id": number, "text": "Some words of an answer."} for number in range(100)]
+
+    cleaned = redactor.clean_text(json.dumps({"credentials": {"path": "C:\\Users\\"}, "rest": rest}))
+
+    assert cleaned == json.dumps({"credentials": 0, "rest": rest}).replace("0", "[redacted:pair]", 1)
 
 
 def test_what_a_rule_begins_with_is_where_it_matches() -> None:

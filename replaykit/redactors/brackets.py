@@ -6,7 +6,19 @@ import re
 
 import attrs
 
-__all__ = ["FAR", "LEVELS", "Escapes", "balanced", "closed", "closing", "end_of_text", "is_apostrophe"]
+from replaykit.redactors.pairs import NAME_OF_MANY
+
+__all__ = [
+    "FAR",
+    "LEVELS",
+    "Escapes",
+    "balanced",
+    "closed",
+    "closing",
+    "end_of_text",
+    "is_apostrophe",
+    "is_looked_at_again",
+]
 
 
 def closed(data: bytes, at: int, *, outer: int) -> int:
@@ -15,7 +27,16 @@ def closed(data: bytes, at: int, *, outer: int) -> int:
 
 
 FAR = 1024
-"""What was looked at so far beyond the end that was found is hidden, or each name on the way would look there again."""
+"""What was looked at so far beyond the end that was found is hidden, where a name on the way would look there again."""
+
+# In lower case: a name before a bracket, a tag or a call, a field that is called like a secret, an escaped letter.
+_AGAIN = re.compile(
+    NAME_OF_MANY + rb"[\\\"'\]]{0,9}[ \t\r\n]{0,64}(?::=|=>|=|:|%3d)(?:[ \t\r\n]|\\{1,7}[nrt])*+"
+    rb"(?:[\[{(&!]|[a-z_][\w.]*+\()"
+    rb"|(?:key|name)\\{0,7}[\"']?[ \t]{0,4}[=:][ \t]{0,4}\\{0,7}[\"'][a-z0-9_.:/ -]{0,40}?"
+    + NAME_OF_MANY
+    + rb"|\\(?:u00|x)(?:2[0de]|[4-7][0-9a-f])"
+)
 
 LEVELS = (1, 2, 4, 8)
 """How many backslashes one is written as: in a text, in a text in JSON or printed Python, in such a one in another."""
@@ -27,7 +48,7 @@ def balanced(data: bytes, at: int, stop: int, *, outer: int) -> int | None:
 
     A text does not say how often it was quoted inside another.  Where that
     makes a difference, the farthest end that makes sense is returned; where
-    one way had to look far beyond it, all that was looked at.
+    one way had to look far beyond it, over other names, all that was looked at.
     """
     end, _ = closing(data, at, stop, outer=outer)
     return end
@@ -47,8 +68,13 @@ def closing(data: bytes, at: int, stop: int, *, outer: int) -> tuple[int | None,
             else:
                 farthest = max(farthest, end)
         if farthest >= 0:
-            return seen if seen - farthest > FAR else farthest, seen < stop
+            return seen if is_looked_at_again(data, farthest, seen) else farthest, seen < stop
     return None, seen < stop
+
+
+def is_looked_at_again(data: bytes, start: int, end: int) -> bool:
+    """Return whether this is much, and holds a name whose value would be looked for in it anew."""
+    return end - start > FAR and _AGAIN.search(data[start:end].lower()) is not None
 
 
 @attrs.frozen

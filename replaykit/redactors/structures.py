@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from replaykit.redactors.blocks import block_span, end_of_line, yaml_key, yaml_span
-from replaykit.redactors.brackets import FAR, LEVELS, Escapes, balanced, closed, closing, end_of_text
+from replaykit.redactors.brackets import LEVELS, Escapes, balanced, closed, closing, end_of_text, is_looked_at_again
 from replaykit.redactors.pairs import (
     BREAKS,
     KEY_BYTES,
@@ -41,11 +41,11 @@ def value_span(data: bytes, match: re.Match[bytes]) -> Span | None:
             return hidden.span("placeholders")
     elif match["gap"].strip(b" \t"):
         return None
-    at, word = after(BREAKS, data, match.end()), pair_span(data, match)
+    at = after(BREAKS, data, match.end())
+    # Many of them in one bare word are mostly a count.
+    is_count = match["plural"] and not (has_quote(match) and OPENING.match(data, match.end()))
+    word = None if is_count else pair_span(data, match)
     structure = None if PLACEHOLDER.match(data, at) else _structure_span(data, match, at, word)
-    if match["plural"] and not (has_quote(match) and OPENING.match(data, match.end())):
-        # Many of them in one bare word are mostly a count.
-        return structure
     if structure is None or word is None:
         return structure or word
     return min(structure[0], word[0]), max(structure[1], word[1])
@@ -179,7 +179,7 @@ def _flow_span(data: bytes, match: re.Match[bytes], at: int, outer: int) -> Span
     below = block_span(data, match, at, key, is_literal=True) if key else None
     stop = max(below[1] if below else 0, end_of_line(data, near, len(data)))
     end = balanced(data, at, stop, outer=outer)
-    return at, stop if end is None or stop - end > FAR else end
+    return at, stop if end is None or is_looked_at_again(data, end, stop) else end
 
 
 _NEAR = 4096
