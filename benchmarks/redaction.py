@@ -10,6 +10,7 @@ the neighbours' noise.
 from __future__ import annotations
 
 import argparse
+import json
 import pathlib
 import re
 import statistics
@@ -37,6 +38,23 @@ def hits(extra: str = "") -> Any:
 def answer(extra: str = "") -> Any:
     """Return one long answer: about 20 KB."""
     return {"text": SENTENCE * 131 + extra + SENTENCE * 131, "model": "m", "max_tokens": 512}
+
+
+def records(count: int = 250) -> Any:
+    """Return an answer in JSON with what a secret is called in each of its records: about 20 KB, hidden in each."""
+    found = [{"id": n, "name": f"user {n}", "next_page_token": "CAUQAA", "etag": "abc"} for n in range(count)]
+    return {"text": json.dumps(found)}
+
+
+CODE = '''def load(path, token=None):
+    """Load the config from path."""
+    with open(path) as handle:
+        config = json.load(handle)
+    self.api_key = os.environ["OPENAI_API_KEY"]
+    headers = {"Authorization": f"Bearer {self.api_key}"}
+    tokens = [t for t in config["tokens"] if t.secret == secret]
+    return client.get(url, headers=headers, max_tokens=5, password=password)
+'''
 
 
 def naive_test() -> Callable[[bytes], bool]:
@@ -74,7 +92,7 @@ def main() -> int:
     personal.prepare()
     naive = naive_test()
     dearer = False
-    print(f"{'payload':34}{'bytes':>7}  {'redactor us':>18}   {'re loop us (test only)':>22}")
+    print(f"{'payload':37}{'bytes':>7}  {'redactor us':>18}   {'re loop us (test only)':>22}")
     for name, value in (
         ("clean results", hits()),
         ("clean answer", answer()),
@@ -82,12 +100,14 @@ def main() -> int:
         ("results with a secret name", {"hits": hits(), "password": "hunter2"}),
         ("answer with a key in the middle", answer(KEY)),
         ("answer with code that looks like it", answer("token = something()\n")),
+        ("a secret name in each of 250 records", records()),
+        ("20 KB of code about secrets", {"text": CODE * 50}),
     ):
         packed = pack(value)
         ours = measured(lambda packed=packed: redactor.clean_packed(packed), slices)  # type: ignore[misc]
         theirs = measured(lambda packed=packed: naive(packed), slices // 2)  # type: ignore[misc]
         dearer = dearer or (name.startswith("clean") and ours[0] > theirs[0])
-        print(f"{name:34}{len(packed):7}  {ours[0]:9.2f} ({ours[1]:.2f})   {theirs[0]:9.2f} ({theirs[1]:.2f})")
+        print(f"{name:37}{len(packed):7}  {ours[0]:9.2f} ({ours[1]:.2f})   {theirs[0]:9.2f} ({theirs[1]:.2f})")
     for name, value in (
         ("clean results, pii too", hits()),
         ("clean answer, pii too", answer()),
@@ -95,7 +115,7 @@ def main() -> int:
     ):
         packed = pack(value)
         ours = measured(lambda packed=packed: personal.clean_packed(packed), slices)  # type: ignore[misc]
-        print(f"{name:34}{len(packed):7}  {ours[0]:9.2f} ({ours[1]:.2f})")
+        print(f"{name:37}{len(packed):7}  {ours[0]:9.2f} ({ours[1]:.2f})")
     return 1 if dearer else 0
 
 

@@ -8,6 +8,8 @@ import enum
 import json
 import pathlib
 import pprint
+import random
+import re
 import time
 import warnings
 from collections.abc import Callable
@@ -24,7 +26,7 @@ from replaykit.errors import DamagedError, ReplaykitWarning
 from replaykit.format.block import read_block
 from replaykit.format.values import pack, unpack
 from replaykit.redactors import Redactor, make_redactor, redactor_for
-from replaykit.redactors.rules import CURRENT
+from replaykit.redactors.rules import CURRENT, RULES_OF
 from replaykit.scanning import scan
 
 S = "zq1hunter-9"
@@ -427,10 +429,8 @@ _LOGPROB = {"token": " Paris", "logprob": -1.5e-05, "bytes": [32, 80, 97]}
 _MODEL_TOKENS = [
     {**_LOGPROB, "top_logprobs": [{**_LOGPROB, "token": ' "a\\\n'}, {**_LOGPROB, "token": "\\", "bytes": None}]},
     {"bytes": None, "logprob": -0.1, "token": "password"},
-    {"token": "Paris", "score": 0.99, "start": 5, "end": 10},
-    {"token": 4711, "score": 0.99, "index": 3},
-    {"entity": "B-LOC", "score": 0.99, "index": 1, "token": "Paris"},
-    {"word": "Par", "score": 0.5, "token": "Par"},
+    {"token": 4711, "score": 0.99, "token_str": "Paris", "sequence": "I live in Paris."},
+    {"score": 0.99, "token_str": "Paris", "token": 4711},
 ]
 
 
@@ -454,7 +454,7 @@ _WRITINGS: list[Callable[[Any], Any]] = [
 def test_a_token_of_a_model_is_no_secret(
     redactor: Redactor, fields: dict[str, Any], write: Callable[[Any], Any]
 ) -> None:
-    """Beside its probability, or its score and place, in maps, objects and JSON: a play gives what was returned."""
+    """Beside its probability, or its text, in maps, objects and JSON: a play gives what was returned."""
     packed = pack({"content": write([fields] * 5)})
 
     assert redactor.clean_packed(packed) == packed
@@ -466,6 +466,7 @@ def test_a_token_of_a_model_is_no_secret(
     [
         {"token": S, "score": 5},
         {"token": S, "index": 5, "user": "bob"},
+        {"token": S, "score": 0.99, "index": 5, "start": 3, "word": "x"},
         {"access_token": S, "logprob": -0.1},
         {"password": S, "logprob": -0.1, "token": "x"},
         {"a": {"logprob": -0.1}, "token": S},
@@ -594,23 +595,82 @@ HOSTILE = (
     "password: [redacted:pair]\n",
 )
 
+LOOKED_AT_FOR_LONG = (
+    r"{\"password\": [\"a\\\\\", ",
+    r"\"password\": [\"a\", {\"b\": \"c\\\", ",
+    r"\"password\": {\"u\": \"C:\\\\\\\\x\\\", ",
+    r": \\\\\"password\": [\"]",
+    ' "password: [hunter]\n',
+    '"password: [hunter]',
+    "=api_keys",
+    '"password: \\\\tfoo ',
+)
+"""One way to read them ends soon, another goes on to the end of the text and fails."""
 
-@pytest.mark.parametrize("unit", some_of(HOSTILE))
+
+def _seconds(redactor: Redactor, text: str) -> float:
+    packed, best = pack(text), 9.0
+    for _ in range(2):
+        begun = time.process_time()
+        redactor.clean_packed(packed)
+        best = min(best, time.process_time() - begun)
+    return best
+
+
+@pytest.mark.parametrize("unit", [*some_of(HOSTILE), *LOOKED_AT_FOR_LONG])
 def test_hostile_structures_take_linear_time(redactor: Redactor, unit: str) -> None:
     """Four times the input takes about four times as long, and an eighth of a megabyte never seconds."""
-
-    def seconds(size: int) -> float:
-        packed, best = pack(unit * (size // len(unit))), 9.0
-        for _ in range(2):
-            begun = time.process_time()
-            redactor.clean_packed(packed)
-            best = min(best, time.process_time() - begun)
-        return best
-
-    small, large = seconds(32_768), seconds(131_072)
+    small, large = (_seconds(redactor, unit * (size // len(unit))) for size in (32_768, 131_072))
 
     assert large < 12 * small + 0.05
     assert large < 2
+
+
+FRAGMENTS = [
+    "a", "x1", "1", " ", "[", "{", "(", "]", "}", ")", ":", "=", ",", "|", ">", "<", "/", "@", "://", "--token ", "%3D",
+    '"', "'", '"""', "\'\'\'", '\\"', '\\\\\\"', "\\", "\\\\", "\\\\\\", "\n", "\n  ", "\n- ", "\r\n", "\\n", "\\n  ",
+    "\\\\n", "password", "token", "api_keys", "credentials", "secrets ", "password=", "password: ", '"password": ',
+    '\\"password\\": ', "'token': ", '\\\\\\"secret\\\\\\": ', '\\"password\\": [\\"', '"password: [',
+    "password: [hunter", '"\\u0070', 'name="token"', 'value="', "value=", "<password>", "<secret a=", "</password>",
+    "X(", "('token', '", ": |\n ", "&a ", "!b ", "{{", "$(", "[redacted:pair]", "authorization: ", "Bearer ",
+]  # fmt: skip
+"""What decides where a secret ends; texts of it, repeated, are what a search goes wrong on."""
+
+
+@pytest.mark.parametrize("number", range(effort(8_000)))
+def test_texts_of_anything_repeated_take_linear_time(redactor: Redactor, number: int) -> None:
+    """Likewise of fragments put together at random, behind and before others that make all of it one text or block."""
+    chance = random.Random(number)
+    before, unit, after = ("".join(chance.choices(FRAGMENTS, k=chance.randint(0, most))) for most in (3, 9, 3))
+    unit = chance.choice(FRAGMENTS) + unit
+
+    def seconds(size: int) -> float:
+        return _seconds(redactor, before + unit * (size // len(unit)) + after)
+
+    small, large = seconds(10_000), seconds(40_000)
+
+    assert large < 12 * small + 0.05, (before, unit, after)
+
+
+def test_a_text_that_ends_with_a_backslash_hides_no_more_than_it_is_in(redactor: Redactor) -> None:
+    """Read as JSON in JSON it would go on; only where other secrets stand on that way all of it goes."""
+    rest = [{"id": number, "text": "Some words of an answer."} for number in range(100)]
+
+    cleaned = redactor.clean_text(json.dumps({"credentials": {"path": "C:\\Users\\"}, "rest": rest}))
+
+    assert cleaned == json.dumps({"credentials": 0, "rest": rest}).replace("0", "[redacted:pair]", 1)
+
+
+def test_what_a_rule_begins_with_is_where_it_matches() -> None:
+    """Rules that ignore case are only tried where that stands: no match of theirs may begin otherwise."""
+    chance = random.Random(1)
+    texts = [*SHAPES.values(), *("".join(chance.choices(FRAGMENTS, k=40)) for _ in range(effort(200_000)))]
+    rules = {rule for rules in RULES_OF.values() for rule in rules if rule.begins}
+
+    for rule in rules:
+        found = [each[0] for text in texts for each in rule.decider.finditer(text.encode())]
+
+        assert all(re.match(rule.begins, each.lower()) for each in found)
 
 
 @pytest.mark.parametrize("shape", ["staircase", "nested", "backslashes", "quotes"])

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import attrs
 
-from replaykit.redactors.brackets import Escapes, closed, end_of_text, is_apostrophe
+from replaykit.redactors.brackets import FAR, Escapes, closed, end_of_text, is_apostrophe
 from replaykit.redactors.pairs import (
     BREAKS,
+    KEY_BYTES,
     NESTED,
     OPENING,
     WORD,
@@ -52,14 +53,39 @@ def yaml_key(data: bytes, match: re.Match[bytes]) -> _Key | None:
     """Return the name as a key of YAML, first in its line or in a text in quotes; None if it is none."""
     low = max(0, match.start() - _FARTHEST_HEAD)
     head = (b"\0" if low else b"") + data[low : match.start()]
-    from_line, from_quote = _HEADS[has_quote(match)]
-    if found := from_line.match(head):
+    is_quoted = has_quote(match)
+    near = _line_of(head, is_quoted)
+    if near is None:
+        return None
+    from_line, from_quote = _HEADS[is_quoted]
+    if found := from_line.match(near):
         slashes = _escape_of(found["slashes"] or b"")
         return _Key(len(found["indent"]), slashes, _quote_around(data, match.start(), slashes) if slashes else b"")
-    if found := from_quote.match(head):
+    if found := from_quote.match(near):
         escaped = _ESCAPED_BREAK.search(data, match.end(), match.end() + _FARTHEST_HEAD)
         return _Key(len(found["indent"]), _escape_of(escaped[1]) if escaped else 0, found["enclosing"])
     return None
+
+
+def _line_of(head: bytes, is_quoted: bool) -> bytes | None:
+    """Return the end of *head* that a key can begin in; None where none does: the patterns try each byte of it."""
+    rest = head.rstrip(_OF_QUOTED_KEYS if is_quoted else _OF_KEYS)
+    if is_quoted:
+        if rest[-1:] not in (b'"', b"'"):
+            return None
+        rest = rest[:-1].rstrip(b"\\")
+    rest = rest.rstrip(b" \t-")
+    if rest[-1:] not in _BEFORE_KEYS:
+        return None
+    low = len(rest) - _LONGEST_BREAK
+    return b"\0" + head[low:] if low > 0 else head
+
+
+_OF_KEYS = KEY_BYTES + bytes(range(128, 256))
+_OF_QUOTED_KEYS = _OF_KEYS + b" "
+# An escaped break begins with backslashes, and its n may be taken for a letter of the key.
+_BEFORE_KEYS = frozenset((b"", b"\n", b"\r", b"n", b"\\", b'"', b"'"))
+_LONGEST_BREAK = 20
 
 
 def _escape_of(run: bytes) -> int:
@@ -124,11 +150,15 @@ def _text_over_lines(data: bytes, at: int, key: _Key) -> Span | None:
     opening = OPENING.match(data, at)
     if opening is None or key.quote or key.slashes or len(opening["quote"]) > 1 or opening["slashes"]:
         return None
-    quote, line_end, escapes = opening["quote"], end_of_line(data, at), Escapes(1, 0, False)
-    if end_of_text(data, opening.end(), line_end, quote, 0, escapes)[0]:
+    quote, escapes = opening["quote"], Escapes(1, 0, False)
+    ending = end_of_text(data, opening.end(), len(data), quote, 0, escapes)[0]
+    # Not looked for beyond the quote: of many texts in a line, each would look at the rest of it.
+    end = line_end = end_of_line(data, at, ending.start() if ending else len(data))
+    if ending and line_end == ending.start():
         return None
-    end = line_end
-    for line in _lines(data, line_end, key):
+    lines = _lines(data, line_end, key)
+    next(lines)
+    for line in lines:
         if line.indent <= key.column and line.start < line.end:
             break
         if closing := end_of_text(data, line.start, line.end, quote, 0, escapes)[0]:
@@ -150,17 +180,22 @@ def block_span(data: bytes, match: re.Match[bytes], at: int, key: _Key, *, is_li
     """Return the lines after *at* that belong to *key*: those that are indented deeper, or are items of its list."""
     begin = end = -1
     is_list = False
-    for line in _lines(data, at, key):
+    lines = _lines(data, at, key)
+    rest = next(lines)
+    for line in lines:
         if line.start >= line.end:
             continue
         is_item = line.indent == key.column and not is_literal and _DASH.match(data, line.start) is not None
         if begin < 0:
             is_list = is_item
             if not is_literal and _is_remark(data, line, match["name"]):
-                return None
+                break
         if line.indent <= key.column and not (is_list and is_item):
             break
         begin, end = line.start if begin < 0 else begin, line.end
+    if rest.end - at > FAR:
+        # Looked at for long, and for the next name in this line it would be again.
+        return at, max(rest.end, end)
     return (begin, end) if begin >= 0 else None
 
 
@@ -179,19 +214,17 @@ _DASHES = re.compile(rb"(?:-(?:[ \t]++|\Z))*+")
 
 
 def _lines(data: bytes, at: int, key: _Key) -> Iterator[_Line]:
-    """Yield the lines after the one that *at* is in, to the end of the text that *key* stands in."""
+    """Yield the rest of the line that *at* is in, and those after it, to the end of the text that *key* stands in."""
     ends = _line_ends(key.slashes, key.quote)
-    is_first = True
     while True:
         found = ends.search(data, at)
         end = found.start("end") if found and found["end"] is not None else found.start() if found else len(data)
-        if not is_first:
-            line = data[at:end]
-            start = at + len(line) - len(line.lstrip(b" \t"))
-            yield _Line(start - at, start, start + len(_stripped(data[start:end])))
+        line = data[at:end]
+        start = at + len(line) - len(line.lstrip(b" \t"))
+        yield _Line(start - at, start, start + len(_stripped(data[start:end])))
         if found is None or (key.slashes and found[0][-1:] != b"n"):
             return
-        at, is_first = found.end(), False
+        at = found.end()
 
 
 def _stripped(line: bytes) -> bytes:
@@ -212,6 +245,7 @@ def _line_ends(slashes: int, quote: bytes) -> re.Pattern[bytes]:
     )
 
 
-def end_of_line(data: bytes, at: int) -> int:
-    newline = data.find(b"\n", at)
-    return len(data) if newline < 0 else newline
+def end_of_line(data: bytes, at: int, stop: int) -> int:
+    """Return where the line ends that *at* is in, or *stop* before it does."""
+    newline = data.find(b"\n", at, stop)
+    return min(len(data), stop) if newline < 0 else newline

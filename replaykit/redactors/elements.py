@@ -42,8 +42,10 @@ def _stripped_span(data: bytes, start: int, end: int) -> Span | None:
 def _end_of_element(data: bytes, at: int, tag: bytes) -> int | None:
     """Return where the closing tag of an element *tag* begins; None if there is none near."""
     start, most = at, at + _FARTHEST_TAG
+    # What is nowhere near is looked for once, not behind each tag of the same name.
+    closers = [closer for slash in (b"</", b"<\\/") if data.find(closer := slash + tag, at, most) >= 0]
     for _ in range(NESTED):
-        ends = (_tag_at(data, slash + tag, at, most) for slash in (b"</", b"<\\/"))
+        ends = (_tag_at(data, closer, at, most) for closer in closers)
         end = min((each for each in ends if each >= 0), default=-1)
         if end < 0:
             return None
@@ -104,8 +106,9 @@ def _field_span(data: bytes, at: int) -> Span | None:
 def _field_before(data: bytes, at: int) -> Span | None:
     """Return the last value whose text ends before *at*, with attributes or other fields in between."""
     low, place = max(0, at - _FAR), at
+    words = [word for word in (b"value", b"Value") if data.rfind(word, low, at) >= 0]
     for _ in range(NESTED):
-        place = max(data.rfind(b"value", low, place), data.rfind(b"Value", low, place))
+        place = max((data.rfind(word, low, place) for word in words), default=-1)
         begun = _VALUE_IS.match(data, place) if place >= 0 else None
         if place < 0:
             break

@@ -1,8 +1,8 @@
 """
-Which values called ``token`` are pieces of text that a model or tokenizer counts, and no secrets; since ``secrets/3``.
+Which values called ``token`` are pieces of a model's text, and no secrets; since ``secrets/3``.
 
-They come with what is said of each beside them: its probability, or its score
-and place.
+They come with what is said of each beside them, and of nothing else: the
+logarithm of its probability, or its text beside its number.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from typing import Any
 
 __all__ = ["is_model_token", "is_model_token_in_text", "without_their_names"]
 
-_PLACES = frozenset({"start", "bytes", "index", "word"})
+_SAID_BESIDE = frozenset({"logprob", "token_str"})
+"""By OpenAI, whose names others have taken over; by the transformers library."""
 
 
 def is_model_token(names: Collection[object]) -> bool:
     """Return whether a ``token`` among *names*, those of all fields of a map, is a piece of text."""
-    return "logprob" in names or ("score" in names and not _PLACES.isdisjoint(names))
+    return not _SAID_BESIDE.isdisjoint(names)
 
 
 def without_their_names(tree: Any) -> Any:
@@ -55,7 +56,7 @@ def is_model_token_in_text(data: bytes, match: re.Match[bytes]) -> bool:
     if match["name"] != b"token" or data[at - 1 : at] != b'"' or not match["quote"].endswith(b'"'):
         return False
     head = data[max(0, at - _REACH_BYTES) : at]
-    before = _BEFORE.search(head) if b"logprob" in head or b"score" in head else None
+    before = _BEFORE.search(head) if b"logprob" in head or b"token_str" in head else None
     names = set(_NAMES.findall(before[0])) if before else set()
     value = _FIRST.match(data, match.end())
     end = value.end() if value else None

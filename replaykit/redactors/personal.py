@@ -25,21 +25,23 @@ def _email_span(data: bytes, match: re.Match[bytes]) -> Span | None:
     return (start, match.end()) if start < match.start() else None
 
 
-def _digits_span(data: bytes, at: int, most: int, separators: bytes = b" -") -> list[tuple[int, bytes]]:
+def _digits_span(data: bytes, at: int, most: int) -> list[tuple[int, bytes]]:
     """Return (end, digits) for each count of digits from *at* after which none follows, longest first."""
-    found, digits = [], bytearray()
-    while at < len(data) and len(digits) < most:
-        if not data[at : at + 1].isdigit():
-            # One separator may stand between two digits.
-            if data[at : at + 1] not in separators or not data[at + 1 : at + 2].isdigit():
-                break
-            at += 1
-            continue
-        digits += data[at : at + 1]
+    found, digits = [], b""
+    while (run := _DIGITS.match(data, at)) and len(digits) + len(run[0]) <= most:
+        digits += run[0]
+        at = run.end()
+        goes_on = data[at : at + 1]
+        if not (goes_on.isalnum() or goes_on == b"_"):
+            found.append((at, digits))
+        # One separator may stand between two digits.
+        if goes_on not in (b" ", b"-"):
+            break
         at += 1
-        if not (data[at : at + 1].isalnum() or data[at : at + 1] == b"_"):
-            found.append((at, bytes(digits)))
     return found[::-1]
+
+
+_DIGITS = re.compile(rb"[0-9]++")
 
 
 # -- payment cards --------------------------------------------------------------

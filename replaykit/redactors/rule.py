@@ -32,6 +32,8 @@ class Rule:
         exact: Decides, from the first byte of the shape.
         caseless: Whether *scan* ignores ASCII case; *exact* says so itself.
         reach: How many bytes around a candidate's end *exact* needs to begin to match.
+        begins: What each match of *exact* begins with, in lower case: found many times faster than *exact* is, which
+            ignores case. Empty where *exact* begins with fixed bytes.
         locate: Returns what to hide of a match, or None for a false alarm.
     """
 
@@ -40,12 +42,18 @@ class Rule:
     exact: bytes
     caseless: bool = False
     reach: int = 96
+    begins: bytes = b""
     locate: Locate = whole
 
     @functools.cached_property
     def decider(self) -> re.Pattern[bytes]:
         """The pattern *exact*: compiled with the first candidate, since to compile all took a tenth of a start."""
         return re.compile(self.exact)
+
+    @functools.cached_property
+    def beginner(self) -> re.Pattern[bytes] | None:
+        """The pattern *begins*, likewise; None without one."""
+        return re.compile(self.begins) if self.begins else None
 
 
 # A letter before the shape makes it part of a word, unless that letter ends

@@ -143,6 +143,7 @@ _SHAPES = (
         scan=rb"bearer(?:[ \t:=]|%20){1,4}[A-Za-z0-9._~+/-]{8}",
         exact=rb"(?i:bearer)(?:[ \t:=]|%20){1,4}(?P<secret>[A-Za-z0-9._~+/-]{8,}+=*+)",
         caseless=True,
+        begins=rb"bearer",
         locate=_bearer_span,
     ),
     Rule(
@@ -150,6 +151,7 @@ _SHAPES = (
         scan=rb"basic(?:[ \t]|%20){1,4}[A-Za-z0-9+/]{4}",
         exact=rb"(?i:basic)(?:[ \t]|%20){1,4}(?P<secret>[A-Za-z0-9+/]{4,}+={0,2})",
         caseless=True,
+        begins=rb"basic",
         locate=_basic_span,
     ),
     Rule(
@@ -171,6 +173,7 @@ _PAIRS = (
         scan=NAME + _BETWEEN + _SEPARATOR + rb"[^\s=]",
         exact=rb"(?i:(?P<name>" + EXACT_NAME + rb"))" + _BETWEEN + rb"(?P<separator>" + _SEPARATOR + rb")",
         caseless=True,
+        begins=NAME,
         locate=pair_span,
     ),
     Rule(
@@ -178,6 +181,7 @@ _PAIRS = (
         scan=rb"(?:authorization|cookie):[ \t]{0,4}[^\s]",
         exact=rb"(?i:(?P<name>authorization|cookie)):[ \t]{0,4}(?=\S)",
         caseless=True,
+        begins=rb"authorization|cookie",
         locate=header_span,
     ),
     Rule(
@@ -237,6 +241,7 @@ _STRUCTURES = (
         ),
         caseless=True,
         reach=112,
+        begins=NAME,
         locate=_named_span,
     ),
     *_PAIRS[1:4],
@@ -253,6 +258,7 @@ _STRUCTURES = (
         exact=rb"(?i:" + _CALLED.replace(b"{0,40}", b"{0,40}?") + EXACT_NAME_OF_MANY + rb")\\{0,7}[\"']",
         caseless=True,
         reach=128,
+        begins=rb"key|name",
         locate=named_span,
     ),
     Rule(

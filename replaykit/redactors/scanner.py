@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import threading
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -71,7 +72,7 @@ def _stop(_rule: int, _start: int, _end: int, _flags: int, _context: object) -> 
 
 
 def _note(rule: int, _start: int, end: int, _flags: int, found: dict[int, list[int]]) -> None:
-    found.setdefault(rule, []).append(end)
+    found[rule].append(end)
 
 
 @functools.cache
@@ -129,7 +130,8 @@ class Scanner:
         if tools is None:
             return None
         scan, scratch, _, in_use = tools
-        found: dict[int, list[int]] = {}
+        # Among numbers nearly each byte ends a candidate.
+        found: dict[int, list[int]] = defaultdict(list)
         try:
             scan(data, _note, context=found, scratch=scratch)
         except in_use:

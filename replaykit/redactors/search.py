@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from replaykit.redactors.rule import Rule
 from replaykit.redactors.scanner import Scanner
@@ -37,9 +37,10 @@ def secret_spans(scanner: Scanner, data: bytes) -> list[tuple[int, int, str]]:
 def _located(rule: Rule, data: bytes, windows: Iterable[tuple[int, int]]) -> Iterable[tuple[int, int]]:
     """Yield what *rule* hides of the shapes that begin in *windows*; a shape may reach beyond its window."""
     done, exact = 0, rule.decider
+    search = exact.search if rule.beginner is None else _search_of(rule.beginner, exact, data.lower())
     for low, high in windows:
         at = max(low, done)
-        while at < high and (begun := exact.search(data, at, high)):
+        while at < high and (begun := search(data, at, high)):
             match = exact.match(data, begun.start()) or begun
             span = rule.locate(data, match)
             at = done = max(match.end(), span[1] if span else 0, at + 1)
@@ -47,15 +48,35 @@ def _located(rule: Rule, data: bytes, windows: Iterable[tuple[int, int]]) -> Ite
                 yield span
 
 
+def _search_of(beginner: re.Pattern[bytes], exact: re.Pattern[bytes], lowered: bytes) -> _Search:
+    """Return what finds the same as a search of *exact*, in the text that is *lowered*, only where *beginner* does."""
+
+    def search(data: bytes, at: int, high: int) -> re.Match[bytes] | None:
+        while begun := beginner.search(lowered, at, high):
+            if match := exact.match(data, begun.start(), high):
+                return match
+            at = begun.start() + 1
+        return None
+
+    return search
+
+
+_Search = Callable[[bytes, int, int], "re.Match[bytes] | None"]
+
+
 def windows_around(ends: list[int], reach: int, size: int) -> list[tuple[int, int]]:
     """Return the neighbourhoods of all candidates, those that touch joined: no byte is searched twice."""
+    if not ends:
+        return []
+    ends = sorted(ends)
     windows: list[tuple[int, int]] = []
-    for end in sorted(ends):
-        low, high = max(0, end - reach), min(size, end + reach)
-        if windows and low <= windows[-1][1]:
-            windows[-1] = (windows[-1][0], high)
-        else:
-            windows.append((low, high))
+    first = last = ends[0]
+    for end in ends:
+        if end - last > 2 * reach:
+            windows.append((max(0, first - reach), min(size, last + reach)))
+            first = end
+        last = end
+    windows.append((max(0, first - reach), min(size, last + reach)))
     return windows
 
 

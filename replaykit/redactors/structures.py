@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 from replaykit.redactors.blocks import block_span, end_of_line, yaml_key, yaml_span
-from replaykit.redactors.brackets import LEVELS, Escapes, balanced, closed, end_of_text
+from replaykit.redactors.brackets import LEVELS, Escapes, balanced, closed, closing, end_of_text, is_looked_at_again
 from replaykit.redactors.pairs import (
     BREAKS,
     KEY_BYTES,
@@ -35,21 +35,30 @@ __all__ = ["escaped_name_span", "value_span"]
 
 def value_span(data: bytes, match: re.Match[bytes]) -> Span | None:
     """Return where the value after a name and a separator is, whatever its structure; None if it is no secret."""
-    if match["gap"].strip(b" \t") and not has_quote(match):
+    if has_quote(match):
+        # Each value is asked for again once it has been replaced.
+        if hidden := _HIDDEN_TEXT.match(data, match.end()):
+            return hidden.span("placeholders")
+    elif match["gap"].strip(b" \t"):
         return None
     at = after(BREAKS, data, match.end())
-    structure = None if PLACEHOLDER.match(data, at) else _structure_span(data, match, at)
-    if match["plural"] and not (has_quote(match) and OPENING.match(data, match.end())):
-        # Many of them in one bare word are mostly a count.
-        return structure
-    word = pair_span(data, match)
+    # Many of them in one bare word are mostly a count.
+    is_count = match["plural"] and not (has_quote(match) and OPENING.match(data, match.end()))
+    word = None if is_count else pair_span(data, match)
+    structure = None if PLACEHOLDER.match(data, at) else _structure_span(data, match, at, word)
     if structure is None or word is None:
         return structure or word
     return min(structure[0], word[0]), max(structure[1], word[1])
 
 
-def _structure_span(data: bytes, match: re.Match[bytes], at: int) -> Span | None:
-    """Return the value that begins at *at*, behind blanks and breaks, if it is more than a word or a text beside it."""
+# What follows it cannot go on below.
+_HIDDEN_TEXT = re.compile(
+    rb"(?P<opening>\\{0,7}[\"'])(?P<placeholders>(?:\[redacted:[a-z]+\])++)(?P=opening)(?=[,;:)}\]])"
+)
+
+
+def _structure_span(data: bytes, match: re.Match[bytes], at: int, word: Span | None) -> Span | None:
+    """Return the value that begins at *at*, behind blanks and breaks, if it is more than *word*, beside the name."""
     is_quoted, is_below = has_quote(match), at > match.end()
     is_colon = match["separator"].rstrip() == b":"
     if data[at : at + 1] in (b"[", b"{", b"(") and (is_quoted or not (is_below and is_colon)):
@@ -62,7 +71,7 @@ def _structure_span(data: bytes, match: re.Match[bytes], at: int) -> Span | None
     if opening and is_quoted:
         # Behind ``if kind == "token":`` a docstring may begin.
         is_docstring = is_below and len(opening["quote"]) > 1
-        span = None if is_docstring else quoted_span(data, opening) if is_below else pair_span(data, match)
+        span = None if is_docstring else quoted_span(data, opening) if is_below else word
         return _with_texts_below(data, opening, span)
     if opening and is_below:
         return quoted_span(data, opening) if b"=" in match["separator"] else None
@@ -76,24 +85,31 @@ def _with_texts_below(data: bytes, opening: re.Match[bytes], span: Span | None) 
     """Return *span*, of the text that *opening* begins, with those that Python's printer puts into the next lines."""
     if span is None:
         return None
-    ends = [end for unit in LEVELS if (end := _end_of_texts(data, opening, unit))]
-    return span[0], max([span[1], *ends])
+    farthest = span[1]
+    for unit in LEVELS:
+        end, counted = _end_of_texts(data, opening, unit)
+        farthest = max(farthest, end)
+        if not counted:
+            # All ways to read them are the same.
+            break
+    return span[0], farthest
 
 
-def _end_of_texts(data: bytes, opening: re.Match[bytes], unit: int) -> int | None:
-    """Return where the last of several texts ends that stand below each other; None if the first does not."""
-    last: int | None = None
+def _end_of_texts(data: bytes, opening: re.Match[bytes], unit: int) -> tuple[int, bool]:
+    """Return where the last of texts below each other ends, -1 if none does, and whether a backslash counted."""
+    last, counted = -1, False
     begun: re.Match[bytes] | None = opening
     while begun:
         quote, slashes = begun["quote"], len(begun["slashes"])
-        ending = end_of_text(data, begun.end(), len(data), quote, slashes, Escapes(unit, 0, True))[0]
+        ending, _, has_escapes = end_of_text(data, begun.end(), len(data), quote, slashes, Escapes(unit, 0, True))
+        counted = counted or has_escapes or slashes > 0
         end = ending.end() - len(quote) - slashes if ending else -1
         if ending is None or (len(quote) == 1 and data.find(b"\n", begun.end(), end) >= 0):
             break
         last = end
         below = _TEXT_BELOW.match(data, ending.end())
         begun = OPENING.match(data, below.end()) if below else None
-    return last
+    return last, counted
 
 
 _TEXT_BELOW = re.compile(rb"(?=[ \t]*(?:[\r\n]|\\{1,7}n))(?:[ \t\r\n]|\\{1,7}[nr])*+(?=[bBrRuUfF]{0,2}\\{0,7}[\"'])")
@@ -121,8 +137,7 @@ def _bracket_span(data: bytes, match: re.Match[bytes], at: int) -> Span | None:
     is_list = _FIELD_NAME.match(data, inside) or data[word.end() : word.end() + 1] == b","
     if not is_list and is_said(data, word, match["name"]):
         return None
-    stop = _end_of_flow(data, match, at)
-    return None if stop is None else (at, balanced(data, at, stop, outer=outer) or stop)
+    return _flow_span(data, match, at, outer)
 
 
 def _is_keyword_with_literal(data: bytes, match: re.Match[bytes], at: int) -> bool:
@@ -149,15 +164,25 @@ _ANY_QUOTE = re.compile(rb"[\"']")
 _BRACKETS = re.compile(rb"[\[\](){}]")
 
 
-def _end_of_flow(data: bytes, match: re.Match[bytes], at: int) -> int | None:
-    """Return how far a bare list or map at *at* can reach in YAML; None if the name is no key of it."""
+def _flow_span(data: bytes, match: re.Match[bytes], at: int, outer: int) -> Span | None:
+    """Return a bare list or map at *at* as YAML ends it; None if the name is no key of it."""
     key = yaml_key(data, match)
-    if key is not None:
-        below = block_span(data, match, at, key, is_literal=True)
-        return max(below[1] if below else 0, end_of_line(data, at))
-    before = data[max(0, match.start() - 64) : match.start()].rstrip(KEY_BYTES)
-    return end_of_line(data, at) if before.rstrip()[-1:] in (b"{", b",") else None
+    if key is None:
+        before = data[max(0, match.start() - 64) : match.start()].rstrip(KEY_BYTES)
+        if before.rstrip()[-1:] not in (b"{", b","):
+            return None
+    # Most close in their line; where a long one or a block ends is not asked for each list in it.
+    near = end_of_line(data, at, at + _NEAR)
+    end, is_certain = closing(data, at, near, outer=outer)
+    if end is not None and is_certain:
+        return at, end
+    below = block_span(data, match, at, key, is_literal=True) if key else None
+    stop = max(below[1] if below else 0, end_of_line(data, near, len(data)))
+    end = balanced(data, at, stop, outer=outer)
+    return at, stop if end is None or is_looked_at_again(data, end, stop) else end
 
+
+_NEAR = 4096
 
 _PRINTED = re.compile(
     rb"(?:[A-Za-z_]\w*\.){0,8}+(?:[A-Z]\w*|frozenset|set|deque|mappingproxy|defaultdict|array|dict|list|tuple)(?=\()"
