@@ -147,16 +147,12 @@ def test_a_call_without_a_match_is_asked_once(expression: str) -> None:
         r"EMP\Z",
         r"(?m)^EMP",
         r"(?x)[ # [ \n ]EMP",
-        r"\Q[\E^EMP]?",
         r"(*UTF8)EMP",
     ],
 )
 def test_what_depends_on_the_bytes_around_a_text_is_asked_of_each(expression: str) -> None:
     """In a packed value there are others around it."""
-    try:
-        own = pattern("own", expression)
-    except RedactionError:
-        pytest.skip("refused anyway")
+    own = pattern("own", expression)
 
     assert own.is_suspect is None
     assert make_redactor((own,)).is_suspect(b"")

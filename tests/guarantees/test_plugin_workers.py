@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from effort import some_of
 from pytest_plugin.conftest import project  # noqa: F401 - a fixture
 from regression.proposed import of_test
 
@@ -72,16 +73,15 @@ def calls_of(tests: int) -> list[tuple[str, str]]:
     return sorted((query, f"{query} 0") for query in asked)
 
 
-@pytest.mark.parametrize(
-    ("tests", "mode"), [(1, "once"), (8, "new_episodes"), (8, "all"), (8, "rewrite"), (8, "update")]
-)
+@pytest.mark.parametrize("mode", some_of(["new_episodes", "once", "all", "rewrite", "update"]))
 def test_workers_lose_no_call_of_a_recording_that_they_share(
     project: pytest.Pytester,  # noqa: F811 - the fixture
     monkeypatch: pytest.MonkeyPatch,
-    tests: int,
     mode: str,
 ) -> None:
     """Four of them write it at the same moment, again and again; what two of them record at once is there once."""
+    # One each: a second one would find the file that the first has made.
+    tests = 1 if mode == "once" else 8
     project.makepyfile(**dict.fromkeys(MODULES, SHARING))
     monkeypatch.setenv("TESTS", str(tests))
     says = "--replay-update" if mode == "update" else f"--replay-mode={mode}"
