@@ -99,7 +99,7 @@ def test_any_model_is_packed_as_in_the_general_way(value: Any) -> None:
 
 
 @pytest.mark.parametrize("make", MODELS)
-@pytest.mark.parametrize("a", [1, "\ud800", [{"k": (1,)}], threading.Lock()], ids=repr)
+@pytest.mark.parametrize("a", [1, "\ud800", [{"k": (1,)}], threading.Lock()], ids=lambda a: type(a).__name__)
 def test_each_kind_of_model_is_packed_as_in_the_general_way(make: Callable[[Any], Any], a: Any) -> None:
     """Alone, and beside others of its class."""
     value = make(a)
