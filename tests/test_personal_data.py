@@ -221,7 +221,7 @@ _SAID = st.recursive(
 
 
 @pytest.mark.filterwarnings("ignore:Possible nested set")
-@settings(max_examples=effort(40_000), deadline=None)
+@settings(max_examples=effort(10_000), deadline=None)
 @given(_EXPRESSIONS, st.booleans(), _SAID)
 def test_to_ask_of_a_call_first_misses_nothing(expression: str, ignore_case: bool, value: Any) -> None:
     """What is hidden by asking each text by itself is hidden."""

@@ -617,7 +617,7 @@ def _seconds(redactor: Redactor, text: str) -> float:
     return best
 
 
-@pytest.mark.parametrize("unit", [*some_of(HOSTILE), *LOOKED_AT_FOR_LONG])
+@pytest.mark.parametrize("unit", [*some_of(HOSTILE), *some_of(LOOKED_AT_FOR_LONG)])
 def test_hostile_structures_take_linear_time(redactor: Redactor, unit: str) -> None:
     """Four times the input takes about four times as long, and an eighth of a megabyte never seconds."""
     small, large = (_seconds(redactor, unit * (size // len(unit))) for size in (32_768, 131_072))
@@ -637,7 +637,7 @@ FRAGMENTS = [
 """What decides where a secret ends; texts of it, repeated, are what a search goes wrong on."""
 
 
-@pytest.mark.parametrize("number", range(effort(8_000)))
+@pytest.mark.parametrize("number", range(effort(2_000)))
 def test_texts_of_anything_repeated_take_linear_time(redactor: Redactor, number: int) -> None:
     """Likewise of fragments put together at random, behind and before others that make all of it one text or block."""
     chance = random.Random(number)
