@@ -10,6 +10,7 @@ import attrs
 
 from replaykit.errors import DamagedError
 from replaykit.format.entries import Entry
+from replaykit.format.lazy import LazySequence
 from replaykit.format.soundness import demand_sound_action, demand_sound_checkpoint
 from replaykit.format.thaw import thaw
 from replaykit.model import (
@@ -148,7 +149,7 @@ def _frame_ids(entry: Mapping[str, Any], frames_at: Callable[[int], Sequence[Fra
     return _LazyIds(entry.get("g", 0), frames_at)
 
 
-class _LazyIds(Sequence[FrameId]):
+class _LazyIds(LazySequence[FrameId]):
     """Frame ids that are read from their memory when they are looked at."""
 
     def __init__(self, generation: int, frames_at: Callable[[int], Sequence[FrameId]]) -> None:
@@ -173,8 +174,3 @@ class _LazyIds(Sequence[FrameId]):
 
     def __iter__(self) -> Iterator[FrameId]:
         return iter(self._loaded())
-
-    def __eq__(self, other: object) -> bool:
-        return tuple(self) == tuple(other) if isinstance(other, Sequence) else NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]  # like a list: compared by content

@@ -17,6 +17,8 @@ from typing import NamedTuple, overload
 
 import attrs
 
+from replaykit.format.lazy import LazySequence
+
 __all__ = ["BlockColumns", "BlockRuns", "Place", "Run", "SequenceMap", "Sequences", "runs_of"]
 
 
@@ -83,7 +85,7 @@ def runs_of(sequences: Sequence[int]) -> tuple[Run, ...]:
 # -- as it is used --------------------------------------------------------------
 
 
-class BlockColumns(Sequence[BlockRuns]):
+class BlockColumns(LazySequence[BlockRuns]):
     """
     The blocks of an index, in columns; each is described when it is looked at.
 
@@ -144,11 +146,6 @@ class BlockColumns(Sequence[BlockRuns]):
         number = range(len(self))[index]
         first = Run(self.firsts[number], self.stops[number])
         return BlockRuns(Place(self.offsets[number], self.sizes[number]), (first, *self.later_runs.get(number, ())))
-
-    def __eq__(self, other: object) -> bool:
-        return list(self) == list(other) if isinstance(other, Sequence) else NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]  # like a list: compared by content
 
 
 class SequenceMap:
@@ -247,7 +244,7 @@ def _joined(runs: Iterable[Run]) -> Iterator[Run]:
         yield open_run
 
 
-class Sequences(Sequence[int]):
+class Sequences(LazySequence[int]):
     """Ascending sequence numbers, kept as runs."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
@@ -311,11 +308,9 @@ class Sequences(Sequence[int]):
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Sequences):
             return list(_joined(self._runs)) == list(_joined(other._runs))
-        if not isinstance(other, Sequence) or isinstance(other, (str, bytes)):
-            return NotImplemented
-        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+        return super().__eq__(other)
 
-    __hash__ = None  # type: ignore[assignment]  # equal to lists, which have no hash either
+    __hash__ = None  # equal to lists, which have no hash either
 
     def __repr__(self) -> str:
         return f"<{self._length} sequences>"

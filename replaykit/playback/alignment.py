@@ -14,6 +14,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Hashable, Iterator, Sequence
 from typing import overload
 
+from replaykit.format.lazy import LazySequence
 from replaykit.playback.subsequences import longest_ascending
 
 __all__ = ["Pair", "Pairs", "align"]
@@ -25,7 +26,7 @@ _MAX_COMPARED = 1_000_000
 """Where more pairs of items would have to be looked at, equal items are paired first come, first served."""
 
 
-class Pairs(Sequence[Pair]):
+class Pairs(LazySequence[Pair]):
     """Pairs that are told one by one as they are asked for; how many there are is known."""
 
     @abstractmethod

@@ -10,6 +10,7 @@ from typing import cast, overload
 
 from replaykit.facts import SELF
 from replaykit.format.asked import Asked, asked_by
+from replaykit.format.lazy import LazySequence
 from replaykit.model import ReplayAction
 from replaykit.playback.tapes import tape_of
 
@@ -133,7 +134,7 @@ class RecordedCalls:
         return total, ((at, asked_by(self.tape.entry(at))) for at in positions[first : first + most])
 
 
-class _Chosen(Sequence[ReplayAction]):
+class _Chosen(LazySequence[ReplayAction]):
     """Some actions of a session."""
 
     def __init__(self, actions: Sequence[ReplayAction], positions: Sequence[int]) -> None:
@@ -151,13 +152,6 @@ class _Chosen(Sequence[ReplayAction]):
 
     def __len__(self) -> int:
         return len(self._positions)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Sequence) or isinstance(other, (str, bytes)):
-            return NotImplemented
-        return list(self) == list(other)
-
-    __hash__ = None  # type: ignore[assignment]  # like a list: compared by content
 
     def __repr__(self) -> str:
         return f"<{len(self)} actions>"

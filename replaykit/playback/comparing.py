@@ -121,11 +121,6 @@ class _SequencePairs(Pairs):
         at, its = self._paired.pair_at(position)
         return self._first[at], self._second[its]
 
-    def __eq__(self, other: object) -> bool:
-        return tuple(self) == tuple(other) if isinstance(other, Sequence) else NotImplemented
-
-    __hash__ = None  # type: ignore[assignment]  # like a list: compared by content
-
     def __repr__(self) -> str:
         return f"<{len(self)} pairs>"
 

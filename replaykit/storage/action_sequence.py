@@ -12,6 +12,7 @@ from replaykit.format.actions import action_from_entry
 from replaykit.format.asked import Asked, asked_by
 from replaykit.format.entries import Entry
 from replaykit.format.index import Sequences
+from replaykit.format.lazy import LazySequence
 from replaykit.model import ReplayAction
 from replaykit.protocols import StoredSession
 
@@ -21,7 +22,7 @@ _MOST_HELD = 128
 """So many actions that were looked at one by one are held decoded."""
 
 
-class ActionSequence(Sequence[ReplayAction]):
+class ActionSequence(LazySequence[ReplayAction]):
     """The actions of a session in order of sequence; each is read when it is looked at."""
 
     def __init__(self, stored: StoredSession | None, live: Sequence[Entry]) -> None:
@@ -87,13 +88,6 @@ class ActionSequence(Sequence[ReplayAction]):
             return
         for entry in self._stored.actions():
             yield action_from_entry(completed(entry))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Sequence) or isinstance(other, (str, bytes)):
-            return NotImplemented
-        return len(self) == len(other) and all(mine == theirs for mine, theirs in zip(self, other, strict=True))
-
-    __hash__ = None  # type: ignore[assignment]  # like a list: compared by content
 
     def __repr__(self) -> str:
         return f"<{len(self)} actions>"

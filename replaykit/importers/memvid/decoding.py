@@ -12,6 +12,7 @@ from uuid import UUID
 import attrs
 
 from replaykit.digests import content_hash, utf8
+from replaykit.format.lazy import LazySequence
 from replaykit.importers.memvid.cursor import HASH_BYTES, Cursor
 from replaykit.model import (
     MEMVID,
@@ -116,7 +117,7 @@ class EncodedSession:
         return Cursor(self.encoded, self._path, base=self._base, at=at)
 
 
-class _Actions(Sequence[ReplayAction]):
+class _Actions(LazySequence[ReplayAction]):
     """The actions of a session; each is decoded when it is looked at."""
 
     def __init__(self, session: EncodedSession) -> None:
@@ -136,13 +137,6 @@ class _Actions(Sequence[ReplayAction]):
 
     def __iter__(self) -> Iterator[ReplayAction]:
         return map(self._session.action, range(len(self)))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Sequence) or isinstance(other, (str, bytes)):
-            return NotImplemented
-        return len(self) == len(other) and all(mine == theirs for mine, theirs in zip(self, other, strict=True))
-
-    __hash__ = None  # type: ignore[assignment]  # like a list: compared by content
 
     def __repr__(self) -> str:
         return f"<{len(self)} actions>"
